@@ -1,0 +1,110 @@
+"""Entry point: finds the command, and turns every error into one message and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+from quorumkit import __version__
+from quorumkit.cli.output import print_error
+from quorumkit.errors import QuorumkitError, UsageError
+
+_COMMANDS = {
+    "init": "network:init",
+    "up": "network:up",
+    "verify": "network:verify",
+    "status": "network:status",
+    "down": "network:down",
+    "destroy": "network:destroy",
+    "logs": "node:logs",
+    "console": "node:console",
+    "exec": "node:exec_",
+    "node": "node:node",
+    "doctor": "doctor:doctor",
+}
+"""By name, in the order of the help text. Loaded when asked for, so that no command waits for another's imports."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"quorumkit.cli.{module}"), name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        import difflib
+
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            ctx.fail(f"no command {args[0]!r}; {hint}`quorumkit --help` lists them")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="quorumkit %(version)s")
+def cli() -> None:
+    """Permissioned Ethereum networks of N nodes, built and kept running.
+
+    \b
+    quorumkit up -n 5 --verify     five nodes in ./mynet, started and verified
+    quorumkit status               what runs
+    quorumkit down                 stop it; `up` goes on where it was
+    """
+
+
+def main() -> None:
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 misuse, 130 interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command; returns its exit code."""
+    as_json = "--json" in arguments
+    try:
+        code = cli.main(arguments, prog_name="quorumkit", standalone_mode=False)
+    except QuorumkitError as error:
+        print_error(error, as_json=as_json)
+        return error.exit_code
+    except click.ClickException as error:
+        print_error(_as_usage_error(error), as_json=as_json)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        print_error(_explain(error), as_json=as_json)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _as_usage_error(error: click.ClickException) -> UsageError:
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    return UsageError(message[:1].lower() + message[1:], hint=f"{context.command_path} --help" if context else None)
+
+
+def _explain(error: OSError) -> QuorumkitError:
+    """The system's own errors, in words: what a full or forbidden disk does."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return QuorumkitError(
+            f"{where}no room on the disk", hint="free some room and run the same command again: it finishes the work"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return QuorumkitError(f"{where}{error.strerror}", hint="use a directory that is yours to write")
+    return QuorumkitError(f"{where}{error.strerror or error}")

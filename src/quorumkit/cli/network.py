@@ -1,0 +1,334 @@
+"""Commands about a whole network."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quorumkit.cli.options import directory_argument, json_option, spec_options
+from quorumkit.cli.output import ProgressLine, done, print_json, print_table, say
+from quorumkit.directory import NetworkDirectory
+from quorumkit.errors import NotRunningError, UsageError
+from quorumkit.files import remove_tree
+from quorumkit.node.status import NodeStatus
+from quorumkit.operate.generate import check_request, generate
+from quorumkit.operate.verify import TIMEOUT, Verification
+from quorumkit.operate.verify import verify as verify_nodes
+from quorumkit.operate.wait import patience, wait_until_complete
+from quorumkit.plan import Network
+from quorumkit.progress import Progress
+from quorumkit.runtimes import Runtime, runtime_of
+from quorumkit.spec import NetworkSpec, parse_spec
+
+
+@click.command()
+@directory_argument
+@spec_options
+@json_option
+def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
+    """Make a network directory: spec, keys, genesis, every node's files. Starts nothing.
+
+    On one that is there already, makes what is missing and touches nothing else.
+
+    \b
+    quorumkit init -n 5 mynet
+    quorumkit init -n 4 --observers 2 --period 5 bank
+    """
+    spec = _spec_for(directory, asked)
+    with ProgressLine(quiet=as_json) as progress:
+        network = generate(directory, spec, _runtime(directory, spec, asked).addresses, progress)
+    if as_json:
+        print_json(_described(directory, network))
+        return
+    done(f"{_summary(network)}, in {directory.path}")
+    for node in network.nodes:
+        say(f"{node.name}  {node.role}\n  enode    {node.enode}\n  account  {node.identity.account}")
+    say(f"start it: quorumkit up {directory.path}")
+
+
+@click.command()
+@directory_argument
+@spec_options
+@click.option("--verify", "and_verify", is_flag=True, help="Then verify it, as `quorumkit verify` does.")
+@click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="How long to wait for all nodes.")
+@json_option
+def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: float | None, **asked: Any) -> None:
+    """Start a network, and make it first where there is none.
+
+    Returns when every node sees all its peers and blocks advance. Does no harm to a network that runs.
+
+    \b
+    quorumkit up -n 5 --verify
+    quorumkit up mynet --json
+    """
+    spec = _spec_for(directory, asked)
+    runtime = _runtime(directory, spec, asked)
+    verification = None
+    with ProgressLine(quiet=as_json) as progress:
+        network = generate(directory, spec, runtime.addresses, progress)
+        runtime.acquire(progress)
+        statuses = asyncio.run(_start(runtime, network, progress, timeout or patience(len(network.nodes))))
+        if and_verify:
+            verification = asyncio.run(_verify(runtime, network, progress))
+    if as_json:
+        print_json(_status_json(network, statuses) | ({"verify": verification.to_json()} if verification else {}))
+    else:
+        done(f"{_summary(network)}: running")
+        print_table(
+            ["NODE", "ROLE", "STATE", "BLOCK", "PEERS", "RPC"],
+            [[s.name, s.role, s.state, _or_dash(s.block), _or_dash(s.peers), s.rpc_url] for s in statuses],
+        )
+        if verification:
+            _tell_verification(verification)
+    if verification and not verification.ok:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@directory_argument
+@click.option("--timeout", type=click.FloatRange(min=1), default=TIMEOUT, show_default=True, metavar="SECONDS")
+@json_option
+def verify(directory: NetworkDirectory, as_json: bool, timeout: float) -> None:
+    """Prove that a network works: a contract created through node 1 is read from every node.
+
+    Deploys `storage`, sets 42, reads it from all at the same block, and compares that block's hash on all. Exits with 1
+    when a node answers anything else.
+
+    \b
+    quorumkit verify mynet
+    """
+    network = directory.load()
+    runtime = runtime_of(directory, network.spec)
+    with ProgressLine(quiet=as_json) as progress:
+        verification = asyncio.run(_verify(runtime, network, progress, timeout))
+    if as_json:
+        print_json(verification.to_json())
+    else:
+        _tell_verification(verification)
+    if not verification.ok:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@directory_argument
+@click.option("-w", "--watch", is_flag=True, help="Show it again at each change, until Ctrl-C.")
+@json_option
+def status(directory: NetworkDirectory, as_json: bool, watch: bool) -> None:
+    """Show every node: state, role, block, peers, RPC URL, process id.
+
+    \b
+    quorumkit status
+    quorumkit status mynet --watch
+    quorumkit status --json
+    """
+    network = directory.load()
+    runtime = runtime_of(directory, network.spec)
+    if watch:
+        asyncio.run(_watch(runtime, network, as_json))
+        return
+    statuses = asyncio.run(runtime.status(network))
+    if as_json:
+        print_json(_status_json(network, statuses))
+    else:
+        running = sum(s.ready for s in statuses)
+        say(f"{_summary(network)}: {running} of {len(statuses)} running")
+        _print_statuses(statuses)
+
+
+@click.command()
+@directory_argument
+@json_option
+def down(directory: NetworkDirectory, as_json: bool) -> None:
+    """Stop a network. Its chain and keys stay; `quorumkit up` goes on where it was.
+
+    \b
+    quorumkit down mynet
+    """
+    spec = directory.read_spec()
+    with ProgressLine(quiet=as_json) as progress:
+        ran = asyncio.run(runtime_of(directory, spec).stop(progress))
+    if as_json:
+        print_json({"network": spec.name, "stopped": ran})
+    else:
+        done(f"{spec.name}: stopped" if ran else f"{spec.name}: was not running")
+
+
+@click.command()
+@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def destroy(path: Path, as_json: bool, yes: bool) -> None:
+    """Stop a network and remove its directory: keys, chain, everything.
+
+    \b
+    quorumkit destroy mynet --yes
+    """
+    directory = NetworkDirectory(path)
+    spec = directory.read_spec()
+    if not yes:
+        if as_json or not click.get_text_stream("stdin").isatty():
+            raise UsageError("this removes all keys and the chain for good", hint="say so with --yes")
+        click.confirm(f"Remove {path} with the keys and the chain of {spec.nodes.total} nodes, for good?", abort=True)
+    with ProgressLine(quiet=as_json) as progress:
+        asyncio.run(runtime_of(directory, spec).stop(progress))
+        progress("removing files")
+        remove_tree(path)
+    if as_json:
+        print_json({"network": spec.name, "destroyed": True})
+    else:
+        done(f"{spec.name}: destroyed, {path} is gone")
+
+
+def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec:
+    """The spec of the network that is there, or of the new one that was asked for."""
+    paths = {
+        "nodes.validators": asked["validators"],
+        "nodes.observers": asked["observers"],
+        "chain_id": asked["chain_id"],
+        "consensus.period": asked["period"],
+        "name": asked["name"],
+    }
+    if directory.exists():
+        spec = directory.read_spec()
+        check_request(spec, paths, directory)
+        return spec
+    value: dict[str, Any] = {"name": _name_from(directory.path)}
+    for path, wanted in paths.items():
+        if wanted is not None:
+            *parents, last = path.split(".")
+            part = value
+            for parent in parents:
+                part = part.setdefault(parent, {})
+            part[last] = wanted
+    return parse_spec(value, source="the options given")
+
+
+def _name_from(path: Path) -> str:
+    """A network name made of a directory's name, as near as the rules for names allow."""
+    name = re.sub(r"[^a-z0-9]+", "-", path.absolute().resolve().name.lower()).strip("-")[:40].strip("-")
+    return name or "quorum"
+
+
+def _runtime(directory: NetworkDirectory, spec: NetworkSpec, asked: dict[str, Any]) -> Runtime:
+    return runtime_of(directory, spec, binary=asked["engine_binary"])
+
+
+async def _start(runtime: Runtime, network: Network, progress: Progress, timeout: float) -> list[NodeStatus]:
+    started = False
+    try:
+        started = await runtime.start(network, progress)
+        return await wait_until_complete(runtime, network, progress, timeout=timeout)
+    except asyncio.CancelledError:  # Ctrl-C
+        if started or not await _all_ran_before(runtime):
+            progress("interrupted: stopping what was started")
+            await runtime.stop(progress)
+        raise
+
+
+async def _all_ran_before(runtime: Runtime) -> bool:
+    return await runtime.is_running()
+
+
+async def _verify(
+    runtime: Runtime, network: Network, progress: Progress, timeout: float = TIMEOUT
+) -> Verification:
+    if not await runtime.is_running():
+        raise NotRunningError(f"{network.spec.name}: not running", hint="start it: quorumkit up")
+    return await verify_nodes(
+        {node.name: partial(runtime.connect, node) for node in network.nodes}, progress, timeout=timeout
+    )
+
+
+async def _watch(runtime: Runtime, network: Network, as_json: bool) -> None:
+    async for statuses in runtime.watch(network):
+        if as_json:
+            import json
+
+            click.echo(json.dumps(_status_json(network, statuses)))
+            continue
+        if click.get_text_stream("stdout").isatty():
+            click.clear()
+        say(f"{_summary(network)}: {sum(s.ready for s in statuses)} of {len(statuses)} running  (Ctrl-C ends)")
+        _print_statuses(statuses)
+
+
+def _print_statuses(statuses: Sequence[NodeStatus]) -> None:
+    print_table(
+        ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID"],
+        [
+            [s.name, s.state, s.role, _or_dash(s.block), f"{_or_dash(s.peers)}/{s.expected_peers}", s.rpc_url,
+             _or_dash(s.pid)]
+            for s in statuses
+        ],
+    )  # fmt: skip
+    for s in statuses:
+        if s.error:
+            say(f"{s.name}: {s.error}")
+
+
+def _tell_verification(verification: Verification) -> None:
+    count = len(verification.reads)
+    if verification.ok:
+        done(
+            f"verified in {verification.seconds:.1f} s: contract {verification.contract} holds {verification.value} "
+            f"on all {count} nodes at block {verification.block}, with the same hash"
+        )
+        return
+    say(f"NOT verified after {verification.seconds:.1f} s")
+    for name, value in verification.reads.items():
+        if name in verification.errors:
+            say(f"  {name}: {verification.errors[name]}")
+        elif value is None:
+            say(f"  {name}: has not reached the block")
+        elif value != verification.value:
+            say(f"  {name}: reads {value}, not {verification.value}")
+    if not verification.hashes_equal and not verification.errors:
+        say(f"  the nodes do not agree on block {verification.block}")
+
+
+def _summary(network: Network) -> str:
+    spec = network.spec
+    validators = f"{spec.nodes.validators} validator{'s' if spec.nodes.validators != 1 else ''}"
+    observers = f", {spec.nodes.observers} observer{'s' if spec.nodes.observers != 1 else ''}"
+    return (
+        f"{spec.name}: {validators}{observers if spec.nodes.observers else ''}, {spec.engine.kind} "
+        f"{spec.engine.version}, {spec.consensus.kind} every {spec.consensus.period} s, chain id {spec.chain_id}"
+    )
+
+
+def _status_json(network: Network, statuses: Sequence[NodeStatus]) -> dict[str, Any]:
+    return {
+        "network": network.spec.name,
+        "engine": f"{network.spec.engine.kind} {network.spec.engine.version}",
+        "consensus": network.spec.consensus.kind,
+        "nodes": [s.to_json() for s in statuses],
+    }
+
+
+def _described(directory: NetworkDirectory, network: Network) -> dict[str, Any]:
+    return {
+        "network": network.spec.name,
+        "directory": str(directory.path.absolute()),
+        "chain_id": network.spec.chain_id,
+        "nodes": [
+            {
+                "name": node.name,
+                "ordinal": node.ordinal,
+                "role": node.role,
+                "enode": node.enode,
+                "account": node.identity.account,
+                "rpc_url": node.endpoints.rpc_url,
+            }
+            for node in network.nodes
+        ],
+    }
+
+
+def _or_dash(value: Any) -> str:
+    return "-" if value is None else str(value)

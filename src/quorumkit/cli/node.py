@@ -1,0 +1,186 @@
+"""Commands about one node, and the node program itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import click
+
+from quorumkit.cli.options import directory_option, find_node, json_option
+from quorumkit.cli.output import done, print_json
+from quorumkit.directory import NetworkDirectory
+from quorumkit.errors import QuorumkitError, UsageError
+from quorumkit.runtimes import Command, runtime_of
+
+
+@click.command()
+@click.argument("names", metavar="NODE...", nargs=-1)
+@directory_option
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines, until Ctrl-C.")
+@click.option("--lines", type=click.IntRange(min=0), default=100, show_default=True, help="How many to begin with.")
+@json_option
+def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, lines: int, as_json: bool) -> None:
+    """Show what a node's client logs; of all nodes if none is named.
+
+    \b
+    quorumkit logs node2 -f
+    """
+    network = directory.load()
+    chosen = [find_node(network, name).name for name in names] or [node.name for node in network.nodes]
+    command = runtime_of(directory, network.spec).logs(chosen, follow=follow, lines=lines)
+    if not as_json:
+        _replace_by(command)
+    if len(chosen) != 1:
+        raise UsageError("--json wants one node", hint="quorumkit logs node1 --json")
+    with subprocess.Popen(command.arguments, cwd=command.directory, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            click.echo(json.dumps({"node": chosen[0], "line": line.rstrip("\n")}))
+
+
+@click.command()
+@click.argument("name", metavar="NODE")
+@directory_option
+@click.option("--exec", "execute", metavar="JAVASCRIPT", help="Evaluate this and print it, instead of a prompt.")
+@json_option
+def console(name: str, directory: NetworkDirectory, execute: str | None, as_json: bool) -> None:
+    """Open the client's JavaScript console on a running node.
+
+    `storage` is loaded in it: storage.last().get() reads the newest storage contract on the chain.
+
+    \b
+    quorumkit console node2
+    quorumkit console node2 --exec 'storage.last().get()'
+    """
+    network = directory.load()
+    command = runtime_of(directory, network.spec).console(find_node(network, name), execute=execute)
+    if not as_json:
+        _replace_by(command)
+    if execute is None:
+        raise UsageError("--json wants --exec", hint="quorumkit console node1 --exec eth.blockNumber --json")
+    answer = subprocess.run(command.arguments, cwd=command.directory, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        raise QuorumkitError((answer.stderr or answer.stdout).strip() or f"exit code {answer.returncode}")
+    print_json({"node": name, "result": answer.stdout.strip()})
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("name", metavar="NODE")
+@click.argument("arguments", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@directory_option
+@json_option
+def exec_(name: str, arguments: tuple[str, ...], directory: NetworkDirectory, as_json: bool) -> None:
+    """Run a command where a node runs: in its directory or container.
+
+    QUORUMKIT_NODE, _ENODE, _ACCOUNT, _RPC_URL and _IPC tell it which node that is.
+
+    \b
+    quorumkit exec node1 -- sh -c 'echo $QUORUMKIT_RPC_URL'
+    """
+    network = directory.load()
+    command = runtime_of(directory, network.spec).execute(find_node(network, name), arguments)
+    if not as_json:
+        _replace_by(command)
+    try:
+        answer = subprocess.run(
+            command.arguments, cwd=command.directory, env=_environment(command), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise _cannot_run(command, error) from None
+    print_json({"node": name, "exit_code": answer.returncode, "stdout": answer.stdout, "stderr": answer.stderr})
+    raise click.exceptions.Exit(answer.returncode)
+
+
+@click.group()
+def node() -> None:
+    """Stop, start or restart one node; run the node program.
+
+    \b
+    quorumkit node stop node3
+    """
+
+
+def _change(action: str, past: str) -> click.Command:
+    @click.command(action, help=f"{action.capitalize()} nodes of a running network.\n\n\b\nquorumkit node {action} node3")
+    @click.argument("names", metavar="NODE...", nargs=-1, required=True)
+    @directory_option
+    @json_option
+    def command(names: tuple[str, ...], directory: NetworkDirectory, as_json: bool) -> None:
+        network = directory.load()
+        chosen = [find_node(network, name).name for name in names]
+        runtime = runtime_of(directory, network.spec)
+        asyncio.run(getattr(runtime, f"{action}_nodes")(chosen))
+        if as_json:
+            print_json({"network": network.spec.name, "nodes": chosen, "done": past})
+        else:
+            done(f"{', '.join(chosen)}: {past}")
+
+    return command
+
+
+for _action, _past in (("stop", "stopped"), ("start", "started"), ("restart", "restarted")):
+    node.add_command(_change(_action, _past))
+
+
+@node.command("run")
+@click.argument("nodes", metavar="NODE_DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--state", type=click.Path(path_type=Path), help="Where the control socket is.  [default: NODE_DIR/.state]")
+@click.option("--logs", type=click.Path(path_type=Path), help="Write rotated logs here, not to standard output.")
+@click.option("--health", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics there.")
+@click.option("--engine-binary", type=click.Path(path_type=Path), envvar="QUORUMKIT_ENGINE_BINARY",
+              help="The client to run.")
+@click.option("--ready-descriptor", type=int, hidden=True)
+def run_(
+    nodes: tuple[Path, ...],
+    state: Path | None,
+    logs: Path | None,
+    health: str | None,
+    engine_binary: Path | None,
+    ready_descriptor: int | None,
+) -> None:  # fmt: skip
+    """The node program: run the nodes in these directories, heal them, until SIGTERM.
+
+    \b
+    quorumkit node run mynet/nodes/node1 --health 127.0.0.1:9100
+    """
+    from quorumkit.node.supervisor import Options, run
+
+    run(
+        Options(
+            nodes=nodes,
+            state=state or nodes[0] / ".state",
+            binary=engine_binary,
+            logs=logs,
+            health=_host_and_port(health) if health else None,
+            ready_descriptor=ready_descriptor,
+        )
+    )
+
+
+def _host_and_port(value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--health: {value!r} is not HOST:PORT", hint="for example 127.0.0.1:9100")
+    return host.strip("[]"), int(port)
+
+
+def _environment(command: Command) -> dict[str, str]:
+    return os.environ | command.environment
+
+
+def _replace_by(command: Command) -> None:
+    """The command takes this process's place: its terminal, its signals, its exit code."""
+    os.chdir(command.directory)
+    try:
+        os.execvpe(command.arguments[0], command.arguments, _environment(command))  # noqa: S606
+    except OSError as error:
+        raise _cannot_run(command, error) from None
+
+
+def _cannot_run(command: Command, error: OSError) -> QuorumkitError:
+    return QuorumkitError(f"{command.arguments[0]}: {error.strerror or error}", hint="is it installed, and on PATH?")

@@ -1,0 +1,73 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.errors import UsageError
+from quorumkit.plan import Network, Node, node_name
+from quorumkit.spec import SPEC_NAME
+
+DEFAULT_DIRECTORY = "mynet"
+
+
+def default_directory() -> Path:
+    """`$QUORUMKIT_NETWORK`; else the current directory if it is a network; else ./mynet."""
+    if chosen := os.environ.get("QUORUMKIT_NETWORK"):
+        return Path(chosen)
+    return Path() if Path(SPEC_NAME).is_file() else Path(DEFAULT_DIRECTORY)
+
+
+class _Directory(click.ParamType):
+    name = "dir"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> NetworkDirectory:
+        return value if isinstance(value, NetworkDirectory) else NetworkDirectory(Path(value).expanduser())
+
+
+directory_argument = click.argument(
+    "directory", metavar="[DIR]", type=_Directory(), default=default_directory, required=False
+)
+directory_option = click.option(
+    "-d", "--dir", "directory", type=_Directory(), default=default_directory, show_default="., or mynet",
+    help="The network directory.",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a new network is to be; of one that is there, what it must be."""
+    for option in reversed(
+        [
+            click.option("-n", "--nodes", "validators", type=click.IntRange(1, 1000), metavar="N",
+                         help="How many validators.  [default: 5]"),
+            click.option("--observers", type=click.IntRange(0, 1000), metavar="M",
+                         help="How many nodes that only follow.  [default: 0]"),
+            click.option("--chain-id", type=int, metavar="ID", help="Chain id.  [default: 1337]"),
+            click.option("--period", type=int, metavar="SECONDS", help="Seconds between blocks.  [default: 1]"),
+            click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
+            click.option("--engine-binary", type=click.Path(path_type=Path), metavar="PATH",
+                         help="A client binary to use instead of building one."),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def find_node(network: Network, name: str) -> Node:
+    """The node that a person named: `node2`, or `2`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for node in network.nodes:
+        if name in (node.name, str(node.ordinal)):
+            return node
+    last = node_name(len(network.nodes))
+    raise UsageError(f"no node {name!r} in {network.spec.name}", hint=f"its nodes are node1 to {last}")

@@ -1,0 +1,36 @@
+"""What every consensus kind answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from quorumkit.spec import ConsensusSpec
+
+
+class Consensus(Protocol):
+    """A consensus kind. All methods are pure."""
+
+    kind: str
+
+    def genesis_fields(self, spec: ConsensusSpec, validators: Sequence[str]) -> dict[str, Any]:
+        """The genesis fields this kind decides: `config` (merged into the chain's), `extraData`, `difficulty`, …
+
+        `validators` are account addresses in ordinal order.
+        """
+        ...
+
+    def quorum(self, validators: int) -> int:
+        """How many of the validators must be up and connected for blocks to go on."""
+        ...
+
+    def tolerated_faults(self, validators: int) -> int:
+        """How many validators may stop while blocks go on."""
+        ...
+
+
+def consensus_of(kind: str) -> Consensus:
+    """The consensus kind of that name (the spec has checked that there is one)."""
+    from quorumkit.consensus.clique import Clique
+
+    return {"clique": Clique()}[kind]

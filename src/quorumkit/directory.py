@@ -1,0 +1,95 @@
+"""The network directory: what lies where, and what is read back from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from quorumkit.errors import CorruptFileError, NotANetworkError
+from quorumkit.identity import PublicIdentity
+from quorumkit.node.record import EndpointRecord, NodeRecord, read_record
+from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
+from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
+
+
+@dataclass(frozen=True)
+class NetworkDirectory:
+    """Names, not contents."""
+
+    path: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.path / SPEC_NAME
+
+    @property
+    def genesis(self) -> Path:
+        return self.path / "genesis.json"
+
+    @property
+    def nodes(self) -> Path:
+        return self.path / "nodes"
+
+    @property
+    def state(self) -> Path:
+        """What runs now: sockets, locks, logs. Never mapped, never needed to rebuild the network."""
+        return self.path / ".state"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    def node(self, name: str) -> Path:
+        return self.nodes / name
+
+    def exists(self) -> bool:
+        return self.spec.is_file()
+
+    def read_spec(self) -> NetworkSpec:
+        """Raises:
+        NotANetworkError: there is no spec here.
+        SpecError: the spec is wrong.
+        """
+        if not self.exists():
+            problem = "there is no such directory" if not self.path.exists() else f"no {SPEC_NAME} in it"
+            raise NotANetworkError(
+                f"{self.path}: not a network ({problem})",
+                hint=f"make one with `quorumkit init {self.path} -n 5`, or name another directory",
+            )
+        return read_spec(self.spec)
+
+    def engine_override(self, spec: NetworkSpec) -> Path | None:
+        """The binary that the spec names, if it does."""
+        return self.path.joinpath(Path(spec.engine.binary).expanduser()) if spec.engine.binary else None
+
+    def load(self) -> Network:
+        """The network as it was generated, from the spec and the nodes' records.
+
+        Raises:
+            CorruptFileError: a node's record is missing or wrong.
+        """
+        spec = self.read_spec()
+        records = [read_record(self.node(node_name(ordinal))) for ordinal in range(1, spec.nodes.total + 1)]
+        for ordinal, record in enumerate(records, start=1):
+            if record.ordinal != ordinal:
+                raise CorruptFileError(f"{self.node(node_name(ordinal))}: holds node{record.ordinal}'s record")
+        return plan(spec, [identity_of(record) for record in records], [endpoints_of(record) for record in records])
+
+
+def identity_of(record: NodeRecord) -> PublicIdentity:
+    """The public identity that a record tells."""
+    return PublicIdentity(enode_key=record.enode_key, account=record.account)
+
+
+def endpoints_of(record: NodeRecord) -> NodeEndpoints:
+    """The endpoints that a record tells."""
+    return NodeEndpoints(
+        p2p=_endpoint(record.p2p),
+        p2p_bind=_endpoint(record.p2p_bind),
+        rpc_bind=_endpoint(record.rpc_bind),
+        rpc_url=record.rpc_url,
+    )
+
+
+def _endpoint(record: EndpointRecord) -> Endpoint:
+    return Endpoint(record.host, record.port)

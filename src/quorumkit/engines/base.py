@@ -1,0 +1,94 @@
+"""What every engine answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from quorumkit.progress import Progress
+
+if TYPE_CHECKING:
+    from quorumkit.node.record import NodeRecord
+    from quorumkit.plan import Network, Node
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A client binary that was found or built, and checked."""
+
+    path: Path
+    version: str
+    sha256: str
+
+
+class Engine(Protocol):
+    """A client behind its command line. Paths in commands are relative to the node's directory, where clients run:
+    so they stay short enough for a unix socket however deep the network directory lies."""
+
+    kind: str
+    consensus: frozenset[str]
+    """The consensus kinds this client can run."""
+    private_transactions: bool
+    """Whether a transaction manager stands beside the client."""
+    names_in_enodes: bool
+    """Whether the client itself finds a peer again whose name has got another address."""
+    ipc: Path
+    """The client's JSON-RPC unix socket."""
+    ipc_ready: bytes
+    """A part of the log line that says the socket listens."""
+
+    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
+        """The checked binary, if there is one already: the one named, else the one built into the cache.
+
+        Raises:
+            EngineError: the one named is missing, not executable, or another program or version.
+        """
+        ...
+
+    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
+        """Like `find`, and builds the binary where there is none yet.
+
+        Raises:
+            EngineError: it cannot be built here; the hint says what is missing.
+        """
+        ...
+
+    def genesis(
+        self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The genesis in this client's format; pure. `balances` are in wei, by lower-case account."""
+        ...
+
+    def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
+        """The client's configuration files, by path below the node's directory; pure, and no secrets."""
+        ...
+
+    def has_chain(self, directory: Path) -> bool:
+        """Whether the client has a chain in that node directory already."""
+        ...
+
+    def init_command(self, binary: Path, genesis: str) -> list[str]:
+        """Makes the chain's first block from the genesis file at that path."""
+        ...
+
+    def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
+        """Runs the node until it is told to stop by SIGTERM."""
+        ...
+
+    def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
+        """The client's own JavaScript console on the running node; `script` is loaded first, `execute` is evaluated
+        and printed instead of a prompt."""
+        ...
+
+    def failure_in(self, line: str) -> str | None:
+        """What a line of the client's log says of why it ends, if it does."""
+        ...
+
+
+def engine_of(kind: str) -> Engine:
+    """The engine of that name (the spec has checked that there is one)."""
+    from quorumkit.engines.geth import Geth
+
+    return {"geth": Geth()}[kind]

@@ -1,0 +1,128 @@
+"""go-ethereum 1.13.15, the last release that seals Clique (go-ethereum#29194). It gets no fixes: trusted peers only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quorumkit.engines.base import Binary
+from quorumkit.progress import Progress
+
+if TYPE_CHECKING:
+    from quorumkit.node.record import NodeRecord
+    from quorumkit.plan import Network, Node
+
+VERSION = "1.13.15"
+HTTP_MODULES = ["eth", "net", "web3", "txpool"]
+"""Nothing that changes the node or the validators: personal, admin, miner and clique are on the unix socket alone."""
+
+_SPARE_PEERS = 8
+_FATAL = re.compile(
+    r"^Fatal: (?P<fatal>.*)|^CRIT .*?\] (?P<critical>.*)|^panic: (?P<panic>.*)|^(?P<usage>flag provided but .*)"
+)
+
+
+class Geth:
+    """One geth a node."""
+
+    kind = "geth"
+    consensus = frozenset({"clique"})
+    private_transactions = False
+    names_in_enodes = False
+    ipc = Path("data/geth.ipc")
+    ipc_ready = b"IPC endpoint opened"
+
+    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
+        from quorumkit.engines.geth_build import check_binary, find_built
+
+        return check_binary(override, version) if override else find_built(version)
+
+    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
+        from quorumkit.engines.geth_build import build
+
+        return self.find(version, override=override) or build(version, progress)
+
+    def genesis(
+        self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """All forks up to London from block 0; the later ones need the merge, which Clique never reaches.
+
+        A base fee of 0 stays 0 until blocks are more than half full (EIP-1559), so that gas costs a tip of 1 wei, the
+        least that geth's pool takes from another node.
+        """
+        forks = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
+        fields = dict(consensus_fields)
+        return {
+            "config": {
+                "chainId": chain_id,
+                **{f"{fork}Block": 0 for fork in [*forks, "berlin", "london"]},
+                **fields.pop("config"),
+            },
+            "timestamp": "0x0",
+            "gasLimit": hex(gas_limit),
+            "baseFeePerGas": "0x0",
+            **fields,
+            "alloc": {account.removeprefix("0x"): {"balance": hex(wei)} for account, wei in sorted(balances.items())},
+        }
+
+    def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
+        """`geth.toml`: what the command line cannot say, or not readably.
+
+        `DialRatio = 1` leaves no slot for anyone who dials in (p2p/server.go, maxInboundConns = MaxPeers -
+        MaxPeers/DialRatio), and trusted nodes need none: so a stranger never gets one, even while a member is away.
+        """
+        import tomli_w
+
+        peers = [peer.enode for peer in network.peers_of(node)]
+        p2p = {
+            "ListenAddr": str(node.endpoints.p2p_bind),
+            "NoDiscovery": True,
+            "MaxPeers": len(peers) + _SPARE_PEERS,
+            "DialRatio": 1,
+            "StaticNodes": peers,
+            "TrustedNodes": peers,
+        }
+        http = {
+            "HTTPHost": node.endpoints.rpc_bind.host,
+            "HTTPPort": node.endpoints.rpc_bind.port,
+            "HTTPModules": HTTP_MODULES,
+            # Checked against the Host header, so that a web page cannot reach the port by rebinding a name to it.
+            "HTTPVirtualHosts": ["localhost"] if node.endpoints.rpc_bind.host == "127.0.0.1" else ["*"],
+        }
+        head = f"# {node.name} of {network.spec.name}: rendered from quorumkit.yaml; edit that instead.\n"
+        return {"geth.toml": (head + tomli_w.dumps({"Node": {**http, "P2P": p2p}}, multiline_strings=False)).encode()}
+
+    def has_chain(self, directory: Path) -> bool:
+        return (directory / "data/geth/chaindata").is_dir()
+
+    def init_command(self, binary: Path, genesis: str) -> list[str]:
+        return [str(binary), "init", "--datadir", "data", genesis]
+
+    def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
+        command = [
+            str(binary),
+            *("--config", "geth.toml", "--datadir", "data", "--ipcpath", str(self.ipc)),
+            *("--networkid", str(record.chain_id), "--nat", "none", "--syncmode", "full"),
+            *("--gcmode", "archive" if record.engine.state == "archive" else "full"),
+            *("--cache", str(record.engine.cache)),
+            # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
+            *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
+            *("--miner.gasprice", "1", "--miner.etherbase", record.account),
+            # The account must be open to seal and to send; over HTTP it can pay for transactions, no more.
+            *("--unlock", record.account, "--password", "password", "--allow-insecure-unlock"),
+        ]
+        return [*command, "--mine"] if record.role == "validator" else command
+
+    def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
+        command = [str(binary), "attach", "--datadir", "data"]
+        if script:
+            command += ["--preload", script]
+        if execute is not None:
+            command += ["--exec", execute]
+        return [*command, str(self.ipc)]
+
+    def failure_in(self, line: str) -> str | None:
+        match = _FATAL.match(line)
+        return next(filter(None, match.groups())).strip() if match else None

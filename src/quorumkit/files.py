@@ -1,0 +1,98 @@
+"""Files written so that a crash leaves the old content or the new, never a mixture, and secrets stay private."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from quorumkit.errors import CorruptFileError
+
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
+PRIVATE_DIRECTORY_MODE = 0o700
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = PUBLIC_MODE, durable: bool = True) -> None:
+    """Replaces `path` by `content` in one step.
+
+    The bytes are on the disk before the name points at them, unless `durable` is off (for what can be rendered again).
+    The temporary file is created with mode 0600, so a secret is never readable in between.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            if durable:
+                os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
+
+
+def write_if_changed(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> bool:
+    """Writes what can be rendered again, only where it differs. Returns whether it wrote."""
+    try:
+        if path.read_bytes() == content:
+            return False
+    except FileNotFoundError:
+        pass
+    write_atomic(path, content, mode=mode, durable=False)
+    return True
+
+
+def private_directory(path: Path) -> Path:
+    """Makes `path` (and its parents) a directory that only its owner can enter."""
+    path.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
+    return path
+
+
+def read_json(path: Path, *, what: str, hint: str | None = None) -> Any:
+    """The JSON value in `path`; a CorruptFileError names the file and what it was to be."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CorruptFileError(f"{path}: not a valid {what} ({error})", hint=hint) from error
+
+
+def to_json(value: Any) -> bytes:
+    """JSON for people and for diffs: indented, keys in the order given, a newline at the end."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+@contextlib.contextmanager
+def staged_directory(target: Path) -> Iterator[Path]:
+    """A private directory beside `target` that becomes `target` in one step when the block ends well.
+
+    A process killed inside the block leaves a hidden `.NAME.*.partial` directory, never a half-made `target`;
+    `remove_leftovers` clears those.
+    """
+    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial"))
+    try:
+        yield stage
+        stage.rename(target)
+    except BaseException:
+        remove_tree(stage)
+        raise
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Removes what stagings that were killed left in `parent`. No staging may be under way there."""
+    for leftover in parent.glob(".*.partial"):
+        remove_tree(leftover)
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a directory and all in it; one that is not there is fine."""
+    import shutil
+
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)

@@ -1,0 +1,76 @@
+"""Keys of a node: made here, in memory."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+KEYSTORE_SCRYPT_N = 4096
+"""geth's LightScryptN. A password of 256 random bits cannot be guessed, so a costly KDF would protect nothing more."""
+
+_ENODE_KEY = re.compile(r"[0-9a-f]{128}")
+
+
+@dataclass(frozen=True)
+class PublicIdentity:
+    """What the others know a node by."""
+
+    enode_key: str
+    """The nodekey's public half: 64 bytes in hex (an uncompressed secp256k1 point without its 0x04)."""
+    account: str
+    """The account that seals and sends for the node: an EIP-55 checksummed address."""
+
+    def __post_init__(self) -> None:
+        if not _ENODE_KEY.fullmatch(self.enode_key):
+            raise ValueError(f"not a public key of 64 bytes in hex: {self.enode_key!r}")
+
+
+@dataclass(frozen=True)
+class NodeSecrets:
+    """What must stay on the node. Kept out of `repr`, so out of logs and tracebacks."""
+
+    nodekey: bytes = field(repr=False)
+    """devp2p private key, 32 bytes."""
+    keystore: dict[str, Any] = field(repr=False)
+    """The account's key, encrypted: Web3 Secret Storage v3."""
+    password: str = field(repr=False)
+    """Opens `keystore`: 256 random bits in URL-safe base64."""
+    identity: PublicIdentity
+
+
+def generate_secrets() -> NodeSecrets:
+    """New keys from the operating system's randomness. Safe to call from several threads at once."""
+    import coincurve
+    from eth_keyfile import create_keyfile_json
+
+    nodekey = coincurve.PrivateKey()
+    account = coincurve.PrivateKey()
+    password = secrets.token_urlsafe(32)
+    keystore = create_keyfile_json(account.secret, password.encode(), kdf="scrypt", iterations=KEYSTORE_SCRYPT_N)
+    return NodeSecrets(
+        nodekey=nodekey.secret,
+        keystore=keystore,
+        password=password,
+        identity=PublicIdentity(
+            enode_key=enode_key_of(nodekey.secret), account=_checksum_address(keystore["address"])
+        ),
+    )
+
+
+def enode_key_of(nodekey: bytes) -> str:
+    """The public half of a nodekey, as an enode URL carries it.
+
+    Raises:
+        ValueError: the 32 bytes are not a secp256k1 private key.
+    """
+    import coincurve
+
+    return coincurve.PrivateKey(nodekey).public_key.format(compressed=False)[1:].hex()
+
+
+def _checksum_address(address: str) -> str:
+    from eth_utils.address import to_checksum_address
+
+    return to_checksum_address(address if address.startswith("0x") else "0x" + address)

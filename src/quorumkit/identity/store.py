@@ -1,0 +1,92 @@
+"""Keys of a node on disk: where a geth-like client looks for them."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from quorumkit.errors import CorruptFileError
+from quorumkit.files import SECRET_MODE, private_directory, write_atomic
+from quorumkit.identity.keys import NodeSecrets, PublicIdentity, enode_key_of
+
+NODEKEY = Path("data/geth/nodekey")
+KEYSTORE = Path("data/keystore")
+PASSWORD = Path("password")
+
+_RESTORE = "put it back from a backup; the keys of a node are never made again over old ones"
+
+
+def write_secrets(directory: Path, secrets: NodeSecrets) -> None:
+    """Writes a new node's keys below its directory: files 0600, directories 0700.
+
+    Raises:
+        FileExistsError: there are keys already; nothing was touched.
+    """
+    if (directory / NODEKEY).exists() or (directory / PASSWORD).exists():
+        raise FileExistsError(f"{directory} holds keys already")
+    private_directory(directory)
+    private_directory(directory / "data")
+    private_directory(directory / NODEKEY.parent)
+    private_directory(directory / KEYSTORE)
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f000Z")
+    address = secrets.keystore["address"].lower().removeprefix("0x")
+    keystore = {**secrets.keystore, "address": address}
+    write_atomic(directory / PASSWORD, (secrets.password + "\n").encode(), mode=SECRET_MODE)
+    write_atomic(
+        directory / KEYSTORE / f"UTC--{stamp}--{address}", json.dumps(keystore).encode(), mode=SECRET_MODE
+    )
+    write_atomic(directory / NODEKEY, secrets.nodekey.hex().encode(), mode=SECRET_MODE)
+
+
+def load_identity(directory: Path) -> PublicIdentity:
+    """The public identity behind the keys in a node's directory, derived from the keys themselves.
+
+    Raises:
+        CorruptFileError: a key is missing, unreadable or not a key.
+    """
+    from eth_utils.address import to_checksum_address
+
+    return PublicIdentity(
+        enode_key=_read_enode_key(directory), account=to_checksum_address("0x" + _read_address(directory))
+    )
+
+
+def check_identity(directory: Path, identity: PublicIdentity) -> None:
+    """Checks that the keys in a node's directory are those of `identity`.
+
+    Raises:
+        CorruptFileError: a key is missing, unreadable, not a key, or another node's.
+    """
+    if _read_enode_key(directory) != identity.enode_key:
+        raise CorruptFileError(f"{directory / NODEKEY}: not the nodekey of this node's enode", hint=_RESTORE)
+    if _read_address(directory) != identity.account.lower().removeprefix("0x"):
+        raise CorruptFileError(f"{directory / KEYSTORE}: not the keystore of {identity.account}", hint=_RESTORE)
+
+
+def _read_enode_key(directory: Path) -> str:
+    path = directory / NODEKEY
+    try:
+        return enode_key_of(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+    except FileNotFoundError:
+        raise CorruptFileError(f"{path}: the nodekey is missing", hint=_RESTORE) from None
+    except ValueError:
+        raise CorruptFileError(f"{path}: not a nodekey (64 hexadecimal digits)", hint=_RESTORE) from None
+
+
+def _read_address(directory: Path) -> str:
+    """The keystore's account: 40 lower-case hexadecimal digits."""
+    password = directory / PASSWORD
+    if not password.is_file():
+        raise CorruptFileError(f"{password}: the keystore's password is missing", hint=_RESTORE)
+    keystores = sorted((directory / KEYSTORE).glob("UTC--*"))
+    if not keystores:
+        raise CorruptFileError(f"{directory / KEYSTORE}: the account's keystore is missing", hint=_RESTORE)
+    try:
+        keystore = json.loads(keystores[0].read_bytes())
+        address = str(keystore["address"]).lower().removeprefix("0x")
+        if len(bytes.fromhex(address)) != 20 or "crypto" not in keystore:
+            raise ValueError("incomplete")
+    except (ValueError, KeyError, TypeError):
+        raise CorruptFileError(f"{keystores[0]}: not a keystore (Web3 Secret Storage v3)", hint=_RESTORE) from None
+    return address

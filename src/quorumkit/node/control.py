@@ -1,0 +1,144 @@
+"""The node program's control socket: JSON-RPC 2.0, one value a line, on a unix socket that only its owner can open.
+
+Methods: `node_status` (a list of NodeStatus), `node_start`, `node_stop`, `node_restart` (each takes a list of node
+names), `supervisor_info`, `supervisor_shutdown`, and `status_subscribe`, whose notifications are the whole list of
+NodeStatus at each change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from quorumkit.errors import QuorumkitError
+from quorumkit.rpc.sockets import short_socket_path
+
+SOCKET_NAME = "control.sock"
+_NOTIFY_EVERY = 0.02  # seconds; changes in between go out as one
+
+
+class Controlled(Protocol):
+    """What the control socket can ask for."""
+
+    def status(self) -> list[dict[str, Any]]: ...
+
+    def info(self) -> dict[str, Any]: ...
+
+    def start_nodes(self, names: list[str]) -> None: ...
+
+    async def stop_nodes(self, names: list[str]) -> None: ...
+
+    def shut_down(self) -> None: ...
+
+    def next_change(self) -> asyncio.Event:
+        """Set at the next change of a node's status. To be taken before the status is read, so that none is missed."""
+        ...
+
+
+class ControlServer:
+    """Serves one supervisor."""
+
+    def __init__(self, supervisor: Controlled, path: Path) -> None:
+        self._supervisor = supervisor
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._methods: dict[str, Callable[..., Awaitable[Any]]] = {
+            "node_status": self._status,
+            "node_start": self._start,
+            "node_stop": self._stop,
+            "node_restart": self._restart,
+            "supervisor_info": self._info,
+            "supervisor_shutdown": self._shutdown,
+        }
+
+    async def listen(self) -> None:
+        """Opens the socket; one left by a supervisor that was killed is replaced (the caller holds the lock)."""
+        self._path.unlink(missing_ok=True)
+        with short_socket_path(self._path) as name:
+            self._server = await asyncio.start_unix_server(self._serve, name)
+        self._path.chmod(0o600)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        watchers: list[asyncio.Task[None]] = []
+        requests: set[asyncio.Task[None]] = set()
+        try:
+            while line := await reader.readline():
+                request = json.loads(line)
+                if request["method"] == "status_subscribe":
+                    self._send(writer, {"id": request["id"], "result": "status"})
+                    watchers.append(asyncio.create_task(self._watch(writer)))
+                else:
+                    answering = asyncio.create_task(self._answer(request, writer))
+                    requests.add(answering)
+                    answering.add_done_callback(requests.discard)
+        except (OSError, ValueError, KeyError, TypeError, asyncio.CancelledError):
+            pass  # a client that went away or spoke nonsense, or the end of the program
+        finally:
+            for watcher in [*watchers, *requests]:
+                watcher.cancel()
+            writer.close()
+            self._connections.discard(task)
+
+    async def _answer(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        answer: dict[str, Any] = {"id": request["id"]}
+        try:
+            method = self._methods[request["method"]]
+            answer["result"] = await method(*request.get("params", []))
+        except KeyError:
+            answer["error"] = {"code": -32601, "message": f"no method {request['method']}"}
+        except (TypeError, ValueError) as error:
+            answer["error"] = {"code": -32602, "message": str(error)}
+        except QuorumkitError as error:
+            answer["error"] = {"code": -32000, "message": error.message}
+        with contextlib.suppress(OSError):
+            self._send(writer, answer)
+            await writer.drain()
+
+    async def _watch(self, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                change = self._supervisor.next_change()
+                params = {"subscription": "status", "result": self._supervisor.status()}
+                self._send(writer, {"method": "status_subscription", "params": params})
+                await writer.drain()
+                await change.wait()
+                await asyncio.sleep(_NOTIFY_EVERY)
+
+    @staticmethod
+    def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+        writer.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+    async def _status(self) -> list[dict[str, Any]]:
+        return self._supervisor.status()
+
+    async def _info(self) -> dict[str, Any]:
+        return self._supervisor.info()
+
+    async def _start(self, names: list[str]) -> None:
+        self._supervisor.start_nodes(names)
+
+    async def _stop(self, names: list[str]) -> None:
+        await self._supervisor.stop_nodes(names)
+
+    async def _restart(self, names: list[str]) -> None:
+        await self._supervisor.stop_nodes(names)
+        self._supervisor.start_nodes(names)
+
+    async def _shutdown(self) -> None:
+        self._supervisor.shut_down()

@@ -1,0 +1,94 @@
+"""The node program over HTTP, read only: `/healthz`, `/readyz`, `/metrics`.
+
+`/healthz` answers 200 while the program itself runs: restart it when it does not answer. `/readyz` answers 200 when
+every node it carries is in step with its peers, else 503; either way it says why, a line a node. `/readyz/NODE` asks
+for one node. `/metrics` is in the Prometheus text format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from quorumkit.node.status import NodeStatus
+
+Statuses = Callable[[], Iterable[NodeStatus]]
+
+
+class _NodeMetrics(Collector):
+    def __init__(self, network: str, statuses: Statuses) -> None:
+        self._network = network
+        self._statuses = statuses
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ["network", "node", "role"]
+        ready = GaugeMetricFamily("quorumkit_node_ready", "1 when the node is in step with its peers", labels=labels)
+        up = GaugeMetricFamily("quorumkit_client_up", "1 when the client's process runs", labels=labels)
+        block = GaugeMetricFamily("quorumkit_block_number", "Number of the newest block", labels=labels)
+        peers = GaugeMetricFamily("quorumkit_peers", "Connected peers", labels=labels)
+        expected = GaugeMetricFamily("quorumkit_static_peers", "Peers that should be connected", labels=labels)
+        restarts = CounterMetricFamily("quorumkit_client_restarts", "Starts after a death", labels=labels)
+        for status in self._statuses():
+            values = [self._network, status.name, status.role]
+            ready.add_metric(values, float(status.ready))
+            up.add_metric(values, float(status.pid is not None))
+            peers.add_metric(values, float(status.peers or 0))
+            expected.add_metric(values, float(status.expected_peers))
+            restarts.add_metric(values, float(status.restarts))
+            if status.block is not None:
+                block.add_metric(values, float(status.block))
+        yield from (ready, up, block, peers, expected, restarts)
+
+
+class HealthServer:
+    """Serves on one address until closed."""
+
+    def __init__(self, network: str, statuses: Statuses) -> None:
+        self._statuses = statuses
+        self._registry = CollectorRegistry()
+        self._registry.register(_NodeMetrics(network, statuses))
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/readyz/{node}", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def listen(self, host: str, port: int) -> int:
+        """Starts serving; port 0 takes any free one. Returns the port.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        return int(self._runner.addresses[0][1])
+
+    async def close(self) -> None:
+        await self._runner.cleanup()
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        name = request.match_info.get("node")
+        statuses = [status for status in self._statuses() if name is None or status.name == name]
+        if not statuses:
+            raise web.HTTPNotFound(text=f"no node {name} here\n")
+        lines = [_line(status) for status in statuses]
+        ready = all(status.ready for status in statuses)
+        return web.Response(status=200 if ready else 503, text="\n".join(lines) + "\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _line(status: NodeStatus) -> str:
+    text = f"{status.name}: {status.state}, block {status.block if status.block is not None else '-'}, "
+    text += f"{status.peers or 0} of {status.expected_peers} peers"
+    return f"{text}; {status.error}" if status.error else text

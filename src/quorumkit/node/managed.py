@@ -1,0 +1,301 @@
+"""One node: its client is prepared, started, watched, started again when it dies, and stopped cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from quorumkit.engines import Binary, Engine
+from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
+from quorumkit.files import write_atomic
+from quorumkit.identity import PublicIdentity, check_identity
+from quorumkit.node.log import LogSink, own_line
+from quorumkit.node.record import NodeRecord
+from quorumkit.node.status import NodeStatus, State
+from quorumkit.rpc import IpcRpc
+
+GENESIS_MARKER = Path("data/genesis.sha256")
+"""The digest of the genesis that the chain beside it was made from."""
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 30.0
+HEALTHY_AFTER = 60.0
+"""Seconds: a client that dies waits 0.1 s for its next start, then twice as long each time, up to 30 s; one that ran
+for a minute starts over."""
+
+STOP_GRACE = 60.0
+"""Seconds a client gets to write out its state after SIGTERM, before SIGKILL."""
+
+FAILED_AFTER = 3
+"""Deaths in a row before a node that is still being restarted is called failed."""
+
+_LINE_LIMIT = 2**20
+
+
+def stall_after(period: int) -> float:
+    """Seconds without a block before a node counts as stalled: validators that are down cost some periods each."""
+    return 10.0 + 5.0 * period
+
+
+class ManagedNode:
+    """One node and its client. `run` lives as long as the node program; `start` and `stop` change what it aims at."""
+
+    def __init__(
+        self,
+        directory: Path,
+        record: NodeRecord,
+        *,
+        engine: Engine,
+        binary: Binary,
+        genesis: Path,
+        log: LogSink,
+        changed: Callable[[], None],
+    ) -> None:
+        self.directory = directory
+        self.record = record
+        self.status = NodeStatus(
+            name=record.name,
+            ordinal=record.ordinal,
+            role=record.role,
+            expected_peers=len(record.peers),
+            rpc_url=record.rpc_url,
+            enode=record.enode,
+            account=record.account,
+        )
+        self._engine = engine
+        self._binary = binary
+        self._genesis = genesis
+        self._log = log
+        self._changed = changed
+        self._wanted = asyncio.Event()
+        self._unwanted = asyncio.Event()
+        self._unwanted.set()
+        self._stopped = asyncio.Event()
+        self._stopped.set()
+        self._process: asyncio.subprocess.Process | None = None
+        self._first_block: int | None = None
+        self._stall: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Makes the node run, now and whenever its client dies."""
+        self._unwanted.clear()
+        self._stopped.clear()
+        self._wanted.set()
+
+    async def stop(self) -> None:
+        """Stops the client and returns when it has ended."""
+        self._wanted.clear()
+        self._unwanted.set()
+        if self._process is not None:
+            await self._end(self._process)
+        await self._stopped.wait()
+
+    async def run(self) -> None:
+        """Never returns; to be cancelled after `stop`."""
+        delay = FIRST_DELAY
+        deaths = 0
+        while True:
+            await self._wanted.wait()
+            began = time.monotonic()
+            try:
+                self._set_state("starting", error=self.status.error if deaths else None)
+                await self._prepare()
+                reason = await self._run_client()
+            except QuorumkitError as error:
+                reason = error.message + (f" ({error.hint})" if error.hint else "")
+            except OSError as error:
+                reason = f"{error.filename or self._binary.path}: {error.strerror or error}"
+            self._forget_client()
+            if not self._wanted.is_set():
+                deaths, delay = 0, FIRST_DELAY
+                self._set_state("stopped")
+                self._stopped.set()
+                continue
+            if time.monotonic() - began > HEALTHY_AFTER:
+                deaths, delay = 0, FIRST_DELAY
+            deaths += 1
+            self.status.restarts += 1
+            self._say("WARN", f"{self.record.name} ended: {reason}; next start in {delay:g} s")
+            self._set_state("failed" if deaths >= FAILED_AFTER else "restarting", error=reason)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._unwanted.wait(), delay)
+            delay = min(delay * 2, LONGEST_DELAY)
+            if not self._wanted.is_set():
+                deaths, delay = 0, FIRST_DELAY
+                self._set_state("stopped")
+                self._stopped.set()
+
+    async def _prepare(self) -> None:
+        """Checks keys and genesis, and makes the chain where there is none yet.
+
+        Raises:
+            CorruptFileError: a key or the genesis is not what it should be.
+            GenesisMismatchError: the chain was made from another genesis.
+            NodeError: the client refused the genesis.
+        """
+        await asyncio.to_thread(self._check_identity)
+        try:
+            genesis = self._genesis.read_bytes()
+        except FileNotFoundError:
+            raise CorruptFileError(f"{self._genesis}: the genesis is missing", hint="run `quorumkit up`") from None
+        digest = hashlib.sha256(genesis).hexdigest()
+        marker = self.directory / GENESIS_MARKER
+        if marker.exists():
+            if marker.read_text(encoding="ascii").strip() != digest:
+                raise GenesisMismatchError(
+                    f"{self._genesis}: not the genesis that the chain of {self.record.name} was made from",
+                    hint="put the old genesis back, or remove the chain by name: quorumkit destroy",
+                )
+            return
+        command = self._engine.init_command(self._binary.path, str(self._genesis))
+        failure = await self._run_to_end(command)
+        if failure is not None:
+            raise NodeError(f"the client refused {self._genesis.name}: {failure}")
+        write_atomic(marker, (digest + "\n").encode())
+
+    def _check_identity(self) -> None:
+        check_identity(self.directory, PublicIdentity(self.record.enode_key, self.record.account))
+
+    async def _run_to_end(self, command: list[str]) -> str | None:
+        """Runs a client command that ends by itself; why it failed, if it did."""
+        process = await self._spawn(command)
+        failure = await self._pump(process, asyncio.Event())
+        code = await process.wait()
+        return None if code == 0 else failure or f"exit code {code}"
+
+    async def _run_client(self) -> str:
+        """Runs the client until it ends; why it ended."""
+        listening = asyncio.Event()
+        process = await self._spawn(self._engine.run_command(self._binary.path, self.record))
+        self._process = process
+        self.status.pid = process.pid
+        self._changed()
+        if not self._wanted.is_set():  # stopped in the moment of the start
+            await self._end(process)
+        watch = asyncio.create_task(self._watch(listening), name=f"watch {self.record.name}")
+        try:
+            failure = await self._pump(process, listening)
+            code = await process.wait()
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+        if failure:
+            return failure
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+    async def _spawn(self, command: list[str]) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                cwd=self.directory,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                limit=_LINE_LIMIT,
+                # Ctrl-C at the terminal reaches the node program alone, which then stops its clients in order.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EngineError(f"{command[0]}: cannot be run ({error.strerror or error})") from None
+
+    async def _pump(self, process: asyncio.subprocess.Process, listening: asyncio.Event) -> str | None:
+        """Copies the client's lines to the log until it closes them; the last that tells why it ends."""
+        assert process.stdout is not None
+        failure = None
+        while True:
+            try:
+                raw = await process.stdout.readline()
+            except ValueError:  # longer than the limit: dropped by the reader
+                continue
+            if not raw:
+                return failure
+            if not listening.is_set() and self._engine.ipc_ready in raw:
+                listening.set()
+            line = raw.decode("utf-8", "replace").rstrip()
+            self._log.line(line)
+            failure = self._engine.failure_in(line) or failure
+
+    async def _watch(self, listening: asyncio.Event) -> None:
+        """Follows the client's blocks and peers over its socket for as long as it runs."""
+        await listening.wait()
+        while True:
+            with contextlib.suppress(RpcError):
+                socket = self.directory / self._engine.ipc
+                async with await IpcRpc.connect(socket, where=self.record.name) as rpc:
+                    await asyncio.gather(self._follow_heads(rpc), self._follow_peers(rpc))
+            # Only a client that closes a connection and lives comes here.
+            await asyncio.sleep(1)
+
+    async def _follow_heads(self, rpc: IpcRpc) -> None:
+        with contextlib.suppress(RpcError, ValueError, KeyError, TypeError):
+            async with contextlib.aclosing(rpc.subscribe("newHeads")) as heads:
+                latest = await rpc.call("eth_getBlockByNumber", "latest", False)
+                self._first_block = int(latest["number"], 16)
+                self._see_head(latest)
+                async for head in heads:
+                    self._see_head(head)
+
+    async def _follow_peers(self, rpc: IpcRpc) -> None:
+        with contextlib.suppress(RpcError, ValueError, TypeError):
+            async with contextlib.aclosing(rpc.subscribe("peerEvents", namespace="admin")) as events:
+                self._see_peers(await rpc.call("net_peerCount"))
+                async for _ in events:
+                    self._see_peers(await rpc.call("net_peerCount"))
+
+    def _see_head(self, head: dict[str, str]) -> None:
+        self.status.block = int(head["number"], 16)
+        self.status.block_hash = head["hash"]
+        if self._stall is not None:
+            self._stall.cancel()
+        loop = asyncio.get_running_loop()
+        self._stall = loop.call_later(stall_after(self.record.consensus.period), self._stalled)
+        self._reckon()
+
+    def _see_peers(self, count: str) -> None:
+        self.status.peers = int(count, 16)
+        self._reckon()
+
+    def _reckon(self) -> None:
+        """The state that block and peers amount to."""
+        advanced = self.status.block is not None and self.status.block != self._first_block
+        if advanced:
+            self._set_state("running")
+        elif self.status.expected_peers and not self.status.peers:
+            self._set_state("waiting")
+        else:
+            self._set_state("syncing")
+
+    def _stalled(self) -> None:
+        if self._process is not None:
+            self._set_state("stalled")
+
+    def _forget_client(self) -> None:
+        self._process = None
+        self._first_block = None
+        if self._stall is not None:
+            self._stall.cancel()
+        self.status.pid = self.status.peers = self.status.block = self.status.block_hash = None
+
+    def _set_state(self, state: State, error: str | None = None) -> None:
+        self.status.state = state
+        self.status.error = error
+        self._changed()
+
+    def _say(self, level: str, text: str) -> None:
+        self._log.line(own_line(level, text))
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_GRACE)
+        except TimeoutError:
+            self._say("WARN", f"{self.record.name} did not end in {STOP_GRACE:g} s and is killed")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()

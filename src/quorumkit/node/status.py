@@ -1,0 +1,49 @@
+"""What the node program knows of a node, as it tells it to whoever asks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+State = Literal["stopped", "starting", "waiting", "syncing", "running", "stalled", "restarting", "failed", "unknown"]
+"""stopped: told to stop, or nothing runs it. starting: the client is not up yet. waiting: up, without peers.
+syncing: up, with peers, no new block yet. running: blocks come. stalled: no block for too long. restarting: it died and
+is started again in a moment. failed: it cannot run, see `error`. unknown: nothing could be learned."""
+
+
+@dataclass
+class NodeStatus:
+    """One node, now."""
+
+    name: str
+    ordinal: int
+    role: str
+    state: State = "stopped"
+    block: int | None = None
+    block_hash: str | None = None
+    peers: int | None = None
+    expected_peers: int = 0
+    rpc_url: str = ""
+    enode: str = ""
+    account: str = ""
+    pid: int | None = None
+    restarts: int = 0
+    error: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """In step with its peers: fit to be asked."""
+        return self.state == "running"
+
+    @property
+    def complete(self) -> bool:
+        """Ready, and connected to every static peer."""
+        return self.ready and (self.peers or 0) >= self.expected_peers
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> NodeStatus:
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: item for name, item in value.items() if name in known})

@@ -1,0 +1,238 @@
+"""The node program: one process that carries one node or all the nodes of a network on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from quorumkit.engines import Binary, engine_of
+from quorumkit.errors import CorruptFileError, NodeError, PortError
+from quorumkit.files import private_directory, to_json, write_atomic
+from quorumkit.node.control import SOCKET_NAME, ControlServer
+from quorumkit.node.log import LogSink, RotatedFile, StandardOutput
+from quorumkit.node.managed import ManagedNode
+from quorumkit.node.record import NodeRecord, read_record
+
+INFO_NAME = "supervisor.json"
+LOCK_NAME = "supervisor.lock"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the node program is run. None of it changes what the nodes are."""
+
+    nodes: Sequence[Path]
+    """Node directories."""
+    state: Path
+    """Where the control socket, the lock and what runs now are kept."""
+    binary: Path | None = None
+    """The client to run; without it, the one in the cache."""
+    logs: Path | None = None
+    """A directory for rotated logs, a file a node; without it they go to standard output."""
+    health: tuple[str, int] | None = None
+    """Where to serve /healthz, /readyz, /metrics."""
+    stopped: frozenset[str] = frozenset()
+    """Nodes not to start until asked."""
+    ready_descriptor: int | None = None
+    """A descriptor to write a line to and close, once the control socket listens."""
+
+
+def run(options: Options) -> None:
+    """Runs until SIGTERM or SIGINT, or until the control socket is told to shut down.
+
+    Raises:
+        QuorumkitError: it cannot start at all. A node that cannot run is told in its status instead.
+    """
+    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+        # Otherwise a thread for each client waits for its end.
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+    asyncio.run(_run(options))
+
+
+async def _run(options: Options) -> None:
+    private_directory(options.state)
+    lock = FileLock(options.state / LOCK_NAME, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise NodeError(f"{options.state}: another node program runs these nodes already") from None
+    with lock:
+        supervisor = Supervisor(options)
+        try:
+            await supervisor.run()
+        finally:
+            supervisor.close_logs()
+
+
+class Supervisor:
+    """Carries its nodes; see `control.Controlled` for what it can be asked."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._end = asyncio.Event()
+        self._change = asyncio.Event()
+        self._health_port: int | None = None
+        self._logs: list[LogSink] = []
+        records = {directory: read_record(directory) for directory in options.nodes}
+        self._network = next(iter(records.values())).network
+        binaries: dict[str, Binary] = {}
+        self._nodes: dict[str, ManagedNode] = {}
+        for directory, record in records.items():
+            engine = engine_of(record.engine.kind)
+            if record.engine.version not in binaries:
+                binary = engine.find(record.engine.version, override=options.binary)
+                if binary is None:
+                    raise NodeError(
+                        f"{record.engine.kind} {record.engine.version} is not there yet",
+                        hint="`quorumkit up` builds it, or name one with --engine-binary",
+                    )
+                binaries[record.engine.version] = binary
+            log = self._sink(record, alone=len(records) == 1)
+            self._nodes[record.name] = ManagedNode(
+                directory.absolute(),
+                record,
+                engine=engine,
+                binary=binaries[record.engine.version],
+                genesis=_genesis_for(directory),
+                log=log,
+                changed=self._note_change,
+            )
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end.set)
+        for name, node in self._nodes.items():
+            if name not in self._options.stopped:
+                node.start()
+        running = [asyncio.create_task(node.run(), name=name) for name, node in self._nodes.items()]
+        await asyncio.sleep(0)  # the clients start before anything else is loaded
+        control = ControlServer(self, self._options.state / SOCKET_NAME)
+        health = None
+        ended = asyncio.create_task(self._end.wait())
+        try:
+            await control.listen()
+            self._write_info()
+            self._tell_ready()
+            if self._options.health:
+                health = await self._serve_health(*self._options.health)
+                self._write_info()
+            await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            await asyncio.gather(*(node.stop() for node, task in zip(self._nodes.values(), running, strict=True)
+                                   if not task.done()))  # fmt: skip
+            for task in running:
+                task.cancel()
+            results = await asyncio.gather(*running, return_exceptions=True)
+            if health is not None:
+                await health.close()
+            await control.close()
+            (self._options.state / INFO_NAME).unlink(missing_ok=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    def close_logs(self) -> None:
+        for log in self._logs:
+            log.close()
+
+    def status(self) -> list[dict[str, Any]]:
+        return [node.status.to_json() for node in self._nodes.values()]
+
+    def info(self) -> dict[str, Any]:
+        """What a later command must know to find, or clean up after, this supervisor."""
+        return {
+            "pid": os.getpid(),
+            "created": psutil.Process().create_time(),
+            "network": self._network,
+            "health_port": self._health_port,
+        }
+
+    def start_nodes(self, names: list[str]) -> None:
+        for node in self._named(names):
+            node.start()
+
+    async def stop_nodes(self, names: list[str]) -> None:
+        await asyncio.gather(*(node.stop() for node in self._named(names)))
+
+    def shut_down(self) -> None:
+        self._end.set()
+
+    def next_change(self) -> asyncio.Event:
+        return self._change
+
+    def _named(self, names: list[str]) -> list[ManagedNode]:
+        unknown = [name for name in names if name not in self._nodes]
+        if unknown:
+            raise NodeError(f"no node {', '.join(unknown)} here")
+        return [self._nodes[name] for name in names]
+
+    def _note_change(self) -> None:
+        """Wakes everybody who waits, and is ready for the next."""
+        self._change.set()
+        self._change = asyncio.Event()
+
+    def _sink(self, record: NodeRecord, *, alone: bool) -> LogSink:
+        sink: LogSink
+        if self._options.logs is None:
+            sink = StandardOutput("" if alone else f"{record.name} | ")
+        else:
+            private_directory(self._options.logs)
+            sink = RotatedFile(self._options.logs / f"{record.name}.log")
+        self._logs.append(sink)
+        return sink
+
+    def _write_info(self) -> None:
+        write_atomic(self._options.state / INFO_NAME, to_json(self.info()), mode=0o600, durable=False)
+
+    def _tell_ready(self) -> None:
+        if self._options.ready_descriptor is not None:
+            with contextlib.suppress(OSError), os.fdopen(self._options.ready_descriptor, "w") as pipe:
+                pipe.write("ready\n")
+
+    async def _serve_health(self, host: str, port: int) -> Any:
+        from quorumkit.node.health import HealthServer
+
+        server = HealthServer(self._network, lambda: [node.status for node in self._nodes.values()])
+        try:
+            self._health_port = await server.listen(host, port)
+        except OSError as error:
+            await server.close()
+            raise PortError(f"health endpoint: {host}:{port}: {error.strerror or error}") from None
+        return server
+
+
+def _genesis_for(directory: Path) -> Path:
+    """A node's own copy of the genesis, or the one its network directory holds."""
+    own = directory.absolute() / "genesis.json"
+    return own if own.exists() else directory.absolute().parent.parent / "genesis.json"
+
+
+def read_info(state: Path) -> dict[str, Any] | None:
+    """What the supervisor of that state directory wrote of itself, if it is there.
+
+    Raises:
+        CorruptFileError: the file is not what a supervisor writes.
+    """
+    path = state / INFO_NAME
+    try:
+        value = json.loads(path.read_bytes())
+        if not isinstance(value["pid"], int):
+            raise TypeError("pid")
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise CorruptFileError(f"{path}: not readable", hint="remove it") from None
+    return dict(value)

@@ -1,0 +1,1 @@
+"""What is done with networks: generate, verify, inspect."""

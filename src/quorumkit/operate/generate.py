@@ -1,0 +1,171 @@
+"""Makes a network directory, or what is missing of one. Killed at any point, the next run finishes the work."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of
+from quorumkit.engines import engine_of
+from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, NotANetworkError, UsageError
+from quorumkit.files import private_directory, read_json, remove_leftovers, staged_directory, write_atomic, write_if_changed
+from quorumkit.identity import PublicIdentity, check_identity, generate_secrets, load_identity, write_secrets
+from quorumkit.node.record import RECORD_NAME, read_record
+from quorumkit.plan import Network, NodeEndpoints, node_name, plan
+from quorumkit.progress import Progress
+from quorumkit.render import render_genesis, render_node
+from quorumkit.spec import NetworkSpec, spec_to_yaml
+
+Addressing = Callable[[NetworkSpec, list[NodeEndpoints | None]], list[NodeEndpoints]]
+"""A runtime's way to give every node its endpoints; it is told the ones that nodes have already."""
+
+_LOCK_PATIENCE = 30.0  # seconds
+
+
+def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Addressing, progress: Progress) -> Network:
+    """Writes what is missing of the network: spec, keys, genesis, and each node's files.
+
+    Keys that are there are kept and checked; what is rendered is written again where it differs.
+
+    Raises:
+        CorruptFileError: a key or the genesis on disk is not what it should be.
+        GenesisMismatchError: the spec no longer gives the genesis that a chain was started from.
+        PortError: see the runtime's addressing.
+    """
+    with locked(directory):
+        if not directory.exists():
+            write_atomic(directory.spec, spec_to_yaml(spec))
+        identities = _identities(directory, spec, progress)
+        records = [_endpoints_on_disk(directory.node(node_name(n))) for n in range(1, spec.nodes.total + 1)]
+        network = plan(spec, identities, addressing(spec, records))
+        _write_genesis(directory, network)
+        for node in network.nodes:
+            for name, content in render_node(network, node).items():
+                write_if_changed(directory.node(node.name) / name, content)
+    return network
+
+
+@contextmanager
+def locked(directory: NetworkDirectory) -> Iterator[None]:
+    """Keeps two commands from writing one network directory at once.
+
+    Raises:
+        NotANetworkError: the directory holds something else.
+        NodeError: another command kept it for 30 s.
+    """
+    from filelock import FileLock, Timeout
+
+    path = directory.path
+    if path.exists() and not directory.exists():
+        if not path.is_dir():
+            raise NotANetworkError(f"{path}: not a directory", hint="name another one")
+        foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in {".state", "nodes"})
+        if foreign:
+            raise NotANetworkError(
+                f"{path}: not a network, and not empty ({', '.join(foreign[:3])}{' …' if len(foreign) > 3 else ''})",
+                hint="name a new or an empty directory",
+            )
+    path.mkdir(parents=True, exist_ok=True)
+    private_directory(directory.state)
+    try:
+        with FileLock(directory.state / "directory.lock", timeout=_LOCK_PATIENCE):
+            yield
+    except Timeout:
+        raise NodeError(f"{path}: another quorumkit command is writing it", hint="wait for it, or end it") from None
+
+
+def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progress) -> list[PublicIdentity]:
+    """Every node's identity, by ordinal; new keys where there is no node yet."""
+    private_directory(directory.nodes)
+    remove_leftovers(directory.nodes)
+    ordinals = range(1, spec.nodes.total + 1)
+    missing = [ordinal for ordinal in ordinals if not directory.node(node_name(ordinal)).exists()]
+    if directory.genesis.exists():
+        # The genesis names its validators: one whose keys are gone cannot be replaced by making new ones.
+        lost = [node_name(ordinal) for ordinal in missing if ordinal <= spec.nodes.validators]
+        if lost:
+            raise CorruptFileError(
+                f"{directory.nodes}: {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} gone, "
+                "and the genesis names the validator's account",
+                hint="put the directory back from a backup, or make a new network",
+            )
+    done = len(ordinals) - len(missing)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        made: dict[int, PublicIdentity] = {}
+        for ordinal, identity in zip(missing, pool.map(lambda n: _make_node(directory, n), missing), strict=True):
+            made[ordinal] = identity
+            done += 1
+            progress("making keys", done, len(ordinals))
+    return [made.get(ordinal) or _identity_on_disk(directory.node(node_name(ordinal))) for ordinal in ordinals]
+
+
+def _make_node(directory: NetworkDirectory, ordinal: int) -> PublicIdentity:
+    secrets = generate_secrets()
+    with staged_directory(directory.node(node_name(ordinal))) as stage:
+        write_secrets(stage, secrets)
+    return secrets.identity
+
+
+def _identity_on_disk(directory: Path) -> PublicIdentity:
+    if not (directory / RECORD_NAME).exists():
+        return load_identity(directory)
+    identity = identity_of(read_record(directory))
+    check_identity(directory, identity)
+    return identity
+
+
+def _endpoints_on_disk(directory: Path) -> NodeEndpoints | None:
+    return endpoints_of(read_record(directory)) if (directory / RECORD_NAME).exists() else None
+
+
+def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
+    content = render_genesis(network)
+    if directory.genesis.exists():
+        if directory.genesis.read_bytes() == content:
+            return
+        present = read_json(
+            directory.genesis,
+            what="genesis",
+            hint="remove it: the next `quorumkit up` writes it again from the spec and the keys",
+        )
+        engine = engine_of(network.spec.engine.kind)
+        if any(engine.has_chain(directory.node(node.name)) for node in network.nodes):
+            where = ", ".join(differences(present, json.loads(content))) or "its layout"
+            raise GenesisMismatchError(
+                f"{directory.genesis}: {directory.spec.name} or the keys give another genesis than the one the chain "
+                f"was started from; they differ in {where}",
+                hint="undo the change, or make a new network: a chain cannot change its genesis",
+            )
+    write_atomic(directory.genesis, content)
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """The paths at which two JSON values differ, such as `config.clique.period`."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        found = []
+        for key in sorted(one.keys() | other.keys()):
+            found += differences(one.get(key), other.get(key), f"{path}.{key}" if path else key)
+        return found
+    return [] if one == other else [path]
+
+
+def check_request(spec: NetworkSpec, asked: dict[str, Any], directory: NetworkDirectory) -> None:
+    """What was asked for on the command line must be what an existing network is.
+
+    Raises:
+        UsageError: it is not; `asked` holds dotted spec paths and values, None for what was not asked.
+    """
+    for path, value in asked.items():
+        present: Any = spec
+        for part in path.split("."):
+            present = getattr(present, part)
+        if value is not None and value != present:
+            raise UsageError(
+                f"{directory.path} is there already, with {path}: {present}, not {value}",
+                hint=f"leave the option out, edit {directory.spec}, or name another directory",
+            )

@@ -1,0 +1,186 @@
+"""The definition of done: a contract created through one node is read back with its value from every other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from quorumkit.contracts import storage_contract
+from quorumkit.errors import QuorumkitError, RpcError, WaitTimeoutError
+from quorumkit.progress import Progress
+from quorumkit.rpc import Rpc
+
+VALUE = 42
+TIMEOUT = 60.0
+
+_DEPLOY_GAS = 300_000
+_SET_GAS = 100_000
+
+Connect = Callable[[], Awaitable[Rpc]]
+
+
+@dataclass
+class Verification:
+    """What was found; field names are those of `verify --json`."""
+
+    ok: bool = False
+    contract: str | None = None
+    value: int = VALUE
+    reads: dict[str, int | None] = field(default_factory=dict)
+    """What each node answered, by name; None where it could not be asked."""
+    block: int | None = None
+    """The height at which all were read."""
+    block_hash: str | None = None
+    hashes_equal: bool = False
+    seconds: float = 0.0
+    errors: dict[str, str] = field(default_factory=dict)
+    """Why a node could not be asked, by name."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def verify(nodes: Mapping[str, Connect], progress: Progress, *, timeout: float = TIMEOUT) -> Verification:
+    """Deploys `storage` through the first of `nodes`, sets 42, and reads it from all at the same block.
+
+    The first node's own account pays, and its client signs. A node that cannot be asked makes the result not ok; so
+    does one that answers another value, or has another block at that height.
+
+    Raises:
+        RpcError: the first node cannot be reached or refuses the transactions.
+        WaitTimeoutError: the transactions did not get into a block in time.
+    """
+    began = time.monotonic()
+    result = Verification(reads=dict.fromkeys(nodes))
+    first = next(iter(nodes))
+    connections: dict[str, Rpc] = {}
+    try:
+        outcomes = await asyncio.gather(*(connect() for connect in nodes.values()), return_exceptions=True)
+        for name, outcome in zip(nodes, outcomes, strict=True):
+            if isinstance(outcome, QuorumkitError):
+                result.errors[name] = outcome.message
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                connections[name] = outcome
+        if first not in connections:
+            raise RpcError(f"{first}, which is to send the transactions: {result.errors[first]}")
+        progress("deploying the storage contract")
+        try:
+            async with asyncio.timeout(timeout):
+                hashes = await _send(connections[first])
+                await _receipts(connections[first], hashes)
+        except TimeoutError:
+            raise WaitTimeoutError(
+                f"{first}: the transactions were in no block after {timeout:g} s",
+                hint="blocks may have stopped: see `quorumkit status`",
+            ) from None
+        progress("reading it from every node")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await _agree(connections, first, hashes, result)
+        result.ok = (
+            not result.errors and result.hashes_equal and all(value == VALUE for value in result.reads.values())
+        )
+    finally:
+        await asyncio.gather(*(connection.close() for connection in connections.values()))
+    result.seconds = round(time.monotonic() - began, 3)
+    return result
+
+
+async def _send(rpc: Rpc) -> list[str]:
+    """Sends both transactions at once; their hashes. The contract's address follows from sender and nonce, but the
+    client tells it in the receipt, so the second goes to the address the client would give it."""
+    contract = storage_contract()
+    accounts = await rpc.call("eth_accounts")
+    if not accounts:
+        raise RpcError("the sending node has no account", hint="verify through another node")
+    sender = accounts[0]
+    deployed = await rpc.call(
+        "eth_sendTransaction", {"from": sender, "gas": hex(_DEPLOY_GAS), "data": contract.deploy_data(0)}
+    )
+    nonce = int((await rpc.call("eth_getTransactionByHash", deployed))["nonce"], 16)
+    written = await rpc.call(
+        "eth_sendTransaction",
+        {
+            "from": sender,
+            "to": contract_address(sender, nonce),
+            "gas": hex(_SET_GAS),
+            "nonce": hex(nonce + 1),
+            "data": contract.set_data(VALUE),
+        },
+    )
+    return [deployed, written]
+
+
+def contract_address(sender: str, nonce: int) -> str:
+    """Where a contract comes to stand: the last 20 bytes of keccak256(rlp([sender, nonce])) (Yellow Paper, section 7).
+
+    The RLP of two short strings is written out: a list header, a 20-byte string, a minimal big-endian integer.
+    """
+    from eth_hash.auto import keccak
+
+    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    encoded = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
+    items = b"\x94" + bytes.fromhex(sender.removeprefix("0x")) + encoded
+    return "0x" + keccak(bytes([0xC0 + len(items)]) + items)[12:].hex()
+
+
+async def _receipts(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]]:
+    """The receipts of the transactions, once all are in blocks."""
+    async with contextlib.aclosing(rpc.heads()) as heads:  # type: ignore[type-var]
+        async for _ in heads:
+            receipts = [await rpc.call("eth_getTransactionReceipt", hash_) for hash_ in hashes]
+            if all(receipts):
+                for receipt in receipts:
+                    if int(receipt["status"], 16) != 1:
+                        raise RpcError(f"transaction {receipt['transactionHash']} failed in its block")
+                return receipts
+    raise RpcError("the node's blocks ended")
+
+
+async def _agree(connections: dict[str, Rpc], first: str, hashes: list[str], result: Verification) -> None:
+    """Fills in the result once all nodes have the same block where the last transaction is, or at the time-out.
+
+    A chain's newest blocks can still be replaced: after a difference, receipt and hashes are asked again at the next
+    head until they agree.
+    """
+    async with contextlib.aclosing(connections[first].heads()) as heads:  # type: ignore[type-var]
+        async for _ in heads:
+            receipts = [await connections[first].call("eth_getTransactionReceipt", hash_) for hash_ in hashes]
+            if not all(receipts):
+                continue
+            result.contract = receipts[0]["contractAddress"]
+            result.block, result.block_hash = int(receipts[1]["blockNumber"], 16), receipts[1]["blockHash"]
+            asked = [name for name in connections if name not in result.errors]
+            outcomes = await asyncio.gather(
+                *(_read(connections[name], result.contract, result.block) for name in asked), return_exceptions=True
+            )
+            seen = set()
+            for name, outcome in zip(asked, outcomes, strict=True):
+                if isinstance(outcome, QuorumkitError):
+                    result.errors[name] = outcome.message
+                elif isinstance(outcome, BaseException):
+                    raise outcome
+                else:
+                    block_hash, result.reads[name] = outcome
+                    seen.add(block_hash)
+            result.hashes_equal = seen == {result.block_hash}
+            if result.hashes_equal:
+                return
+
+
+async def _read(rpc: Rpc, contract: str | None, block: int) -> tuple[str, int]:
+    """The node's block hash at that height and the contract's value in that very block (EIP-1898), once it is there."""
+    async with contextlib.aclosing(rpc.heads()) as heads:  # type: ignore[type-var]
+        async for number in heads:
+            if number >= block:
+                break
+    block_hash = (await rpc.call("eth_getBlockByNumber", hex(block), False))["hash"]
+    call = {"to": contract, "data": storage_contract().get_data()}
+    value = await rpc.call("eth_call", call, {"blockHash": block_hash})
+    return block_hash, int(value, 16) if value != "0x" else 0

@@ -1,0 +1,63 @@
+"""Waiting for a network to be whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from quorumkit.errors import NodeError, WaitTimeoutError
+from quorumkit.node.status import NodeStatus
+from quorumkit.plan import Network
+from quorumkit.progress import Progress
+from quorumkit.runtimes import Runtime
+
+
+def patience(nodes: int) -> float:
+    """Seconds that a network of so many nodes may take to come up before `up` gives up waiting."""
+    return 60.0 + 6.0 * nodes
+
+
+async def wait_until_complete(
+    runtime: Runtime, network: Network, progress: Progress, *, timeout: float
+) -> list[NodeStatus]:
+    """Returns when every node sees all its peers and has seen a new block.
+
+    Raises:
+        NodeError: a node cannot run; the message says why.
+        WaitTimeoutError: it took too long; the message says which nodes miss what.
+    """
+    statuses: list[NodeStatus] = []
+    total = len(network.nodes)
+    try:
+        async with asyncio.timeout(timeout), contextlib.aclosing(runtime.watch(network)) as changes:
+            async for statuses in changes:
+                ready = sum(status.complete for status in statuses)
+                progress(_what(statuses), ready, total)
+                failed = [status for status in statuses if status.state == "failed"]
+                if failed:
+                    raise NodeError(
+                        "; ".join(f"{status.name}: {status.error}" for status in failed),
+                        hint=f"see `quorumkit logs {failed[0].name}`; `quorumkit down` stops the rest",
+                    )
+                if ready == total:
+                    return statuses
+    except TimeoutError:
+        pass
+    missing = [_missing(status) for status in statuses if not status.complete]
+    raise WaitTimeoutError(
+        f"not complete after {timeout:g} s: {'; '.join(missing) or 'no node answered'}",
+        hint="it is left as it is: see `quorumkit status` and `quorumkit logs NODE`; `quorumkit down` stops it",
+    )
+
+
+def _what(statuses: list[NodeStatus]) -> str:
+    if any(status.state in ("starting", "stopped") for status in statuses):
+        return "starting clients"
+    if any((status.peers or 0) < status.expected_peers for status in statuses):
+        return "waiting for peers"
+    return "waiting for blocks"
+
+
+def _missing(status: NodeStatus) -> str:
+    text = f"{status.name} is {status.state} with {status.peers or 0} of {status.expected_peers} peers"
+    return f"{text} ({status.error})" if status.error else text

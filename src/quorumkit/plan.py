@@ -1,0 +1,120 @@
+"""From a spec, identities and endpoints to a whole network. Pure: no I/O, and the same input gives the same network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from quorumkit.consensus import consensus_of
+from quorumkit.engines import engine_of
+from quorumkit.identity import PublicIdentity
+from quorumkit.spec import NetworkSpec
+
+Role = Literal["validator", "observer"]
+
+FULL_MESH = 32
+"""Up to this many nodes, each is every other's static peer. Beyond it a node's static peers are those 1, 2, 4, 8 …
+places before and behind it, so that N nodes keep about 2·log2(N) connections each and any two are log2(N) hops apart."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An IP address or host name, and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class NodeEndpoints:
+    """Where a node is reached, and where its client listens for that."""
+
+    p2p: Endpoint
+    """What the other nodes dial."""
+    p2p_bind: Endpoint
+    rpc_bind: Endpoint
+    rpc_url: str
+    """HTTP JSON-RPC, as the person who runs the network reaches it."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of a network."""
+
+    ordinal: int
+    role: Role
+    identity: PublicIdentity
+    endpoints: NodeEndpoints
+
+    @property
+    def name(self) -> str:
+        return node_name(self.ordinal)
+
+    @property
+    def enode(self) -> str:
+        """The enode URL: `discport=0`, for there is no discovery (EIP-778's older sibling, devp2p "enode URL")."""
+        return f"enode://{self.identity.enode_key}@{self.endpoints.p2p}?discport=0"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A planned network: everything that the files of its nodes are rendered from."""
+
+    spec: NetworkSpec
+    nodes: tuple[Node, ...]
+    """By ordinal, 1 first."""
+    genesis: dict[str, Any]
+
+    def node(self, ordinal: int) -> Node:
+        return self.nodes[ordinal - 1]
+
+    def peers_of(self, node: Node) -> tuple[Node, ...]:
+        """The static peers of a node, by ordinal. Peering is mutual: if A is B's, B is A's."""
+        return tuple(self.node(ordinal) for ordinal in peer_ordinals(node.ordinal, len(self.nodes)))
+
+
+def node_name(ordinal: int) -> str:
+    """The name people call a node by: node1 … nodeN."""
+    return f"node{ordinal}"
+
+
+def role_of(ordinal: int, spec: NetworkSpec) -> Role:
+    """The first `nodes.validators` ordinals validate, those after them observe."""
+    return "validator" if ordinal <= spec.nodes.validators else "observer"
+
+
+def peer_ordinals(ordinal: int, total: int) -> list[int]:
+    """The ordinals of a node's static peers in a network of `total`, ascending."""
+    if total <= FULL_MESH:
+        return [other for other in range(1, total + 1) if other != ordinal]
+    peers = set()
+    stride = 1
+    while stride < total:
+        peers |= {(ordinal - 1 + stride) % total + 1, (ordinal - 1 - stride) % total + 1}
+        stride *= 2
+    return sorted(peers - {ordinal})
+
+
+def plan(spec: NetworkSpec, identities: Sequence[PublicIdentity], endpoints: Sequence[NodeEndpoints]) -> Network:
+    """The network of that spec; `identities` and `endpoints` are one for each node, by ordinal."""
+    if not len(identities) == len(endpoints) == spec.nodes.total:
+        raise ValueError(f"{len(identities)} identities and {len(endpoints)} endpoints for {spec.nodes.total} nodes")
+    nodes = tuple(
+        Node(ordinal, role_of(ordinal, spec), identity, endpoint)
+        for ordinal, (identity, endpoint) in enumerate(zip(identities, endpoints, strict=True), start=1)
+    )
+    validators = [node.identity.account for node in nodes if node.role == "validator"]
+    # Observers' accounts stand in no genesis, so that one can join a network that runs.
+    balances = {account.lower(): spec.genesis.node_balance for account in validators if spec.genesis.node_balance}
+    balances |= {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
+    genesis = engine_of(spec.engine.kind).genesis(
+        chain_id=spec.chain_id,
+        gas_limit=spec.genesis.gas_limit,
+        balances=balances,
+        consensus_fields=consensus_of(spec.consensus.kind).genesis_fields(spec.consensus, validators),
+    )
+    return Network(spec, nodes, genesis)

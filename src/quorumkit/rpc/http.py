@@ -1,0 +1,63 @@
+"""JSON-RPC over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Self
+
+from quorumkit.errors import RpcError
+from quorumkit.rpc.base import CALL_TIMEOUT, result_of
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_HEAD_POLL = 0.1  # seconds; HTTP has no notifications
+
+
+class HttpRpc:
+    """One client by its URL."""
+
+    def __init__(self, url: str, *, where: str | None = None) -> None:
+        self._url = url
+        self._where = where or url
+        self._ids = itertools.count(1)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, method: str, *params: Any, timeout: float = CALL_TIMEOUT) -> Any:
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
+        try:
+            async with self._session.post(
+                self._url, json=request, timeout=aiohttp.ClientTimeout(total=timeout)
+            ) as response:
+                answer = await response.json(content_type=None)
+        except TimeoutError:
+            raise RpcError(f"{self._where}: {method}: no answer in {timeout:g} s") from None
+        except (aiohttp.ClientError, ValueError, OSError) as error:
+            raise RpcError(f"{self._where}: {method}: {error or type(error).__name__}") from None
+        return result_of(answer, method, self._where)
+
+    async def heads(self) -> AsyncIterator[int]:
+        last = -1
+        while True:
+            number = int(await self.call("eth_blockNumber"), 16)
+            if number != last:
+                last = number
+                yield number
+            await asyncio.sleep(_HEAD_POLL)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()

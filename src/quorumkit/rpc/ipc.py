@@ -1,0 +1,142 @@
+"""JSON-RPC over a unix socket: one JSON value a line, notifications for subscriptions (geth's IPC endpoint)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
+
+from quorumkit.errors import RpcError
+from quorumkit.rpc.base import CALL_TIMEOUT, result_of
+from quorumkit.rpc.sockets import short_socket_path
+
+_LINE_LIMIT = 64 * 2**20  # bytes; one answer can hold a whole block's traces
+
+
+class IpcRpc:
+    """One connection to a unix socket. `connect` makes it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, where: str) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._where = where
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._subscriptions: dict[str, asyncio.Queue[Any]] = {}
+        # A notification can arrive before the caller has seen the answer that names its subscription.
+        self._early: dict[str, list[Any]] = {}
+        self._closed = False
+        self._receiver = asyncio.create_task(self._receive(), name=f"ipc {where}")
+
+    @classmethod
+    async def connect(cls, path: Path, *, where: str | None = None) -> Self:
+        """Connects; `where` names the other side in errors.
+
+        Raises:
+            RpcError: nobody listens there.
+        """
+        where = where or str(path)
+        try:
+            with short_socket_path(path) as name:
+                reader, writer = await asyncio.open_unix_connection(name, limit=_LINE_LIMIT)
+        except OSError as error:
+            raise RpcError(f"{where}: not reachable over its socket ({error.strerror or error})") from None
+        return cls(reader, writer, where)
+
+    async def call(self, method: str, *params: Any, timeout: float = CALL_TIMEOUT) -> Any:
+        if self._closed:
+            raise RpcError(f"{self._where}: {method}: the connection is closed")
+        request_id = next(self._ids)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = future
+        request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": list(params)}
+        try:
+            self._writer.write(json.dumps(request).encode() + b"\n")
+            async with asyncio.timeout(timeout):
+                await self._writer.drain()
+                answer = await future
+        except TimeoutError:
+            raise RpcError(f"{self._where}: {method}: no answer in {timeout:g} s") from None
+        except OSError as error:
+            raise RpcError(f"{self._where}: {method}: connection lost ({error.strerror or error})") from None
+        finally:
+            self._waiting.pop(request_id, None)
+        return result_of(answer, method, self._where)
+
+    async def subscribe(self, *params: Any, namespace: str = "eth") -> AsyncIterator[Any]:
+        """The notifications of one subscription (geth's pub/sub), until the connection ends.
+
+        Raises:
+            RpcError: the client refused the subscription, or the connection was lost.
+        """
+        subscription = await self.call(f"{namespace}_subscribe", *params)
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        for early in self._early.pop(subscription, []):
+            queue.put_nowait(early)
+        self._subscriptions[subscription] = queue
+        if self._closed:
+            queue.put_nowait(None)
+        try:
+            while (item := await queue.get()) is not None:
+                yield item
+            raise RpcError(f"{self._where}: connection lost")
+        finally:
+            self._subscriptions.pop(subscription, None)
+
+    async def heads(self) -> AsyncIterator[int]:
+        async with contextlib.aclosing(self.subscribe("newHeads")) as heads:
+            yield int(await self.call("eth_blockNumber"), 16)
+            async for head in heads:
+                yield int(head["number"], 16)
+
+    async def closed(self) -> None:
+        """Returns when the other side has closed the connection."""
+        await asyncio.wait([self._receiver])
+
+    async def close(self) -> None:
+        self._receiver.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._receiver
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def _receive(self) -> None:
+        try:
+            while line := await self._reader.readline():
+                self._dispatch(json.loads(line))
+        except (OSError, ValueError):
+            pass  # told to every waiter below
+        finally:
+            self._closed = True
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(RpcError(f"{self._where}: connection lost"))
+            for queue in self._subscriptions.values():
+                queue.put_nowait(None)
+
+    def _dispatch(self, message: Any) -> None:
+        if not isinstance(message, dict):
+            return
+        if "id" in message:
+            future = self._waiting.get(message["id"])
+            if future is not None and not future.done():
+                future.set_result(message)
+            return
+        params = message.get("params")
+        if isinstance(params, dict) and "subscription" in params:
+            queue = self._subscriptions.get(params["subscription"])
+            if queue is not None:
+                queue.put_nowait(params.get("result"))
+            else:
+                self._early.setdefault(params["subscription"], []).append(params.get("result"))

@@ -1,0 +1,94 @@
+"""What every runtime answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.node.status import NodeStatus
+from quorumkit.plan import Network, Node, NodeEndpoints
+from quorumkit.progress import Progress
+from quorumkit.rpc import Rpc
+from quorumkit.spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command for the person's terminal: it takes the place of ours."""
+
+    arguments: list[str]
+    directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    """On top of the person's own."""
+
+
+class Runtime(Protocol):
+    """One network, where it runs."""
+
+    def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
+        """Every node's endpoints, by ordinal; those in `present` are kept where they can be.
+
+        Raises:
+            PortError: they cannot be had.
+        """
+        ...
+
+    def acquire(self, progress: Progress) -> None:
+        """Gets what the nodes run: a client binary, an image. May take minutes, once; not asynchronous, so
+        that Ctrl-C ends it at once.
+
+        Raises:
+            EngineError: it cannot be had.
+        """
+        ...
+
+    async def start(self, network: Network, progress: Progress) -> bool:
+        """Starts every node that does not run, and returns without waiting for them. Whether this call started the
+        network, or some of it ran already."""
+        ...
+
+    async def stop(self, progress: Progress) -> bool:
+        """Stops everything and returns when nothing of it is left. Whether anything ran."""
+        ...
+
+    async def is_running(self) -> bool: ...
+
+    async def status(self, network: Network) -> list[NodeStatus]:
+        """Every node as it is now, by ordinal."""
+        ...
+
+    def watch(self, network: Network) -> AsyncIterator[list[NodeStatus]]:
+        """Every node as it is now, and again at each change."""
+        ...
+
+    async def connect(self, node: Node) -> Rpc:
+        """JSON-RPC to a node's client.
+
+        Raises:
+            RpcError: it cannot be reached.
+        """
+        ...
+
+    async def start_nodes(self, names: Sequence[str]) -> None: ...
+
+    async def stop_nodes(self, names: Sequence[str]) -> None: ...
+
+    async def restart_nodes(self, names: Sequence[str]) -> None: ...
+
+    def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command: ...
+
+    def console(self, node: Node, *, execute: str | None) -> Command: ...
+
+    def execute(self, node: Node, arguments: Sequence[str]) -> Command:
+        """Runs a command where the node runs."""
+        ...
+
+
+def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> Runtime:
+    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's."""
+    from quorumkit.runtimes.process import ProcessRuntime
+
+    return {"process": ProcessRuntime}[spec.runtime](directory, spec, binary=binary)

@@ -1,0 +1,225 @@
+"""The network spec, `quorumkit.yaml`: what a person writes. Every default stands here and only here."""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from quorumkit.errors import NewerFormatError, SpecError
+
+SPEC_FORMAT = 1
+SPEC_NAME = "quorumkit.yaml"
+
+MAX_CHAIN_ID = (2**64 - 37) // 2
+"""The largest chain id whose EIP-155 `v` (2·id + 36) fits in 64 bits (EIP-2294)."""
+
+_NETWORK_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+
+
+def _network_name(value: str) -> str:
+    if not _NETWORK_NAME.fullmatch(value):
+        raise ValueError(f"{value!r} must be 1 to 40 lower-case letters, digits or '-', with '-' only inside")
+    return value
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", value):
+        raise ValueError(f"{value!r} is not an account address (0x and 40 hexadecimal digits)")
+    return value
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NodesSpec(_Part):
+    """How many nodes: the first `validators` ordinals seal blocks, the `observers` after them only follow."""
+
+    validators: int = Field(default=5, ge=1, le=1000)
+    observers: int = Field(default=0, ge=0, le=1000)
+
+    @property
+    def total(self) -> int:
+        return self.validators + self.observers
+
+
+class ConsensusSpec(_Part):
+    """The consensus kind and its parameters."""
+
+    kind: Literal["clique"] = "clique"
+    period: int = Field(default=1, ge=1, le=3600)
+    """Seconds between blocks (Clique's `period`, EIP-225)."""
+    epoch: int = Field(default=30000, ge=1)
+    """Blocks after which pending votes are dropped (EIP-225's `EPOCH_LENGTH`)."""
+
+
+class EngineSpec(_Part):
+    """Which client implements a node."""
+
+    kind: Literal["geth"] = "geth"
+    version: str = Field(default="1.13.15", pattern=r"^\d+\.\d+\.\d+$")
+    binary: str | None = None
+    """A client binary to use instead of the one that would be built; relative to the network directory."""
+    state: Literal["archive", "pruned"] = "archive"
+    """Whether each block's state goes to disk with the block. With `pruned`, state is kept in memory for up to an
+    hour: a client that is killed falls back to its last flush and takes the rest from its peers, and a network whose
+    clients are all killed at once loses those blocks."""
+    cache: int = Field(default=128, ge=32, le=65536)
+    """MiB that the client may use to cache its database (geth's `--cache`)."""
+
+
+class GenesisSpec(_Part):
+    """What the first block holds beyond what consensus asks for."""
+
+    gas_limit: int = Field(default=30_000_000, ge=5_000_000, le=2**63 - 1)
+    node_balance: int = Field(default=10**21, ge=0, le=2**256 - 1)
+    """Wei that each node's own account holds: what it pays its transactions' gas with, at 1 wei per gas."""
+    alloc: dict[Annotated[str, AfterValidator(_address)], Annotated[int, Field(ge=0, le=2**256 - 1)]] = Field(
+        default_factory=dict
+    )
+    """Further balances in wei, by account."""
+
+
+class PortsSpec(_Part):
+    """The first port of each block of N on the loopback interface; none means any free block."""
+
+    rpc: int | None = Field(default=None, ge=1, le=65535)
+    p2p: int | None = Field(default=None, ge=1, le=65535)
+    health: int | None = Field(default=None, ge=1, le=65535)
+    """The one port of the node program's /healthz, /readyz and /metrics."""
+
+
+class NetworkSpec(_Part):
+    """A whole network, as `quorumkit.yaml` says it."""
+
+    format: int = SPEC_FORMAT
+    name: Annotated[str, AfterValidator(_network_name)]
+    runtime: Literal["process"] = "process"
+    chain_id: int = Field(default=1337, ge=1, le=MAX_CHAIN_ID)
+    nodes: NodesSpec = NodesSpec()
+    consensus: ConsensusSpec = ConsensusSpec()
+    engine: EngineSpec = EngineSpec()
+    genesis: GenesisSpec = GenesisSpec()
+    ports: PortsSpec = PortsSpec()
+
+    @model_validator(mode="after")
+    def _ports_fit(self) -> NetworkSpec:
+        for field in ("rpc", "p2p"):
+            base = getattr(self.ports, field)
+            if base is not None and base + self.nodes.total - 1 > 65535:
+                raise ValueError(f"ports.{field}: {self.nodes.total} ports from {base} on go beyond 65535")
+        both = (self.ports.rpc, self.ports.p2p)
+        if both[0] is not None and both[1] is not None and abs(both[0] - both[1]) < self.nodes.total:
+            raise ValueError(f"ports: the blocks of {self.nodes.total} from {both[0]} and from {both[1]} overlap")
+        return self
+
+
+def parse_spec(value: Any, *, source: str = SPEC_NAME) -> NetworkSpec:
+    """The spec in a plain mapping.
+
+    Raises:
+        NewerFormatError: its `format` is one this version does not know.
+        SpecError: one field or more is wrong; the message names each by its path.
+    """
+    if not isinstance(value, dict):
+        raise SpecError(f"{source}: a mapping of fields was expected, such as `name: mynet`")
+    written = value.get("format", SPEC_FORMAT)
+    if isinstance(written, int) and not isinstance(written, bool) and written > SPEC_FORMAT:
+        raise NewerFormatError(
+            f"{source}: format {written} was written by a newer Quorumkit (this one knows format {SPEC_FORMAT})",
+            hint="install the newer version: pip install --upgrade quorumkit",
+        )
+    if written != SPEC_FORMAT:
+        raise SpecError(f"{source}: format: {written!r} is not a known format ({SPEC_FORMAT})")
+    try:
+        return NetworkSpec.model_validate(value)
+    except ValidationError as error:
+        raise SpecError(_explain(error, source)) from None
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    lines = []
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown field"
+            known = _known_fields(problem["loc"][:-1])
+            if known:
+                message += f" (known here: {', '.join(known)})"
+        elif problem["type"] != "missing" and path:
+            message += f", not {problem['input']!r}" if problem["type"] != "value_error" else ""
+        lines.append(f"{path}: {message}" if path else message)
+    return f"{source}: " + "; ".join(lines)
+
+
+def _known_fields(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = NetworkSpec
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    return list(getattr(model, "model_fields", {}))
+
+
+def read_spec(path: Path) -> NetworkSpec:
+    """The spec in a YAML file (YAML 1.2, no repeated keys)."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise SpecError(f"{path}:{where} not valid YAML: {problem}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    return parse_spec(value, source=str(path))
+
+
+def spec_to_yaml(spec: NetworkSpec) -> bytes:
+    """The spec as a person would keep it.
+
+    What decides the chain (sizes, consensus, client version) is written out even where it equals a default, so that
+    a later version with other defaults still renders the same network; the rest only where it differs.
+    """
+    from ruamel.yaml import YAML
+
+    values: dict[str, Any] = {
+        "format": spec.format,
+        "name": spec.name,
+        "runtime": spec.runtime,
+        "chain_id": spec.chain_id,
+        "nodes": spec.nodes.model_dump(),
+        "consensus": spec.consensus.model_dump(),
+        "engine": spec.engine.model_dump(exclude_none=True),
+        "genesis": spec.genesis.model_dump(exclude_defaults=False),
+    }
+    values |= {
+        field: value
+        for field, value in spec.model_dump(exclude_defaults=True, exclude_none=True).items()
+        if field not in values
+    }
+    if not values["genesis"]["alloc"]:
+        del values["genesis"]["alloc"]
+    yaml = YAML()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = io.StringIO()
+    text.write("# A Quorumkit network. Every field: docs/reference/spec.md\n")
+    yaml.dump(values, text)
+    return text.getvalue().encode()
+
+
+def is_literal_address(host: str) -> bool:
+    """Whether `host` is an IP address and not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
