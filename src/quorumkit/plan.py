@@ -14,8 +14,9 @@ from quorumkit.spec import NetworkSpec
 Role = Literal["validator", "observer"]
 
 FULL_MESH = 32
-"""Up to this many nodes, each is every other's static peer. Beyond it a node's static peers are those 1, 2, 4, 8 …
-places before and behind it, so that N nodes keep about 2·log2(N) connections each and any two are log2(N) hops apart."""
+"""Up to this many nodes, each is every other's static peer. Beyond it a node's static peers are those 1, 2, 4, 8
+… places before and behind it, so that N nodes keep about 2·log2(N) connections each and any
+two are log2(N) hops apart."""
 
 
 @dataclass(frozen=True)

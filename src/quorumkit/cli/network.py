@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,9 +19,9 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError, UsageError
 from quorumkit.files import remove_tree
 from quorumkit.node.status import NodeStatus
+from quorumkit.operate import verify as verifying
 from quorumkit.operate.generate import check_request, generate
 from quorumkit.operate.verify import TIMEOUT, Verification
-from quorumkit.operate.verify import verify as verify_nodes
 from quorumkit.operate.wait import patience, wait_until_complete
 from quorumkit.plan import Network
 from quorumkit.progress import Progress
@@ -172,7 +174,7 @@ def destroy(path: Path, as_json: bool, yes: bool) -> None:
     directory = NetworkDirectory(path)
     spec = directory.read_spec()
     if not yes:
-        if as_json or not click.get_text_stream("stdin").isatty():
+        if as_json or not sys.stdin.isatty():
             raise UsageError("this removes all keys and the chain for good", hint="say so with --yes")
         click.confirm(f"Remove {path} with the keys and the chain of {spec.nodes.total} nodes, for good?", abort=True)
     with ProgressLine(quiet=as_json) as progress:
@@ -225,22 +227,16 @@ async def _start(runtime: Runtime, network: Network, progress: Progress, timeout
         started = await runtime.start(network, progress)
         return await wait_until_complete(runtime, network, progress, timeout=timeout)
     except asyncio.CancelledError:  # Ctrl-C
-        if started or not await _all_ran_before(runtime):
+        if started:
             progress("interrupted: stopping what was started")
             await runtime.stop(progress)
         raise
 
 
-async def _all_ran_before(runtime: Runtime) -> bool:
-    return await runtime.is_running()
-
-
-async def _verify(
-    runtime: Runtime, network: Network, progress: Progress, timeout: float = TIMEOUT
-) -> Verification:
+async def _verify(runtime: Runtime, network: Network, progress: Progress, timeout: float = TIMEOUT) -> Verification:
     if not await runtime.is_running():
         raise NotRunningError(f"{network.spec.name}: not running", hint="start it: quorumkit up")
-    return await verify_nodes(
+    return await verifying.verify(
         {node.name: partial(runtime.connect, node) for node in network.nodes}, progress, timeout=timeout
     )
 
@@ -248,11 +244,9 @@ async def _verify(
 async def _watch(runtime: Runtime, network: Network, as_json: bool) -> None:
     async for statuses in runtime.watch(network):
         if as_json:
-            import json
-
             click.echo(json.dumps(_status_json(network, statuses)))
             continue
-        if click.get_text_stream("stdout").isatty():
+        if sys.stdout.isatty():
             click.clear()
         say(f"{_summary(network)}: {sum(s.ready for s in statuses)} of {len(statuses)} running  (Ctrl-C ends)")
         _print_statuses(statuses)

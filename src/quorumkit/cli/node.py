@@ -106,7 +106,9 @@ def node() -> None:
 
 
 def _change(action: str, past: str) -> click.Command:
-    @click.command(action, help=f"{action.capitalize()} nodes of a running network.\n\n\b\nquorumkit node {action} node3")
+    @click.command(
+        action, help=f"{action.capitalize()} nodes of a running network.\n\n\b\nquorumkit node {action} node3"
+    )
     @click.argument("names", metavar="NODE...", nargs=-1, required=True)
     @directory_option
     @json_option
@@ -129,11 +131,14 @@ for _action, _past in (("stop", "stopped"), ("start", "started"), ("restart", "r
 
 @node.command("run")
 @click.argument("nodes", metavar="NODE_DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--state", type=click.Path(path_type=Path), help="Where the control socket is.  [default: NODE_DIR/.state]")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="Where the control socket is.  [default: NODE_DIR/.state]"
+)
 @click.option("--logs", type=click.Path(path_type=Path), help="Write rotated logs here, not to standard output.")
 @click.option("--health", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics there.")
-@click.option("--engine-binary", type=click.Path(path_type=Path), envvar="QUORUMKIT_ENGINE_BINARY",
-              help="The client to run.")
+@click.option(
+    "--engine-binary", type=click.Path(path_type=Path), envvar="QUORUMKIT_ENGINE_BINARY", help="The client to run."
+)
 @click.option("--ready-descriptor", type=int, hidden=True)
 def run_(
     nodes: tuple[Path, ...],

@@ -24,7 +24,7 @@ def default_directory() -> Path:
     return Path() if Path(SPEC_NAME).is_file() else Path(DEFAULT_DIRECTORY)
 
 
-class _Directory(click.ParamType):
+class _Directory(click.ParamType):  # type: ignore[type-arg]
     name = "dir"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> NetworkDirectory:

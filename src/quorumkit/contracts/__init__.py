@@ -45,6 +45,9 @@ def storage_contract() -> StorageContract:
 
 def console_script() -> str:
     """JavaScript for a client's console that defines `storage` (ABI, code, deploy, at)."""
-    return files(__name__).joinpath("storage.js").read_text(encoding="utf-8").replace(
-        "/*ARTIFACT*/", files(__name__).joinpath("Storage.json").read_text(encoding="utf-8").strip()
+    return (
+        files(__name__)
+        .joinpath("storage.js")
+        .read_text(encoding="utf-8")
+        .replace("/*ARTIFACT*/", files(__name__).joinpath("Storage.json").read_text(encoding="utf-8").strip())
     )

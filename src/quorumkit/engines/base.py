@@ -38,6 +38,8 @@ class Engine(Protocol):
     """The client's JSON-RPC unix socket."""
     ipc_ready: bytes
     """A part of the log line that says the socket listens."""
+    seal_method: str | None
+    """The JSON-RPC method that makes a validator seal; None where it does so from its start."""
 
     def find(self, version: str, *, override: Path | None = None) -> Binary | None:
         """The checked binary, if there is one already: the one named, else the one built into the cache.

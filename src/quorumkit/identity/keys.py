@@ -43,7 +43,7 @@ class NodeSecrets:
 def generate_secrets() -> NodeSecrets:
     """New keys from the operating system's randomness. Safe to call from several threads at once."""
     import coincurve
-    from eth_keyfile import create_keyfile_json
+    from eth_keyfile.keyfile import create_keyfile_json
 
     nodekey = coincurve.PrivateKey()
     account = coincurve.PrivateKey()
@@ -53,9 +53,7 @@ def generate_secrets() -> NodeSecrets:
         nodekey=nodekey.secret,
         keystore=keystore,
         password=password,
-        identity=PublicIdentity(
-            enode_key=enode_key_of(nodekey.secret), account=_checksum_address(keystore["address"])
-        ),
+        identity=PublicIdentity(enode_key=enode_key_of(nodekey.secret), account=_checksum_address(keystore["address"])),
     )
 
 

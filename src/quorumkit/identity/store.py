@@ -33,9 +33,7 @@ def write_secrets(directory: Path, secrets: NodeSecrets) -> None:
     address = secrets.keystore["address"].lower().removeprefix("0x")
     keystore = {**secrets.keystore, "address": address}
     write_atomic(directory / PASSWORD, (secrets.password + "\n").encode(), mode=SECRET_MODE)
-    write_atomic(
-        directory / KEYSTORE / f"UTC--{stamp}--{address}", json.dumps(keystore).encode(), mode=SECRET_MODE
-    )
+    write_atomic(directory / KEYSTORE / f"UTC--{stamp}--{address}", json.dumps(keystore).encode(), mode=SECRET_MODE)
     write_atomic(directory / NODEKEY, secrets.nodekey.hex().encode(), mode=SECRET_MODE)
 
 

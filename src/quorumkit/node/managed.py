@@ -34,6 +34,13 @@ STOP_GRACE = 60.0
 FAILED_AFTER = 3
 """Deaths in a row before a node that is still being restarted is called failed."""
 
+SEAL_ANYWAY_AFTER = 3.0
+"""Seconds after which a validator seals with a quorum of its peers, where not all have come."""
+
+SHORTEST_PEER_PAUSE = 0.2
+LONGEST_PEER_PAUSE = 15.0
+"""Seconds between two counts of the peers without an event."""
+
 _LINE_LIMIT = 2**20
 
 
@@ -79,6 +86,7 @@ class ManagedNode:
         self._stopped.set()
         self._process: asyncio.subprocess.Process | None = None
         self._first_block: int | None = None
+        self._peers_changed = asyncio.Event()
         self._stall: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -228,7 +236,7 @@ class ManagedNode:
             with contextlib.suppress(RpcError):
                 socket = self.directory / self._engine.ipc
                 async with await IpcRpc.connect(socket, where=self.record.name) as rpc:
-                    await asyncio.gather(self._follow_heads(rpc), self._follow_peers(rpc))
+                    await asyncio.gather(self._follow_heads(rpc), self._follow_peers(rpc), self._seal(rpc))
             # Only a client that closes a connection and lives comes here.
             await asyncio.sleep(1)
 
@@ -242,11 +250,53 @@ class ManagedNode:
                     self._see_head(head)
 
     async def _follow_peers(self, rpc: IpcRpc) -> None:
-        with contextlib.suppress(RpcError, ValueError, TypeError):
-            async with contextlib.aclosing(rpc.subscribe("peerEvents", namespace="admin")) as events:
+        """Counts peers at each event, and now and then without one.
+
+        geth answers a subscription a moment before it takes effect (node/api.go, PeerEvents), and the first peers come
+        in that moment.
+        """
+        news = asyncio.Event()
+        listener = asyncio.create_task(self._listen_for_peers(rpc, news))
+        pause = SHORTEST_PEER_PAUSE
+        try:
+            while not listener.done():
+                news.clear()
                 self._see_peers(await rpc.call("net_peerCount"))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), pause)
+                pause = min(pause * 2, LONGEST_PEER_PAUSE)
+        except (RpcError, ValueError, TypeError):
+            pass  # the connection is gone, or will be
+        finally:
+            listener.cancel()
+
+    async def _listen_for_peers(self, rpc: IpcRpc, news: asyncio.Event) -> None:
+        try:
+            async with contextlib.aclosing(rpc.subscribe("peerEvents", namespace="admin")) as events:
                 async for _ in events:
-                    self._see_peers(await rpc.call("net_peerCount"))
+                    news.set()
+        except RpcError:
+            news.set()
+
+    async def _seal(self, rpc: IpcRpc) -> None:
+        """Makes a validator seal once it is connected: to all its peers, or after a while to enough for a quorum.
+
+        One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'.
+        """
+        if self.record.role != "validator" or self._engine.seal_method is None:
+            return
+        everyone = self.status.expected_peers
+        enough = min(self.record.consensus.quorum - 1, (everyone + 1) // 2)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._peers_reach(everyone), SEAL_ANYWAY_AFTER)
+        await self._peers_reach(enough)
+        with contextlib.suppress(RpcError):
+            await rpc.call(self._engine.seal_method)
+
+    async def _peers_reach(self, count: int) -> None:
+        while (self.status.peers or 0) < count:
+            change = self._peers_changed
+            await change.wait()
 
     def _see_head(self, head: dict[str, str]) -> None:
         self.status.block = int(head["number"], 16)
@@ -259,6 +309,8 @@ class ManagedNode:
 
     def _see_peers(self, count: str) -> None:
         self.status.peers = int(count, 16)
+        self._peers_changed.set()
+        self._peers_changed = asyncio.Event()
         self._reckon()
 
     def _reckon(self) -> None:

@@ -40,6 +40,8 @@ class ConsensusRecord(_Part):
 
     kind: str
     period: int
+    quorum: int = Field(ge=1)
+    """How many validators must be connected for blocks to go on."""
 
 
 class PeerRecord(_Part):
@@ -52,7 +54,7 @@ class PeerRecord(_Part):
 class NodeRecord(_Part):
     """One node."""
 
-    format: Literal[1] = RECORD_FORMAT
+    format: Literal[1] = 1
     network: str
     name: str
     ordinal: int = Field(ge=1)

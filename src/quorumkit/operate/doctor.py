@@ -50,7 +50,9 @@ def _geth() -> Finding:
     binary = find_built(VERSION)
     if binary:
         return Finding("geth", "ok", f"{binary.version} built, SHA-256 {binary.sha256[:16]}…")
-    return Finding("geth", "note", f"{VERSION} is not built yet", "the first `quorumkit up` builds it, in 1 to 3 minutes")
+    return Finding(
+        "geth", "note", f"{VERSION} is not built yet", "the first `quorumkit up` builds it, in 1 to 3 minutes"
+    )
 
 
 def _go() -> Finding:
@@ -61,7 +63,10 @@ def _go() -> Finding:
     if sys.platform == "linux" and platform.machine() in WHEEL_SHA256:
         return Finding("go", "note", f"no Go {oldest} or newer on PATH", "fetched from the package index where needed")
     return Finding(
-        "go", "missing", f"no Go {oldest} or newer on PATH", f"install Go, or name a geth {VERSION} with --engine-binary"
+        "go",
+        "missing",
+        f"no Go {oldest} or newer on PATH",
+        f"install Go, or name a geth {VERSION} with --engine-binary",
     )
 
 

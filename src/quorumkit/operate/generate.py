@@ -13,7 +13,14 @@ from typing import Any
 from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of
 from quorumkit.engines import engine_of
 from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, NotANetworkError, UsageError
-from quorumkit.files import private_directory, read_json, remove_leftovers, staged_directory, write_atomic, write_if_changed
+from quorumkit.files import (
+    private_directory,
+    read_json,
+    remove_leftovers,
+    staged_directory,
+    write_atomic,
+    write_if_changed,
+)
 from quorumkit.identity import PublicIdentity, check_identity, generate_secrets, load_identity, write_secrets
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan

@@ -83,9 +83,7 @@ async def verify(nodes: Mapping[str, Connect], progress: Progress, *, timeout: f
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await _agree(connections, first, hashes, result)
-        result.ok = (
-            not result.errors and result.hashes_equal and all(value == VALUE for value in result.reads.values())
-        )
+        result.ok = not result.errors and result.hashes_equal and all(value == VALUE for value in result.reads.values())
     finally:
         await asyncio.gather(*(connection.close() for connection in connections.values()))
     result.seconds = round(time.monotonic() - began, 3)
@@ -132,7 +130,7 @@ def contract_address(sender: str, nonce: int) -> str:
 
 async def _receipts(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]]:
     """The receipts of the transactions, once all are in blocks."""
-    async with contextlib.aclosing(rpc.heads()) as heads:  # type: ignore[type-var]
+    async with contextlib.aclosing(rpc.heads()) as heads:
         async for _ in heads:
             receipts = [await rpc.call("eth_getTransactionReceipt", hash_) for hash_ in hashes]
             if all(receipts):
@@ -149,7 +147,7 @@ async def _agree(connections: dict[str, Rpc], first: str, hashes: list[str], res
     A chain's newest blocks can still be replaced: after a difference, receipt and hashes are asked again at the next
     head until they agree.
     """
-    async with contextlib.aclosing(connections[first].heads()) as heads:  # type: ignore[type-var]
+    async with contextlib.aclosing(connections[first].heads()) as heads:
         async for _ in heads:
             receipts = [await connections[first].call("eth_getTransactionReceipt", hash_) for hash_ in hashes]
             if not all(receipts):
@@ -176,7 +174,7 @@ async def _agree(connections: dict[str, Rpc], first: str, hashes: list[str], res
 
 async def _read(rpc: Rpc, contract: str | None, block: int) -> tuple[str, int]:
     """The node's block hash at that height and the contract's value in that very block (EIP-1898), once it is there."""
-    async with contextlib.aclosing(rpc.heads()) as heads:  # type: ignore[type-var]
+    async with contextlib.aclosing(rpc.heads()) as heads:
         async for number in heads:
             if number >= block:
                 break

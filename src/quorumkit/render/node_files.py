@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
 from quorumkit.files import to_json
 from quorumkit.node.record import (
@@ -31,7 +32,11 @@ def record_of(network: Network, node: Node) -> NodeRecord:
         engine=EngineRecord(
             kind=spec.engine.kind, version=spec.engine.version, state=spec.engine.state, cache=spec.engine.cache
         ),
-        consensus=ConsensusRecord(kind=spec.consensus.kind, period=spec.consensus.period),
+        consensus=ConsensusRecord(
+            kind=spec.consensus.kind,
+            period=spec.consensus.period,
+            quorum=consensus_of(spec.consensus.kind).quorum(spec.nodes.validators),
+        ),
         chain_id=spec.chain_id,
         enode_key=node.identity.enode_key,
         enode=node.enode,

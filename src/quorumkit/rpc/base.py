@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol, Self
 
 from quorumkit.errors import RpcError
@@ -22,7 +22,7 @@ class Rpc(Protocol):
         """
         ...
 
-    def heads(self) -> AsyncIterator[int]:
+    def heads(self) -> AsyncGenerator[int]:
         """Block numbers as they come: the current one at once, then one for each new head."""
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Self
 
 from quorumkit.errors import RpcError
@@ -42,7 +42,7 @@ class HttpRpc:
             raise RpcError(f"{self._where}: {method}: {error or type(error).__name__}") from None
         return result_of(answer, method, self._where)
 
-    async def heads(self) -> AsyncIterator[int]:
+    async def heads(self) -> AsyncGenerator[int]:
         last = -1
         while True:
             number = int(await self.call("eth_blockNumber"), 16)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,7 +67,7 @@ class IpcRpc:
             self._waiting.pop(request_id, None)
         return result_of(answer, method, self._where)
 
-    async def subscribe(self, *params: Any, namespace: str = "eth") -> AsyncIterator[Any]:
+    async def subscribe(self, *params: Any, namespace: str = "eth") -> AsyncGenerator[Any]:
         """The notifications of one subscription (geth's pub/sub), until the connection ends.
 
         Raises:
@@ -87,7 +87,7 @@ class IpcRpc:
         finally:
             self._subscriptions.pop(subscription, None)
 
-    async def heads(self) -> AsyncIterator[int]:
+    async def heads(self) -> AsyncGenerator[int]:
         async with contextlib.aclosing(self.subscribe("newHeads")) as heads:
             yield int(await self.call("eth_blockNumber"), 16)
             async for head in heads:

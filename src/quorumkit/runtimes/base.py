@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -60,7 +60,7 @@ class Runtime(Protocol):
         """Every node as it is now, by ordinal."""
         ...
 
-    def watch(self, network: Network) -> AsyncIterator[list[NodeStatus]]:
+    def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
         """Every node as it is now, and again at each change."""
         ...
 

@@ -44,7 +44,12 @@ def port_is_free(port: int) -> bool:
 
 
 def choose_ports(
-    directory: Path, asked: PortsSpec, total: int, *, keep: PortBlocks | None = None, running: frozenset[int] = frozenset()
+    directory: Path,
+    asked: PortsSpec,
+    total: int,
+    *,
+    keep: PortBlocks | None = None,
+    running: frozenset[int] = frozenset(),
 ) -> PortBlocks:
     """Blocks of `total` ports: those the spec asks for, else those to `keep` if they are free, else the next free ones.
 
@@ -107,7 +112,7 @@ def _by_whom(port: int) -> str:
 
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid:
                 with contextlib.suppress(psutil.Error):
                     return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return ""

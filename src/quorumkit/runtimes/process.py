@@ -7,7 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +107,16 @@ class ProcessRuntime:
                     return _statuses(network, await control.call("node_status"))
         return _statuses(network, [])
 
-    async def watch(self, network: Network) -> AsyncIterator[list[NodeStatus]]:
-        async with await self._control() as control:
-            async with contextlib.aclosing(control.subscribe(namespace="status")) as changes:
-                try:
-                    async for nodes in changes:
-                        yield _statuses(network, nodes)
-                except RpcError:
-                    raise NotRunningError(
-                        f"{self._directory.path}: the node program ended", hint=f"see {self._log_path}"
-                    ) from None
+    async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
+        control = await self._control()
+        async with control, contextlib.aclosing(control.subscribe(namespace="status")) as changes:
+            try:
+                async for nodes in changes:
+                    yield _statuses(network, nodes)
+            except RpcError:
+                raise NotRunningError(
+                    f"{self._directory.path}: the node program ended", hint=f"see {self._log_path}"
+                ) from None
 
     async def connect(self, node: Node) -> Rpc:
         return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._engine.ipc, where=node.name)
@@ -206,7 +206,16 @@ class ProcessRuntime:
         private_directory(self._directory.state)
         reader, writer = os.pipe()
         # -P: a folder named like one of our modules, where the person stands, is not to be imported.
-        command = [sys.executable, "-P", "-m", "quorumkit", "node", "run", "--state", str(self._directory.state.absolute())]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "quorumkit",
+            "node",
+            "run",
+            "--state",
+            str(self._directory.state.absolute()),
+        ]
         command += ["--logs", str(self._directory.logs.absolute()), "--ready-descriptor", str(writer)]
         command += ["--health", f"{LOOPBACK}:{self._spec.ports.health or 0}"]
         if self._override:
@@ -284,5 +293,3 @@ def stopped_status(network: Network, node: Node) -> NodeStatus:
         enode=node.enode,
         account=node.identity.account,
     )
-
-
