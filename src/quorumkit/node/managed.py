@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from quorumkit.engines import Binary, Engine
+from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
 from quorumkit.identity import PublicIdentity, check_identity
 from quorumkit.node.log import LogSink, own_line
-from quorumkit.node.record import NodeRecord
+from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.rpc import IpcRpc
 
@@ -52,31 +52,11 @@ def stall_after(period: int) -> float:
 class ManagedNode:
     """One node and its client. `run` lives as long as the node program; `start` and `stop` change what it aims at."""
 
-    def __init__(
-        self,
-        directory: Path,
-        record: NodeRecord,
-        *,
-        engine: Engine,
-        binary: Binary,
-        genesis: Path,
-        log: LogSink,
-        changed: Callable[[], None],
-    ) -> None:
+    def __init__(self, directory: Path, *, override: Path | None, log: LogSink, changed: Callable[[], None]) -> None:
+        """`override` is a client binary to run instead of the one in the cache."""
         self.directory = directory
-        self.record = record
-        self.status = NodeStatus(
-            name=record.name,
-            ordinal=record.ordinal,
-            role=record.role,
-            expected_peers=len(record.peers),
-            rpc_url=record.rpc_url,
-            enode=record.enode,
-            account=record.account,
-        )
-        self._engine = engine
-        self._binary = binary
-        self._genesis = genesis
+        self.status = NodeStatus(name=directory.name)
+        self._override = override
         self._log = log
         self._changed = changed
         self._wanted = asyncio.Event()
@@ -88,6 +68,22 @@ class ManagedNode:
         self._first_block: int | None = None
         self._peers_changed = asyncio.Event()
         self._stall: asyncio.TimerHandle | None = None
+
+    @property
+    def record(self) -> NodeRecord:
+        """The node's record, as it was read for the present start."""
+        return self._record
+
+    def load(self) -> None:
+        """Reads what the node is, anew for each start: its files may have been rendered again, or put back.
+
+        Raises:
+            CorruptFileError: the record is missing or wrong.
+            EngineError: the client binary is not what it should be.
+        """
+        self._record = read_record(self.directory)
+        self.status.describe(self._record)
+        self._engine = engine_of(self._record.engine.kind)
 
     def start(self) -> None:
         """Makes the node run, now and whenever its client dies."""
@@ -117,7 +113,7 @@ class ManagedNode:
             except QuorumkitError as error:
                 reason = error.message + (f" ({error.hint})" if error.hint else "")
             except OSError as error:
-                reason = f"{error.filename or self._binary.path}: {error.strerror or error}"
+                reason = f"{error.filename or self.directory}: {error.strerror or error}"
             self._forget_client()
             if not self._wanted.is_set():
                 deaths, delay = 0, FIRST_DELAY
@@ -128,7 +124,7 @@ class ManagedNode:
                 deaths, delay = 0, FIRST_DELAY
             deaths += 1
             self.status.restarts += 1
-            self._say("WARN", f"{self.record.name} ended: {reason}; next start in {delay:g} s")
+            self._say("WARN", f"{self.status.name} ended: {reason}; next start in {delay:g} s")
             self._set_state("failed" if deaths >= FAILED_AFTER else "restarting", error=reason)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._unwanted.wait(), delay)
@@ -146,7 +142,10 @@ class ManagedNode:
             GenesisMismatchError: the chain was made from another genesis.
             NodeError: the client refused the genesis.
         """
+        self.load()
+        self._binary = await asyncio.to_thread(self._find_binary)
         await asyncio.to_thread(self._check_identity)
+        self._genesis = _genesis_for(self.directory)
         try:
             genesis = self._genesis.read_bytes()
         except FileNotFoundError:
@@ -165,6 +164,16 @@ class ManagedNode:
         if failure is not None:
             raise NodeError(f"the client refused {self._genesis.name}: {failure}")
         write_atomic(marker, (digest + "\n").encode())
+
+    def _find_binary(self) -> Binary:
+        wanted = self._record.engine
+        binary = self._engine.find(wanted.version, override=self._override)
+        if binary is None:
+            raise EngineError(
+                f"{wanted.kind} {wanted.version} is not there yet",
+                hint="`quorumkit up` builds it, or name one with --engine-binary",
+            )
+        return binary
 
     def _check_identity(self) -> None:
         check_identity(self.directory, PublicIdentity(self.record.enode_key, self.record.account))
@@ -348,6 +357,12 @@ class ManagedNode:
         try:
             await asyncio.wait_for(process.wait(), STOP_GRACE)
         except TimeoutError:
-            self._say("WARN", f"{self.record.name} did not end in {STOP_GRACE:g} s and is killed")
+            self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+
+def _genesis_for(directory: Path) -> Path:
+    """A node's own copy of the genesis, or the one its network directory holds."""
+    own = directory / "genesis.json"
+    return own if own.exists() else directory.parent.parent / "genesis.json"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from quorumkit.node.record import NodeRecord
+
 State = Literal["stopped", "starting", "waiting", "syncing", "running", "stalled", "restarting", "failed", "unknown"]
 """stopped: told to stop, or nothing runs it. starting: the client is not up yet. waiting: up, without peers.
 syncing: up, with peers, no new block yet. running: blocks come. stalled: no block for too long. restarting: it died and
@@ -16,8 +18,8 @@ class NodeStatus:
     """One node, now."""
 
     name: str
-    ordinal: int
-    role: str
+    ordinal: int = 0
+    role: str = ""
     state: State = "stopped"
     block: int | None = None
     block_hash: str | None = None
@@ -29,6 +31,12 @@ class NodeStatus:
     pid: int | None = None
     restarts: int = 0
     error: str | None = None
+
+    def describe(self, record: NodeRecord) -> None:
+        """Takes over what a node's record says of it."""
+        self.name, self.ordinal, self.role = record.name, record.ordinal, record.role
+        self.expected_peers = len(record.peers)
+        self.rpc_url, self.enode, self.account = record.rpc_url, record.enode, record.account
 
     @property
     def ready(self) -> bool:

@@ -16,13 +16,11 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from quorumkit.engines import Binary, engine_of
-from quorumkit.errors import CorruptFileError, NodeError, PortError
+from quorumkit.errors import CorruptFileError, NodeError, PortError, QuorumkitError
 from quorumkit.files import private_directory, to_json, write_atomic
 from quorumkit.node.control import SOCKET_NAME, ControlServer
 from quorumkit.node.log import LogSink, RotatedFile, StandardOutput
 from quorumkit.node.managed import ManagedNode
-from quorumkit.node.record import NodeRecord, read_record
 
 INFO_NAME = "supervisor.json"
 LOCK_NAME = "supervisor.lock"
@@ -84,30 +82,16 @@ class Supervisor:
         self._change = asyncio.Event()
         self._health_port: int | None = None
         self._logs: list[LogSink] = []
-        records = {directory: read_record(directory) for directory in options.nodes}
-        self._network = next(iter(records.values())).network
-        binaries: dict[str, Binary] = {}
+        self._network = ""
         self._nodes: dict[str, ManagedNode] = {}
-        for directory, record in records.items():
-            engine = engine_of(record.engine.kind)
-            if record.engine.version not in binaries:
-                binary = engine.find(record.engine.version, override=options.binary)
-                if binary is None:
-                    raise NodeError(
-                        f"{record.engine.kind} {record.engine.version} is not there yet",
-                        hint="`quorumkit up` builds it, or name one with --engine-binary",
-                    )
-                binaries[record.engine.version] = binary
-            log = self._sink(record, alone=len(records) == 1)
-            self._nodes[record.name] = ManagedNode(
-                directory.absolute(),
-                record,
-                engine=engine,
-                binary=binaries[record.engine.version],
-                genesis=_genesis_for(directory),
-                log=log,
-                changed=self._note_change,
-            )
+        for directory in options.nodes:
+            log = self._sink(directory.absolute().name, alone=len(options.nodes) == 1)
+            node = ManagedNode(directory.absolute(), override=options.binary, log=log, changed=self._note_change)
+            # What is wrong with a node is told in its status, and its next start may find it mended.
+            with contextlib.suppress(QuorumkitError, OSError):
+                node.load()
+                self._network = node.record.network
+            self._nodes[node.status.name] = node
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -184,13 +168,13 @@ class Supervisor:
         self._change.set()
         self._change = asyncio.Event()
 
-    def _sink(self, record: NodeRecord, *, alone: bool) -> LogSink:
+    def _sink(self, name: str, *, alone: bool) -> LogSink:
         sink: LogSink
         if self._options.logs is None:
-            sink = StandardOutput("" if alone else f"{record.name} | ")
+            sink = StandardOutput("" if alone else f"{name} | ")
         else:
             private_directory(self._options.logs)
-            sink = RotatedFile(self._options.logs / f"{record.name}.log")
+            sink = RotatedFile(self._options.logs / f"{name}.log")
         self._logs.append(sink)
         return sink
 
@@ -212,12 +196,6 @@ class Supervisor:
             await server.close()
             raise PortError(f"health endpoint: {host}:{port}: {error.strerror or error}") from None
         return server
-
-
-def _genesis_for(directory: Path) -> Path:
-    """A node's own copy of the genesis, or the one its network directory holds."""
-    own = directory.absolute() / "genesis.json"
-    return own if own.exists() else directory.absolute().parent.parent / "genesis.json"
 
 
 def read_info(state: Path) -> dict[str, Any] | None:
