@@ -7,8 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-KEYSTORE_SCRYPT_N = 4096
-"""geth's LightScryptN. A password of 256 random bits cannot be guessed, so a costly KDF would protect nothing more."""
+from quorumkit.identity.keystore import checksum_address, encrypt_key, keccak256
 
 _ENODE_KEY = re.compile(r"[0-9a-f]{128}")
 
@@ -43,17 +42,17 @@ class NodeSecrets:
 def generate_secrets() -> NodeSecrets:
     """New keys from the operating system's randomness. Safe to call from several threads at once."""
     import coincurve
-    from eth_keyfile.keyfile import create_keyfile_json
 
     nodekey = coincurve.PrivateKey()
     account = coincurve.PrivateKey()
     password = secrets.token_urlsafe(32)
-    keystore = create_keyfile_json(account.secret, password.encode(), kdf="scrypt", iterations=KEYSTORE_SCRYPT_N)
+    # An address is the last 20 bytes of the public key's hash (Yellow Paper, appendix F).
+    address = keccak256(account.public_key.format(compressed=False)[1:])[12:].hex()
     return NodeSecrets(
         nodekey=nodekey.secret,
-        keystore=keystore,
+        keystore=encrypt_key(account.secret, password, address=address),
         password=password,
-        identity=PublicIdentity(enode_key=enode_key_of(nodekey.secret), account=_checksum_address(keystore["address"])),
+        identity=PublicIdentity(enode_key=enode_key_of(nodekey.secret), account=checksum_address(address)),
     )
 
 
@@ -66,9 +65,3 @@ def enode_key_of(nodekey: bytes) -> str:
     import coincurve
 
     return coincurve.PrivateKey(nodekey).public_key.format(compressed=False)[1:].hex()
-
-
-def _checksum_address(address: str) -> str:
-    from eth_utils.address import to_checksum_address
-
-    return to_checksum_address(address if address.startswith("0x") else "0x" + address)

@@ -9,6 +9,7 @@ from pathlib import Path
 from quorumkit.errors import CorruptFileError
 from quorumkit.files import SECRET_MODE, private_directory, write_atomic
 from quorumkit.identity.keys import NodeSecrets, PublicIdentity, enode_key_of
+from quorumkit.identity.keystore import checksum_address
 
 NODEKEY = Path("data/geth/nodekey")
 KEYSTORE = Path("data/keystore")
@@ -30,10 +31,11 @@ def write_secrets(directory: Path, secrets: NodeSecrets) -> None:
     private_directory(directory / NODEKEY.parent)
     private_directory(directory / KEYSTORE)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f000Z")
-    address = secrets.keystore["address"].lower().removeprefix("0x")
-    keystore = {**secrets.keystore, "address": address}
+    address = secrets.keystore["address"]
     write_atomic(directory / PASSWORD, (secrets.password + "\n").encode(), mode=SECRET_MODE)
-    write_atomic(directory / KEYSTORE / f"UTC--{stamp}--{address}", json.dumps(keystore).encode(), mode=SECRET_MODE)
+    write_atomic(
+        directory / KEYSTORE / f"UTC--{stamp}--{address}", json.dumps(secrets.keystore).encode(), mode=SECRET_MODE
+    )
     write_atomic(directory / NODEKEY, secrets.nodekey.hex().encode(), mode=SECRET_MODE)
 
 
@@ -43,11 +45,7 @@ def load_identity(directory: Path) -> PublicIdentity:
     Raises:
         CorruptFileError: a key is missing, unreadable or not a key.
     """
-    from eth_utils.address import to_checksum_address
-
-    return PublicIdentity(
-        enode_key=_read_enode_key(directory), account=to_checksum_address("0x" + _read_address(directory))
-    )
+    return PublicIdentity(enode_key=_read_enode_key(directory), account=checksum_address(_read_address(directory)))
 
 
 def check_identity(directory: Path, identity: PublicIdentity) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import QuorumkitError, RpcError, WaitTimeoutError
+from quorumkit.identity.keystore import keccak256
 from quorumkit.progress import Progress
 from quorumkit.rpc import Rpc
 
@@ -120,12 +121,10 @@ def contract_address(sender: str, nonce: int) -> str:
 
     The RLP of two short strings is written out: a list header, a 20-byte string, a minimal big-endian integer.
     """
-    from eth_hash.auto import keccak
-
     number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
     encoded = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
     items = b"\x94" + bytes.fromhex(sender.removeprefix("0x")) + encoded
-    return "0x" + keccak(bytes([0xC0 + len(items)]) + items)[12:].hex()
+    return "0x" + keccak256(bytes([0xC0 + len(items)]) + items)[12:].hex()
 
 
 async def _receipts(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]]:

@@ -1,0 +1,59 @@
+"""An account's key, encrypted: Web3 Secret Storage version 3 with scrypt."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from typing import Any
+
+SCRYPT_N = 4096
+"""geth's LightScryptN. A password of 256 random bits cannot be guessed, so a costly KDF would protect nothing more."""
+
+_SCRYPT_R = 8
+_SCRYPT_P = 1
+_SCRYPT_MEMORY = 2 * 128 * SCRYPT_N * _SCRYPT_R  # bytes; what scrypt takes (RFC 7914), and room
+_KEY_BYTES = 32
+
+
+def encrypt_key(key: bytes, password: str, *, address: str) -> dict[str, Any]:
+    """The keystore of a private key; `address` is its account, in lower-case hexadecimal digits without 0x.
+
+    The KDF comes from OpenSSL, which lets other threads run meanwhile.
+    """
+    from Crypto.Cipher import AES
+
+    salt, iv = os.urandom(32), os.urandom(16)
+    derived = hashlib.scrypt(
+        password.encode(), salt=salt, n=SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P, maxmem=_SCRYPT_MEMORY, dklen=_KEY_BYTES
+    )
+    ciphertext = AES.new(derived[:16], AES.MODE_CTR, nonce=b"", initial_value=iv).encrypt(key)
+    return {
+        "address": address,
+        "crypto": {
+            "cipher": "aes-128-ctr",
+            "cipherparams": {"iv": iv.hex()},
+            "ciphertext": ciphertext.hex(),
+            "kdf": "scrypt",
+            "kdfparams": {"dklen": _KEY_BYTES, "n": SCRYPT_N, "p": _SCRYPT_P, "r": _SCRYPT_R, "salt": salt.hex()},
+            "mac": keccak256(derived[16:32] + ciphertext).hex(),
+        },
+        "id": str(uuid.UUID(bytes=os.urandom(16), version=4)),
+        "version": 3,
+    }
+
+
+def keccak256(data: bytes) -> bytes:
+    """Ethereum's hash: Keccak as it was before it became SHA-3."""
+    from Crypto.Hash import keccak
+
+    return keccak.new(digest_bits=256, data=data).digest()
+
+
+def checksum_address(address: str) -> str:
+    """The EIP-55 spelling of an address in lower-case hexadecimal digits without 0x: a digit's case is a bit of the
+    hash of them all."""
+    digest = keccak256(address.encode()).hex()
+    return "0x" + "".join(
+        digit.upper() if int(bit, 16) >= 8 else digit for digit, bit in zip(address, digest, strict=False)
+    )
