@@ -1,0 +1,58 @@
+# Quorumkit. `make` lists what there is.
+
+# The first Python on PATH that is new enough.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+DIR ?= mynet
+N ?= 5
+PYTEST_ARGS ?=
+
+bin := .venv/bin
+# The same options every time, so that a lock differs only where a version does. No index is written into it.
+compile := $(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+
+.PHONY: help up down test lint format lock contracts docs setup setup-dev
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+up: setup ## Start five nodes in ./mynet and verify them (N=5 DIR=mynet)
+	@$(bin)/quorumkit up -n $(N) --verify $(DIR)
+
+down: setup ## Stop them; their chain and keys stay
+	@$(bin)/quorumkit down $(DIR)
+
+test: setup-dev ## Run all tests (PYTEST_ARGS="-k verify")
+	@$(bin)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup-dev ## Check style and types
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check
+	@$(bin)/mypy
+
+format: setup-dev ## Mend style
+	@$(bin)/ruff check --fix
+	@$(bin)/ruff format
+
+docs: setup-dev ## Write the generated reference pages again
+	@$(bin)/python scripts/reference.py
+
+lock: setup-dev ## Write the lock files again (LOCK_ARGS=--upgrade for newer versions)
+	@$(compile) $(LOCK_ARGS) pyproject.toml --group build --output-file requirements.lock
+	@$(compile) $(LOCK_ARGS) pyproject.toml --group build --group dev --constraint requirements.lock \
+		--output-file requirements-dev.lock
+
+contracts: ## Compile the contracts again (needs Node.js)
+	@cd src/quorumkit/contracts && npx --yes --package solc@0.8.28 -- node compile.mjs
+
+setup: # what `up` needs
+	@$(call set_up)
+
+setup-dev: # what `test` and `lint` need
+	@$(call set_up,--dev)
+
+define set_up
+test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer on PATH; name one: make PYTHON=/path/to/python" >&2; exit 1; }; \
+	$(PYTHON) scripts/setup.py $(1)
+endef
