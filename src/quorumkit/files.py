@@ -15,15 +15,18 @@ from quorumkit.errors import CorruptFileError
 SECRET_MODE = 0o600
 PUBLIC_MODE = 0o644
 PRIVATE_DIRECTORY_MODE = 0o700
+PARTIAL = ".partial"
+"""How the names of files and directories end that are being made."""
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = PUBLIC_MODE, durable: bool = True) -> None:
     """Replaces `path` by `content` in one step.
 
     The bytes are on the disk before the name points at them, unless `durable` is off (for what can be rendered again).
-    The temporary file is created with mode 0600, so a secret is never readable in between.
+    The temporary file is created with mode 0600, so a secret is never readable in between. A process killed meanwhile
+    leaves it behind as `.NAME.*.partial`; `remove_leftovers` clears those.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -75,7 +78,7 @@ def staged_directory(target: Path) -> Iterator[Path]:
     A process killed inside the block leaves a hidden `.NAME.*.partial` directory, never a half-made `target`;
     `remove_leftovers` clears those.
     """
-    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial"))
+    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL))
     try:
         yield stage
         stage.rename(target)
@@ -85,9 +88,12 @@ def staged_directory(target: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(parent: Path) -> None:
-    """Removes what stagings that were killed left in `parent`. No staging may be under way there."""
-    for leftover in parent.glob(".*.partial"):
-        remove_tree(leftover)
+    """Removes what writers and stagings that were killed left in `parent`. None may be under way there."""
+    for leftover in parent.glob(f".*{PARTIAL}"):
+        if leftover.is_dir():
+            remove_tree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def remove_tree(path: Path) -> None:

@@ -60,8 +60,10 @@ def enode_key_of(nodekey: bytes) -> str:
     """The public half of a nodekey, as an enode URL carries it.
 
     Raises:
-        ValueError: the 32 bytes are not a secp256k1 private key.
+        ValueError: it is not 32 bytes, or they are not a secp256k1 private key.
     """
     import coincurve
 
+    if len(nodekey) != 32:  # coincurve would pad it
+        raise ValueError(f"{len(nodekey)} bytes")
     return coincurve.PrivateKey(nodekey).public_key.format(compressed=False)[1:].hex()

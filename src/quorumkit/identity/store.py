@@ -24,7 +24,7 @@ def write_secrets(directory: Path, secrets: NodeSecrets) -> None:
     Raises:
         FileExistsError: there are keys already; nothing was touched.
     """
-    if (directory / NODEKEY).exists() or (directory / PASSWORD).exists():
+    if (directory / NODEKEY).exists() or (directory / PASSWORD).exists() or any((directory / KEYSTORE).glob("*")):
         raise FileExistsError(f"{directory} holds keys already")
     private_directory(directory)
     private_directory(directory / "data")

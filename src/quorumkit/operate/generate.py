@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of
 from quorumkit.engines import engine_of
 from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, NotANetworkError, UsageError
 from quorumkit.files import (
+    PARTIAL,
     private_directory,
     read_json,
     remove_leftovers,
@@ -45,6 +46,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         PortError: see the runtime's addressing.
     """
     with locked(directory):
+        remove_leftovers(directory.path)
         if not directory.exists():
             write_atomic(directory.spec, spec_to_yaml(spec))
         identities = _identities(directory, spec, progress)
@@ -52,6 +54,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         network = plan(spec, identities, addressing(spec, records))
         _write_genesis(directory, network)
         for node in network.nodes:
+            remove_leftovers(directory.node(node.name))
             for name, content in render_node(network, node).items():
                 write_if_changed(directory.node(node.name) / name, content)
     return network
@@ -71,7 +74,10 @@ def locked(directory: NetworkDirectory) -> Iterator[None]:
     if path.exists() and not directory.exists():
         if not path.is_dir():
             raise NotANetworkError(f"{path}: not a directory", hint="name another one")
-        foreign = sorted(entry.name for entry in path.iterdir() if entry.name not in {".state", "nodes"})
+        ours = {directory.state.name, directory.nodes.name}
+        foreign = sorted(
+            entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.endswith(PARTIAL)
+        )
         if foreign:
             raise NotANetworkError(
                 f"{path}: not a network, and not empty ({', '.join(foreign[:3])}{' …' if len(foreign) > 3 else ''})",
@@ -92,9 +98,11 @@ def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progre
     remove_leftovers(directory.nodes)
     ordinals = range(1, spec.nodes.total + 1)
     missing = [ordinal for ordinal in ordinals if not directory.node(node_name(ordinal)).exists()]
-    if directory.genesis.exists():
+    if missing and directory.genesis.exists():
         # The genesis names its validators: one whose keys are gone cannot be replaced by making new ones.
-        lost = [node_name(ordinal) for ordinal in missing if ordinal <= spec.nodes.validators]
+        # A validator that the spec only now asks for is no peer of anybody yet, and changes the genesis.
+        known = _peers_of(directory, [node_name(ordinal) for ordinal in ordinals if ordinal not in missing])
+        lost = [node_name(o) for o in missing if o <= spec.nodes.validators and node_name(o) in known]
         if lost:
             raise CorruptFileError(
                 f"{directory.nodes}: {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} gone, "
@@ -109,6 +117,12 @@ def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progre
             done += 1
             progress("making keys", done, len(ordinals))
     return [made.get(ordinal) or _identity_on_disk(directory.node(node_name(ordinal))) for ordinal in ordinals]
+
+
+def _peers_of(directory: NetworkDirectory, names: Iterable[str]) -> set[str]:
+    """The names of all nodes that the records of these nodes speak of."""
+    present = [directory.node(name) for name in names if (directory.node(name) / RECORD_NAME).exists()]
+    return {peer.name for node in present for peer in read_record(node).peers}
 
 
 def _make_node(directory: NetworkDirectory, ordinal: int) -> PublicIdentity:
