@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ PUBLIC_MODE = 0o644
 PRIVATE_DIRECTORY_MODE = 0o700
 PARTIAL = ".partial"
 """How the names of files and directories end that are being made."""
+
+_SYNCS_AT_ONCE = 16
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = PUBLIC_MODE, durable: bool = True) -> None:
@@ -39,6 +42,17 @@ def write_atomic(path: Path, content: bytes, *, mode: int = PUBLIC_MODE, durable
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
+
+
+def write_new(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> None:
+    """Writes a file in a directory that nobody knows yet, such as a staged one; `sync_trees` puts it on the disk.
+
+    Raises:
+        FileExistsError: there is one of that name.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE), "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
 
 
 def write_if_changed(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> bool:
@@ -85,6 +99,23 @@ def staged_directory(target: Path) -> Iterator[Path]:
     except BaseException:
         remove_tree(stage)
         raise
+
+
+def sync_trees(roots: Iterable[Path]) -> None:
+    """Returns when the content of every file below `roots` is on the disk. All are asked for at once, so that the disk
+    can write them together: one at a time, each would wait for a write of its own."""
+    files = [Path(folder) / name for root in roots for folder, _, names in os.walk(root) for name in names]
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+        for _ in pool.map(_sync, files):
+            pass
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_leftovers(parent: Path) -> None:

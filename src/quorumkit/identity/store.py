@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from quorumkit.errors import CorruptFileError
-from quorumkit.files import SECRET_MODE, private_directory, write_atomic
+from quorumkit.files import SECRET_MODE, private_directory, write_atomic, write_new
 from quorumkit.identity.keys import NodeSecrets, PublicIdentity, enode_key_of
 from quorumkit.identity.keystore import checksum_address
 
@@ -18,8 +18,11 @@ PASSWORD = Path("password")
 _RESTORE = "put it back from a backup; the keys of a node are never made again over old ones"
 
 
-def write_secrets(directory: Path, secrets: NodeSecrets) -> None:
+def write_secrets(directory: Path, secrets: NodeSecrets, *, staged: bool = False) -> None:
     """Writes a new node's keys below its directory: files 0600, directories 0700.
+
+    In a `staged` directory files are written plainly, and the caller sees to it that they are on the disk
+    (`sync_trees`) before it gets its name.
 
     Raises:
         FileExistsError: there are keys already; nothing was touched.
@@ -32,11 +35,13 @@ def write_secrets(directory: Path, secrets: NodeSecrets) -> None:
     private_directory(directory / KEYSTORE)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f000Z")
     address = secrets.keystore["address"]
-    write_atomic(directory / PASSWORD, (secrets.password + "\n").encode(), mode=SECRET_MODE)
-    write_atomic(
-        directory / KEYSTORE / f"UTC--{stamp}--{address}", json.dumps(secrets.keystore).encode(), mode=SECRET_MODE
-    )
-    write_atomic(directory / NODEKEY, secrets.nodekey.hex().encode(), mode=SECRET_MODE)
+    for path, content in {
+        PASSWORD: secrets.password + "\n",
+        KEYSTORE / f"UTC--{stamp}--{address}": json.dumps(secrets.keystore),
+        NODEKEY: secrets.nodekey.hex(),
+    }.items():
+        write = write_new if staged else write_atomic
+        write(directory / path, content.encode(), mode=SECRET_MODE)
 
 
 def load_identity(directory: Path) -> PublicIdentity:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from quorumkit.files import (
     read_json,
     remove_leftovers,
     staged_directory,
+    sync_trees,
     write_atomic,
     write_if_changed,
 )
@@ -109,13 +110,7 @@ def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progre
                 "and the genesis names the validator's account",
                 hint="put the directory back from a backup, or make a new network",
             )
-    done = len(ordinals) - len(missing)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        made: dict[int, PublicIdentity] = {}
-        for ordinal, identity in zip(missing, pool.map(lambda n: _make_node(directory, n), missing), strict=True):
-            made[ordinal] = identity
-            done += 1
-            progress("making keys", done, len(ordinals))
+    made = _make_nodes(directory, missing, progress, len(ordinals))
     return [made.get(ordinal) or _identity_on_disk(directory.node(node_name(ordinal))) for ordinal in ordinals]
 
 
@@ -125,10 +120,24 @@ def _peers_of(directory: NetworkDirectory, names: Iterable[str]) -> set[str]:
     return {peer.name for node in present for peer in read_record(node).peers}
 
 
-def _make_node(directory: NetworkDirectory, ordinal: int) -> PublicIdentity:
+def _make_nodes(
+    directory: NetworkDirectory, ordinals: Sequence[int], progress: Progress, total: int
+) -> dict[int, PublicIdentity]:
+    """New keys for these nodes, by ordinal. The nodes appear when all their keys are on the disk."""
+    made: dict[int, PublicIdentity] = {}
+    with ExitStack() as staging:
+        stages = {n: staging.enter_context(staged_directory(directory.node(node_name(n)))) for n in ordinals}
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for ordinal, identity in zip(ordinals, pool.map(_make_node, stages.values()), strict=True):
+                made[ordinal] = identity
+                progress("making keys", total - len(ordinals) + len(made), total)
+        sync_trees(stages.values())
+    return made
+
+
+def _make_node(stage: Path) -> PublicIdentity:
     secrets = generate_secrets()
-    with staged_directory(directory.node(node_name(ordinal))) as stage:
-        write_secrets(stage, secrets)
+    write_secrets(stage, secrets, staged=True)
     return secrets.identity
 
 
