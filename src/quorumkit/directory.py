@@ -27,6 +27,10 @@ class NetworkDirectory:
         return self.path / "genesis.json"
 
     @property
+    def compose(self) -> Path:
+        return self.path / "compose.yaml"
+
+    @property
     def nodes(self) -> Path:
         return self.path / "nodes"
 
@@ -88,6 +92,7 @@ def endpoints_of(record: NodeRecord) -> NodeEndpoints:
         p2p_bind=_endpoint(record.p2p_bind),
         rpc_bind=_endpoint(record.rpc_bind),
         rpc_url=record.rpc_url,
+        rpc_names=tuple(record.rpc_names),
     )
 
 

@@ -40,6 +40,8 @@ class NodeEndpoints:
     rpc_bind: Endpoint
     rpc_url: str
     """HTTP JSON-RPC, as the person who runs the network reaches it."""
+    rpc_names: tuple[str, ...] = ("localhost",)
+    """Host names under which JSON-RPC answers; literal addresses always do."""
 
 
 @dataclass(frozen=True)

@@ -94,18 +94,62 @@ class PortsSpec(_Part):
     """The one port of the node program's /healthz, /readyz and /metrics."""
 
 
+_MEMORY = re.compile(r"[1-9]\d*[kmg]")
+
+
+def _memory(value: str) -> str:
+    if not _MEMORY.fullmatch(value):
+        raise ValueError(f"{value!r} is not an amount of memory (such as 512m or 2g)")
+    return value
+
+
+def _subnet(value: str) -> str:
+    try:
+        network = ipaddress.IPv4Network(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not an IPv4 subnet, such as 172.28.0.0/24 ({error})") from None
+    if not network.is_private or network.prefixlen > 29:
+        raise ValueError(f"{value!r} must be a private subnet with room for a node (/29 or larger)")
+    return value
+
+
+class ComposeSpec(_Part):
+    """What only the `compose` runtime asks for. Limits are a container's."""
+
+    subnet: Annotated[str, AfterValidator(_subnet)] | None = None
+    """The containers' own network; none means a free one, chosen when the network is made."""
+    image: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._/:-]*[a-z0-9]$")
+    """The node image; none means the one that `quorumkit image build` makes."""
+    memory: Annotated[str, AfterValidator(_memory)] = "1g"
+    pids: int = Field(default=512, ge=64)
+
+
+FIRST_HOST = 10
+"""The first node's place in the subnet, where there is room: .11 is node1's address, .12 node2's."""
+
+
 class NetworkSpec(_Part):
     """A whole network, as `quorumkit.yaml` says it."""
 
     format: int = SPEC_FORMAT
     name: Annotated[str, AfterValidator(_network_name)]
-    runtime: Literal["process"] = "process"
+    runtime: Literal["process", "compose"] = "process"
     chain_id: int = Field(default=1337, ge=1, le=MAX_CHAIN_ID)
     nodes: NodesSpec = NodesSpec()
     consensus: ConsensusSpec = ConsensusSpec()
     engine: EngineSpec = EngineSpec()
     genesis: GenesisSpec = GenesisSpec()
     ports: PortsSpec = PortsSpec()
+    compose: ComposeSpec = ComposeSpec()
+
+    @model_validator(mode="after")
+    def _subnet_has_room(self) -> NetworkSpec:
+        if self.compose.subnet is not None:
+            total = self.nodes.total
+            room = ipaddress.IPv4Network(self.compose.subnet).num_addresses - 3  # network, gateway, broadcast
+            if room < total:
+                raise ValueError(f"compose.subnet: {self.compose.subnet} has room for {room} nodes, not for {total}")
+        return self
 
     @model_validator(mode="after")
     def _ports_fit(self) -> NetworkSpec:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "console": "node:console",
     "exec": "node:exec_",
     "node": "node:node",
+    "image": "image:image",
     "doctor": "doctor:doctor",
 }
 """By name, in the order of the help text. Loaded when asked for, so that no command waits for another's imports."""

@@ -44,7 +44,9 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     """
     spec = _spec_for(directory, asked)
     with ProgressLine(quiet=as_json) as progress:
-        network = generate(directory, spec, _runtime(directory, spec, asked).addresses, progress)
+        runtime = _runtime(directory, spec, asked)
+        network = generate(directory, spec, runtime.addresses, progress)
+        runtime.render(network)
     if as_json:
         print_json(_described(directory, network))
         return
@@ -71,13 +73,12 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
     """
     spec = _spec_for(directory, asked)
     runtime = _runtime(directory, spec, asked)
-    verification = None
     with ProgressLine(quiet=as_json) as progress:
         network = generate(directory, spec, runtime.addresses, progress)
+        runtime.render(network)
         runtime.acquire(progress)
-        statuses = asyncio.run(_start(runtime, network, progress, timeout or patience(len(network.nodes))))
-        if and_verify:
-            verification = asyncio.run(_verify(runtime, network, progress))
+        timeout = timeout or patience(len(network.nodes))
+        statuses, verification = asyncio.run(_start(runtime, network, progress, timeout, and_verify=and_verify))
     if as_json:
         print_json(_status_json(network, statuses) | ({"verify": verification.to_json()} if verification else {}))
     else:
@@ -195,6 +196,7 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "chain_id": asked["chain_id"],
         "consensus.period": asked["period"],
         "name": asked["name"],
+        "runtime": asked["runtime"],
     }
     if directory.exists():
         spec = directory.read_spec()
@@ -221,11 +223,14 @@ def _runtime(directory: NetworkDirectory, spec: NetworkSpec, asked: dict[str, An
     return runtime_of(directory, spec, binary=asked["engine_binary"])
 
 
-async def _start(runtime: Runtime, network: Network, progress: Progress, timeout: float) -> list[NodeStatus]:
+async def _start(
+    runtime: Runtime, network: Network, progress: Progress, timeout: float, *, and_verify: bool
+) -> tuple[list[NodeStatus], Verification | None]:
     started = False
     try:
         started = await runtime.start(network, progress)
-        return await wait_until_complete(runtime, network, progress, timeout=timeout)
+        statuses = await wait_until_complete(runtime, network, progress, timeout=timeout)
+        return statuses, await _verify(runtime, network, progress) if and_verify else None
     except asyncio.CancelledError:  # Ctrl-C
         if started:
             progress("interrupted: stopping what was started")

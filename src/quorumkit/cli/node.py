@@ -15,6 +15,7 @@ from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import QuorumkitError, UsageError
 from quorumkit.runtimes import Command, runtime_of
+from quorumkit.runtimes.inside import console_inside
 
 
 @click.command()
@@ -43,12 +44,12 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
 
 
 @click.command()
-@click.argument("name", metavar="NODE")
+@click.argument("name", metavar="NODE", required=False)
 @directory_option
 @click.option("--exec", "execute", metavar="JAVASCRIPT", help="Evaluate this and print it, instead of a prompt.")
 @json_option
-def console(name: str, directory: NetworkDirectory, execute: str | None, as_json: bool) -> None:
-    """Open the client's JavaScript console on a running node.
+def console(name: str | None, directory: NetworkDirectory, execute: str | None, as_json: bool) -> None:
+    """Open the client's JavaScript console on a running node. Inside a node's container, NODE is that node.
 
     `storage` is loaded in it: storage.last().get() reads the newest storage contract on the chain.
 
@@ -56,8 +57,14 @@ def console(name: str, directory: NetworkDirectory, execute: str | None, as_json
     quorumkit console node2
     quorumkit console node2 --exec 'storage.last().get()'
     """
-    network = directory.load()
-    command = runtime_of(directory, network.spec).console(find_node(network, name), execute=execute)
+    inside = os.environ.get("QUORUMKIT_NODE_DIR")
+    if name is None and inside is None:
+        raise UsageError("which node?", hint="quorumkit console node1")
+    if name is None:
+        command = console_inside(Path(str(inside)), execute=execute)
+    else:
+        network = directory.load()
+        command = runtime_of(directory, network.spec).console(find_node(network, name), execute=execute)
     if not as_json:
         _replace_by(command)
     if execute is None:
@@ -65,7 +72,7 @@ def console(name: str, directory: NetworkDirectory, execute: str | None, as_json
     answer = subprocess.run(command.arguments, cwd=command.directory, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise QuorumkitError((answer.stderr or answer.stdout).strip() or f"exit code {answer.returncode}")
-    print_json({"node": name, "result": answer.stdout.strip()})
+    print_json({"node": name or "", "result": answer.stdout.strip()})
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
@@ -135,7 +142,9 @@ for _action, _past in (("stop", "stopped"), ("start", "started"), ("restart", "r
     "--state", type=click.Path(path_type=Path), help="Where the control socket is.  [default: NODE_DIR/.state]"
 )
 @click.option("--logs", type=click.Path(path_type=Path), help="Write rotated logs here, not to standard output.")
-@click.option("--health", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics there.")
+@click.option(
+    "--health", metavar="HOST:PORT", envvar="QUORUMKIT_HEALTH", help="Serve /healthz, /readyz and /metrics there."
+)
 @click.option(
     "--engine-binary", type=click.Path(path_type=Path), envvar="QUORUMKIT_ENGINE_BINARY", help="The client to run."
 )

@@ -52,6 +52,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--chain-id", type=int, metavar="ID", help="Chain id.  [default: 1337]"),
             click.option("--period", type=int, metavar="SECONDS", help="Seconds between blocks.  [default: 1]"),
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
+            click.option("--runtime", type=click.Choice(["process", "compose"]),
+                         help="Where the nodes run.  [default: process]"),
             click.option("--engine-binary", type=click.Path(path_type=Path), metavar="PATH",
                          help="A client binary to use instead of building one."),
         ]

@@ -5,6 +5,10 @@
 //   storage.set(c, value)   changes one, and waits for the block
 var storage = (function () {
   var artifact = /*ARTIFACT*/;
+  // The console's web3 is older than `stateMutability` and would send a transaction instead of a call.
+  artifact.abi.forEach(function (entry) {
+    entry.constant = entry.stateMutability === "view" || entry.stateMutability === "pure";
+  });
   var factory = eth.contract(artifact.abi);
 
   function mined(hash) {

@@ -92,7 +92,7 @@ class Geth:
             "HTTPPort": node.endpoints.rpc_bind.port,
             "HTTPModules": HTTP_MODULES,
             # Checked against the Host header, so that a web page cannot reach the port by rebinding a name to it.
-            "HTTPVirtualHosts": ["localhost"] if node.endpoints.rpc_bind.host == "127.0.0.1" else ["*"],
+            "HTTPVirtualHosts": list(node.endpoints.rpc_names),
         }
         head = f"# {node.name} of {network.spec.name}: rendered from quorumkit.yaml; edit that instead.\n"
         return {"geth.toml": (head + _toml({"Node": http, "Node.P2P": p2p})).encode()}

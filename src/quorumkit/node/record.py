@@ -69,6 +69,7 @@ class NodeRecord(_Part):
     p2p_bind: EndpointRecord
     rpc_bind: EndpointRecord
     rpc_url: str
+    rpc_names: list[str] = ["localhost"]
     peers: list[PeerRecord]
 
 

@@ -59,18 +59,15 @@ def run(options: Options) -> None:
 
 
 async def _run(options: Options) -> None:
-    private_directory(options.state)
-    lock = FileLock(options.state / LOCK_NAME, mode=0o600)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise NodeError(f"{options.state}: another node program runs these nodes already") from None
-    with lock:
-        supervisor = Supervisor(options)
+    with contextlib.ExitStack() as stack:
         try:
-            await supervisor.run()
-        finally:
-            supervisor.close_logs()
+            private_directory(options.state)
+            stack.enter_context(FileLock(options.state / LOCK_NAME, timeout=0, mode=0o600))
+        except Timeout:
+            raise NodeError(f"{options.state}: another node program runs these nodes already") from None
+        supervisor = Supervisor(options)
+        stack.callback(supervisor.close_logs)
+        await supervisor.run()
 
 
 class Supervisor:
@@ -97,6 +94,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end.set)
+        # Before any client runs: should this process be killed, its clients are found by it.
+        self._write_info()
         for name, node in self._nodes.items():
             if name not in self._options.stopped:
                 node.start()
@@ -107,7 +106,6 @@ class Supervisor:
         ended = asyncio.create_task(self._end.wait())
         try:
             await control.listen()
-            self._write_info()
             self._tell_ready()
             if self._options.health:
                 health = await self._serve_health(*self._options.health)
@@ -207,7 +205,7 @@ def read_info(state: Path) -> dict[str, Any] | None:
     path = state / INFO_NAME
     try:
         value = json.loads(path.read_bytes())
-        if not isinstance(value["pid"], int):
+        if not isinstance(value["pid"], int) or not isinstance(value["created"], float | int):
             raise TypeError("pid")
     except FileNotFoundError:
         return None

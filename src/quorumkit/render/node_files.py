@@ -45,6 +45,7 @@ def record_of(network: Network, node: Node) -> NodeRecord:
         p2p_bind=_endpoint(node.endpoints.p2p_bind),
         rpc_bind=_endpoint(node.endpoints.rpc_bind),
         rpc_url=node.endpoints.rpc_url,
+        rpc_names=list(node.endpoints.rpc_names),
         peers=[PeerRecord(name=peer.name, enode=peer.enode) for peer in network.peers_of(node)],
     )
 

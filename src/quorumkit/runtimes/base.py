@@ -36,6 +36,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def render(self, network: Network) -> None:
+        """Writes the files that this runtime alone needs."""
+        ...
+
     def acquire(self, progress: Progress) -> None:
         """Gets what the nodes run: a client binary, an image. May take minutes, once; not asynchronous, so
         that Ctrl-C ends it at once.
@@ -89,6 +93,23 @@ class Runtime(Protocol):
 
 def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> Runtime:
     """The runtime that the spec names; `binary` is a client binary to use instead of the spec's."""
+    if spec.runtime == "compose":
+        from quorumkit.runtimes.compose import ComposeRuntime
+
+        return ComposeRuntime(directory, spec, binary=binary)
     from quorumkit.runtimes.process import ProcessRuntime
 
-    return {"process": ProcessRuntime}[spec.runtime](directory, spec, binary=binary)
+    return ProcessRuntime(directory, spec, binary=binary)
+
+
+def stopped_status(network: Network, node: Node) -> NodeStatus:
+    """The status of a node that nothing runs."""
+    return NodeStatus(
+        name=node.name,
+        ordinal=node.ordinal,
+        role=node.role,
+        expected_peers=len(network.peers_of(node)),
+        rpc_url=node.endpoints.rpc_url,
+        enode=node.enode,
+        account=node.identity.account,
+    )

@@ -1,21 +1,17 @@
 """Ports on the loopback interface for a network's nodes: one block for RPC, one for peers.
 
-Blocks that other networks of the same user hold, running or not, are left to them: a small register in the user's cache
-remembers whose they are, so that two networks that start at the same moment do not choose the same.
+Blocks that other networks of the same user hold, running or not, are left to them (see `register`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from quorumkit.cache import cache_directory
 from quorumkit.errors import PortError
-from quorumkit.files import to_json, write_atomic
+from quorumkit.runtimes.register import Register, open_register
 from quorumkit.spec import SPEC_NAME, PortsSpec
 
 LOOPBACK = "127.0.0.1"
@@ -58,39 +54,50 @@ def choose_ports(
     Raises:
         PortError: a port that was asked for is taken, or there is no free block.
     """
-    with _register() as held:
-        mine = str(directory.absolute())
-        others = {
-            kind: [range(block[kind][0], block[kind][1]) for name, block in held.items() if name != mine]
-            for kind in _FIRST
-        }
-        chosen: dict[str, int] = {}
-        for kind in _FIRST:
-            wanted = getattr(asked, kind)
-            kept = getattr(keep, kind) if keep else None
-            if wanted is not None:
-                for port in range(wanted, wanted + total):
-                    if port not in running and not port_is_free(port):
-                        raise PortError(
-                            f"ports.{kind}: port {port} is taken{_by_whom(port)}",
-                            hint=f"stop what holds it, or change ports.{kind} in {SPEC_NAME} or remove it there",
-                        )
-                chosen[kind] = wanted
-            elif kept is not None and all(p in running or port_is_free(p) for p in range(kept, kept + total)):
-                chosen[kind] = kept
-            else:
-                chosen[kind] = _free_block(kind, total, others)
-        held[mine] = {kind: [first, first + total] for kind, first in chosen.items()}
-    return PortBlocks(**chosen)
+    with open_register(directory) as register:
+        return PortBlocks(
+            rpc=choose_block(register, "rpc", asked.rpc, total, keep=keep.rpc if keep else None, running=running),
+            p2p=choose_block(register, "p2p", asked.p2p, total, keep=keep.p2p if keep else None, running=running),
+        )
 
 
-def _free_block(kind: str, total: int, others: dict[str, list[range]]) -> int:
+def choose_block(
+    register: Register,
+    kind: str,
+    asked: int | None,
+    total: int,
+    *,
+    keep: int | None = None,
+    running: frozenset[int] = frozenset(),
+) -> int:
+    """The first port of one block of that kind, chosen like those of `choose_ports` and noted in the register."""
+
+    def usable(port: int) -> bool:
+        return port in running or port_is_free(port)
+
+    if asked is not None:
+        for port in range(asked, asked + total):
+            if not usable(port):
+                raise PortError(
+                    f"ports.{kind}: port {port} is taken{_by_whom(port)}",
+                    hint=f"stop what holds it, or change ports.{kind} in {SPEC_NAME} or remove it there",
+                )
+        first = asked
+    elif keep is not None and all(usable(port) for port in range(keep, keep + total)):
+        first = keep
+    else:
+        first = _free_block(kind, total, [other.ports[kind] for other in register.others if kind in other.ports])
+    register.mine.ports[kind] = range(first, first + total)
+    return first
+
+
+def _free_block(kind: str, total: int, taken: list[range]) -> int:
     first = _FIRST[kind]
     while first + total - 1 <= _LAST[kind]:
         block = range(first, first + total)
-        taken = [other for ranges in others.values() for other in ranges if _overlap(block, other)]
-        if taken:
-            first = max(other.stop for other in taken)
+        overlapping = [other for other in taken if _overlap(block, other)]
+        if overlapping:
+            first = max(other.stop for other in overlapping)
             continue
         busy = [port for port in block if not port_is_free(port)]
         if not busy:
@@ -116,20 +123,3 @@ def _by_whom(port: int) -> str:
                 with contextlib.suppress(psutil.Error):
                     return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return ""
-
-
-@contextlib.contextmanager
-def _register() -> Iterator[dict[str, dict[str, list[int]]]]:
-    """The register, under its lock; written back at the end. Networks that are gone are dropped from it."""
-    from filelock import FileLock
-
-    path = cache_directory() / "ports.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        held: dict[str, dict[str, list[int]]] = {}
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, IndexError):
-            for name, block in json.loads(path.read_bytes()).items():
-                if (Path(name) / SPEC_NAME).exists():
-                    held[name] = {kind: [int(block[kind][0]), int(block[kind][1])] for kind in _FIRST}
-        yield held
-        write_atomic(path, to_json(held), durable=False)

@@ -7,17 +7,19 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import Binary, engine_of
-from quorumkit.errors import NodeError, NotRunningError, RpcError
-from quorumkit.files import private_directory, write_atomic
+from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
+from quorumkit.files import SECRET_MODE, private_directory, write_atomic
 from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.managed import STOP_GRACE
 from quorumkit.node.status import NodeStatus
@@ -25,12 +27,13 @@ from quorumkit.node.supervisor import INFO_NAME, read_info
 from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints
 from quorumkit.progress import Progress
 from quorumkit.rpc import IpcRpc, Rpc
-from quorumkit.runtimes.base import Command
-from quorumkit.runtimes.ports import LOOPBACK, PortBlocks, choose_ports
-from quorumkit.spec import NetworkSpec
+from quorumkit.runtimes.base import Command, stopped_status
+from quorumkit.runtimes.ports import LOOPBACK, PortBlocks, choose_ports, port_is_free
+from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 SUPERVISOR_LOG = "supervisor.log"
 _CONTROL_TIMEOUT = 2 * STOP_GRACE
+_CONTROL_POLL = 0.02  # seconds between two tries to reach a node program that is starting
 
 
 class ProcessRuntime:
@@ -45,7 +48,14 @@ class ProcessRuntime:
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         first = present[0]
         keep = PortBlocks(rpc=first.rpc_bind.port, p2p=first.p2p_bind.port) if first else None
-        running = _listening(present) if self._control_socket.exists() and self._supervisor() else frozenset()
+        supervisor = self._supervisor()
+        # What clients hold that outlived their node program is free again once `start` has ended them.
+        running = _listening(present) if supervisor or self._orphans() else frozenset()
+        if spec.ports.health and not supervisor and not port_is_free(spec.ports.health):
+            raise PortError(
+                f"ports.health: port {spec.ports.health} is taken",
+                hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
+            )
         ports = choose_ports(self._directory.path, spec.ports, spec.nodes.total, keep=keep, running=running)
         return [
             NodeEndpoints(
@@ -57,13 +67,20 @@ class ProcessRuntime:
             for offset in range(spec.nodes.total)
         ]
 
+    def render(self, network: Network) -> None:
+        """Processes need no files beyond their nodes'."""
+
     def acquire(self, progress: Progress) -> None:
         self._engine.acquire(self._spec.engine.version, override=self._override, progress=progress)
 
     async def start(self, network: Network, progress: Progress) -> bool:
         names = [node.name for node in network.nodes]
+        with self._starting_or_stopping():
+            return await self._start(names, progress)
+
+    async def _start(self, names: list[str], progress: Progress) -> bool:
         if self._supervisor():
-            async with await self._control() as control:
+            async with await self._control(patient=True) as control:
                 carried = {status["name"] for status in await control.call("node_status")}
                 if carried != set(names):
                     raise NodeError(
@@ -74,18 +91,31 @@ class ProcessRuntime:
             return False
         await asyncio.to_thread(self._end_orphans)
         progress("starting the node program")
-        await asyncio.to_thread(self._spawn, [self._directory.node(name) for name in names])
+        spawning = asyncio.create_task(asyncio.to_thread(self._spawn, [self._directory.node(name) for name in names]))
+        try:
+            await asyncio.shield(spawning)
+        except asyncio.CancelledError:  # Ctrl-C; the thread goes on
+            with contextlib.suppress(NodeError):
+                await spawning
+            progress("interrupted: stopping what was started")
+            await self._stop(progress)
+            raise
         return True
 
     async def stop(self, progress: Progress) -> bool:
+        with self._starting_or_stopping():
+            return await self._stop(progress)
+
+    async def _stop(self, progress: Progress) -> bool:
         supervisor = self._supervisor()
         if supervisor is None:
             return bool(await asyncio.to_thread(self._end_orphans))
         total = self._spec.nodes.total
         progress("stopping", 0, total)
-        with contextlib.suppress(RpcError):
+        with contextlib.suppress(RpcError, psutil.Error):
+            # A signal is heard even where the control socket does not listen yet.
+            supervisor.terminate()
             async with await self._control() as control:
-                await control.call("supervisor_shutdown")
                 async with contextlib.aclosing(control.subscribe(namespace="status")) as statuses:
                     async for nodes in statuses:
                         progress("stopping", sum(node["state"] == "stopped" for node in nodes), total)
@@ -186,12 +216,37 @@ class ProcessRuntime:
                 return process
         return None
 
-    async def _control(self) -> IpcRpc:
-        if self._supervisor() is None:
-            raise NotRunningError(
-                f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
-            )
-        return await IpcRpc.connect(self._control_socket, where="the node program")
+    async def _control(self, *, patient: bool = False) -> IpcRpc:
+        """A connection to the node program; with `patient`, to one that is only just starting too."""
+        deadline = time.monotonic() + (_CONTROL_TIMEOUT if patient else 0)
+        while True:
+            if self._supervisor() is None:
+                raise NotRunningError(
+                    f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
+                )
+            try:
+                return await IpcRpc.connect(self._control_socket, where="the node program")
+            except RpcError:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(_CONTROL_POLL)
+
+    @contextlib.contextmanager
+    def _starting_or_stopping(self) -> Iterator[None]:
+        """Keeps two commands from starting and stopping the node program at once.
+
+        Raises:
+            NodeError: another command does so, for longer than it should take.
+        """
+        private_directory(self._directory.state)
+        try:
+            with FileLock(self._directory.state / "start.lock", mode=SECRET_MODE, timeout=2 * _CONTROL_TIMEOUT):
+                yield
+        except Timeout:
+            raise NodeError(
+                f"{self._directory.path}: another quorumkit command is starting or stopping it",
+                hint="wait for it, or end it",
+            ) from None
 
     async def _control_call(self, method: str, *params: Any) -> Any:
         async with await self._control() as control:
@@ -249,19 +304,11 @@ class ProcessRuntime:
         raise NodeError(f"the node program did not start: {reason}", hint=f"see {self._log_path}")
 
     def _end_orphans(self) -> int:
-        """Ends clients that outlived a node program which was killed; how many there were.
-
-        They are known by their working directory, which is their node's.
-        """
-        if read_info(self._directory.state) is None:
-            return 0
-        nodes = self._directory.nodes.resolve()
-        orphans = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                if Path(process.cwd()).parent == nodes and "--datadir" in process.cmdline():
-                    process.terminate()
-                    orphans.append(process)
+        """Ends clients that outlived a node program which was killed; how many there were."""
+        orphans = self._orphans()
+        for process in orphans:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
         _, alive = psutil.wait_procs(orphans, STOP_GRACE)
         for process in alive:
             with contextlib.suppress(psutil.Error):
@@ -270,6 +317,18 @@ class ProcessRuntime:
         (self._directory.state / INFO_NAME).unlink(missing_ok=True)
         self._control_socket.unlink(missing_ok=True)
         return len(orphans)
+
+    def _orphans(self) -> list[psutil.Process]:
+        """Clients that run although their node program does not: their working directory is their node's."""
+        if read_info(self._directory.state) is None or self._supervisor():
+            return []
+        nodes = self._directory.nodes.resolve()
+        orphans = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if Path(process.cwd()).parent == nodes and "--datadir" in process.cmdline():
+                    orphans.append(process)
+        return orphans
 
 
 def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:
@@ -280,16 +339,3 @@ def _statuses(network: Network, told: Sequence[dict[str, Any]]) -> list[NodeStat
     """What the node program told, completed by what the network says of nodes it does not carry."""
     by_name = {status["name"]: NodeStatus.from_json(status) for status in told}
     return [by_name.get(node.name) or stopped_status(network, node) for node in network.nodes]
-
-
-def stopped_status(network: Network, node: Node) -> NodeStatus:
-    """The status of a node that nothing runs."""
-    return NodeStatus(
-        name=node.name,
-        ordinal=node.ordinal,
-        role=node.role,
-        expected_peers=len(network.peers_of(node)),
-        rpc_url=node.endpoints.rpc_url,
-        enode=node.enode,
-        account=node.identity.account,
-    )

@@ -1,0 +1,262 @@
+"""Builds the node image from what is here already: this package, its locked packages, the client's static binary.
+
+The build itself needs the network for nothing but the base image and Debian packages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from quorumkit import __version__
+from quorumkit.cache import cache_directory
+from quorumkit.engines import Binary
+from quorumkit.errors import RuntimeUnavailableError
+from quorumkit.files import remove_tree, to_json
+from quorumkit.image.docker import docker, refusal
+from quorumkit.progress import Progress
+
+BASE = "debian:bookworm-slim"
+PYTHON = "3.11"
+"""The Python of the base image's Debian release."""
+
+INPUTS_LABEL = "org.quorumkit.inputs"
+_REPOSITORY = "quorumkit/node"
+_NEWEST_GLIBC = 36  # Debian 12's is 2.36
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that is in the container engine's store."""
+
+    tag: str
+    id: str
+    inputs: str
+    """Digest of all that it was built from."""
+    size: int
+    """Bytes."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def image_tag(engine: str, engine_version: str) -> str:
+    """The name that `image build` gives, and that rendered files use."""
+    return f"{_REPOSITORY}:{__version__.replace('+', '-')}-{engine}{engine_version}"
+
+
+def find_image(tag: str) -> Image | None:
+    """The image of that name in the local store.
+
+    Raises:
+        RuntimeUnavailableError: the container engine cannot be asked.
+    """
+    try:
+        found = json.loads(docker("image", "inspect", tag))[0]
+    except RuntimeUnavailableError as error:
+        if "missing" in error.message:
+            return None
+        raise
+    labels = found["Config"].get("Labels") or {}
+    return Image(tag, found["Id"], labels.get(INPUTS_LABEL, ""), int(found["Size"]))
+
+
+def build_image(tag: str, binary: Binary, progress: Progress, *, base: str = BASE, again: bool = False) -> Image:
+    """The image of that name, built where it is missing or was built from something else.
+
+    Raises:
+        RuntimeUnavailableError: a package could not be fetched, or the build failed.
+    """
+    inputs = inputs_digest(binary, base)
+    present = find_image(tag)
+    if present and present.inputs == inputs and not again:
+        return present
+    site = _locked_packages(progress)
+    with tempfile.TemporaryDirectory(prefix="quorumkit-image-") as folder:
+        context = Path(folder)
+        shutil.copytree(site, context / "site")
+        _copy_own_package(context / "site")
+        shutil.copyfile(binary.path, context / "geth")
+        for name in ("Dockerfile", "assemble.py"):
+            (context / name).write_bytes(files(__package__).joinpath("context", name).read_bytes())
+        (context / "sbom.json").write_bytes(to_json(_bill_of_materials(context / "site", binary)))
+        labels = {
+            INPUTS_LABEL: inputs,
+            "org.opencontainers.image.title": "Quorumkit node",
+            "org.opencontainers.image.version": __version__,
+            "org.opencontainers.image.licenses": "MIT AND GPL-3.0-only AND LGPL-3.0-only",
+            "org.quorumkit.engine": f"geth {binary.version}",
+            "org.quorumkit.base": base,
+        }
+        _build(context, tag, base, labels, progress, again=again)
+    image = find_image(tag)
+    if image is None:
+        raise RuntimeUnavailableError(f"{tag}: built, and yet not there", hint="see `docker images`")
+    return image
+
+
+def inputs_digest(binary: Binary, base: str) -> str:
+    """A digest of all that decides an image's content."""
+    digest = hashlib.sha256(f"{base}\n{binary.sha256}\n{__version__}\n".encode())
+    for path in sorted(_own_files(), key=str):
+        content = hashlib.sha256((_package_root() / path).read_bytes()).hexdigest()
+        digest.update(f"{path} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _build(context: Path, tag: str, base: str, labels: dict[str, str], progress: Progress, *, again: bool) -> None:
+    command = ["docker", "build", "--tag", tag, "--build-arg", f"BASE={base}"]
+    command += [argument for name, value in labels.items() for argument in ("--label", f"{name}={value}")]
+    command += ["--no-cache"] if again else []
+    what = f"building the image {tag}"
+    progress(what)
+    said: list[str] = []
+    try:
+        with subprocess.Popen(
+            [*command, str(context)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, env=os.environ | {"BUILDKIT_PROGRESS": "plain"},
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    said = [*said[-40:], line]
+                    # "Step 3/9 : RUN …" of the classic builder, "#7 [assemble 2/4] RUN …" of BuildKit
+                    if step := re.match(r"(?:Step |#\d+ \[[a-z]* *)(\d+)/(\d+)", line):
+                        progress(what, int(step[1]), int(step[2]))
+            except BaseException:
+                process.terminate()
+                raise
+    except FileNotFoundError:
+        raise RuntimeUnavailableError(
+            "docker is not on PATH", hint="install Docker Engine; see `quorumkit doctor`"
+        ) from None
+    if process.returncode != 0:
+        raise refusal(command, "".join(said))
+
+
+def _locked_packages(progress: Progress) -> Path:
+    """A directory of the packages of requirements.lock that a node needs, unpacked for the image's Python; kept in the
+    user's cache.
+
+    Raises:
+        RuntimeUnavailableError: they cannot be fetched.
+    """
+    lock = files(__package__).joinpath("requirements.lock").read_text(encoding="utf-8")
+    wanted = needed_requirements(lock)
+    digest = hashlib.sha256(f"{PYTHON} {platform.machine()}\n{wanted}".encode()).hexdigest()[:16]
+    site = cache_directory() / "image" / f"site-{digest}"
+    if site.is_dir():
+        return site
+    progress("fetching the image's Python packages (once)")
+    partial = site.with_name(f"{site.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    requirements = partial / "requirements.txt"
+    requirements.write_text(wanted, encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--require-hashes", "--only-binary", ":all:", "--no-compile", "--target", str(partial)]
+    command += ["--python-version", PYTHON, "--implementation", "cp", "--requirement", str(requirements)]
+    command += [argument for abi in ("cp311", "abi3", "none") for argument in ("--abi", abi)]
+    machine = platform.machine()
+    tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_NEWEST_GLIBC, 4, -1)]
+    command += [argument for tag in [*tags, f"manylinux2014_{machine}"] for argument in ("--platform", tag)]
+    fetched = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if fetched.returncode != 0:
+        remove_tree(partial)
+        reason = (fetched.stderr.strip().splitlines() or ["pip failed"])[-1]
+        raise RuntimeUnavailableError(
+            f"the image's Python packages could not be fetched: {reason}", hint="see whether pip reaches its index"
+        )
+    requirements.unlink()
+    partial.replace(site)
+    return site
+
+
+def needed_requirements(lock: str) -> str:
+    """The entries of a lock file that this package needs at run time: not pip, and not what only builds it."""
+    from packaging.requirements import Requirement
+    from packaging.utils import NormalizedName, canonicalize_name
+
+    entries = {
+        canonicalize_name(match[1]): match[0]
+        for match in re.finditer(r"^([A-Za-z0-9._-]+)==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
+    }
+    needed: set[NormalizedName] = set()
+    queue = [Requirement(text) for text in metadata.requires("quorumkit") or []]
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        marker = requirement.marker
+        if name in needed or name == "pip" or (marker and not any(
+            marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)
+        )):  # fmt: skip
+            continue
+        needed.add(name)
+        for text in metadata.requires(name) or []:
+            child = Requirement(text)
+            # An extra that was asked for brings requirements of its own.
+            if child.marker is None or any(child.marker.evaluate({"extra": e}) for e in ("", *requirement.extras)):
+                child.marker = None
+                queue.append(child)
+    return "".join(entries[name] for name in sorted(needed) if name in entries)
+
+
+def _package_root() -> Path:
+    with as_file(files("quorumkit")) as root:
+        return root
+
+
+def _own_files() -> list[Path]:
+    root = _package_root()
+    return [
+        path.relative_to(root)
+        for path in root.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    ]
+
+
+def _copy_own_package(site: Path) -> None:
+    """This package as it runs now, with the metadata that tells its version."""
+    root = _package_root()
+    for path in _own_files():
+        aim = site / "quorumkit" / path
+        aim.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / path, aim)
+    description = site / f"quorumkit-{__version__}.dist-info"
+    description.mkdir()
+    (description / "METADATA").write_text(f"Metadata-Version: 2.1\nName: quorumkit\nVersion: {__version__}\n")
+
+
+def _bill_of_materials(site: Path, binary: Binary) -> dict[str, Any]:
+    """A CycloneDX 1.5 document of what this side puts into the image; the build adds its Debian packages."""
+    components = [
+        {
+            "type": "application",
+            "name": "go-ethereum",
+            "version": binary.version,
+            "purl": f"pkg:golang/github.com/ethereum/go-ethereum@v{binary.version}",
+            "hashes": [{"alg": "SHA-256", "content": binary.sha256}],
+        }
+    ]
+    for distribution in sorted(metadata.distributions(path=[str(site)]), key=lambda found: found.name.lower()):
+        name = distribution.name.lower()
+        components.append(
+            {
+                "type": "library",
+                "name": name,
+                "version": distribution.version,
+                "purl": f"pkg:pypi/{name}@{distribution.version}",
+            }
+        )
+    return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}

@@ -1,0 +1,1 @@
+../../../../images/node/assemble.py

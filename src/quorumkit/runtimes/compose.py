@@ -1,0 +1,365 @@
+"""Nodes as containers of one Docker Compose project, each with its own directory mapped into it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.error import YAMLError
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.engines import Binary, engine_of
+from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavailableError
+from quorumkit.files import write_if_changed
+from quorumkit.image.build import build_image, find_image, image_tag
+from quorumkit.image.docker import compose_command, docker, refusal, run
+from quorumkit.node.control import SOCKET_NAME
+from quorumkit.node.managed import FAILED_AFTER
+from quorumkit.node.status import NodeStatus
+from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
+from quorumkit.progress import Progress
+from quorumkit.render.compose import render_compose
+from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
+from quorumkit.runtimes.base import Command, stopped_status
+from quorumkit.runtimes.ports import LOOPBACK, choose_block
+from quorumkit.runtimes.register import open_register
+from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets
+from quorumkit.spec import SPEC_NAME, NetworkSpec
+
+P2P_PORT = 30303
+RPC_PORT = 8545
+
+IMAGE_USER = 10001
+"""Whom the nodes' files are given to where root makes them: containers never run as root."""
+
+_STATE_EVERY = 1.0  # seconds between two looks at the containers while one of them does not answer
+_RECONNECT = 0.1  # seconds between two tries to reach a node program that is starting
+_RUNNING = {"running", "restarting"}
+_PYTHON_ERROR = re.compile(r"[A-Z]\w*(Error|Exception): ")
+
+
+class ComposeRuntime:
+    """See `Runtime`."""
+
+    def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
+        self._directory = directory
+        self._spec = spec
+        self._engine = engine_of(spec.engine.kind)
+        self._override = binary or directory.engine_override(spec)
+        self._chosen_subnet: str | None = None
+
+    def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
+        total = spec.nodes.total
+        subnet = self._subnet()
+        first = present[0]
+        with open_register(self._directory.path) as register:
+            keep = int(first.rpc_url.rpartition(":")[2]) if first else None
+            running = frozenset(range(keep, keep + total)) if keep and self._containers_quietly() else frozenset()
+            rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
+            register.mine.subnet = subnet
+        return [
+            NodeEndpoints(
+                p2p=Endpoint(address(subnet, ordinal, total), P2P_PORT),
+                p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a container's own network
+                rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
+                rpc_url=f"http://{LOOPBACK}:{rpc + ordinal - 1}",
+                rpc_names=("localhost", node_name(ordinal)),
+            )
+            for ordinal in range(1, total + 1)
+        ]
+
+    def render(self, network: Network) -> None:
+        """Writes the Compose project, and gives the nodes' files to a user that containers may run as."""
+        tag = self._tag
+        owner = self._directory.nodes.stat()
+        uid, gid = owner.st_uid, owner.st_gid
+        if os.geteuid() == 0 and uid == 0:
+            uid = gid = IMAGE_USER
+            for node in network.nodes:
+                _give(self._directory.node(node.name), uid, gid)
+        for name, content in render_compose(network, image=tag, user=f"{uid}:{gid}", subnet=self._subnet()).items():
+            write_if_changed(self._directory.path / name, content)
+
+    def acquire(self, progress: Progress) -> None:
+        compose_command()
+        if self._spec.compose.image:
+            if find_image(self._spec.compose.image) is None:
+                raise RuntimeUnavailableError(
+                    f"compose.image: {self._spec.compose.image} is not here",
+                    hint=f"docker pull {self._spec.compose.image}, or leave compose.image out and one is built",
+                )
+            return
+        build_image(self._tag, self._binary(progress), progress)
+
+    async def start(self, network: Network, progress: Progress) -> bool:
+        before = await asyncio.to_thread(self._containers)
+        if not before:
+            await asyncio.to_thread(self._check_subnet)
+        progress("starting containers", 0, len(network.nodes))
+        await self._compose("up", "--detach", "--no-build", "--remove-orphans")
+        return not before
+
+    async def stop(self, progress: Progress) -> bool:
+        ran = bool(await asyncio.to_thread(self._containers))
+        progress("stopping containers")
+        if ran or self._directory.compose.exists():
+            await self._compose("down", "--remove-orphans")
+        return ran
+
+    async def is_running(self) -> bool:
+        return bool(await asyncio.to_thread(self._containers))
+
+    async def status(self, network: Network) -> list[NodeStatus]:
+        told = await asyncio.gather(*(self._ask(node) for node in network.nodes))
+        if all(told):
+            return [status for status in told if status]
+        containers = await asyncio.to_thread(self._containers)
+        return [
+            status or self._from_container(network, node, containers.get(node.name))
+            for node, status in zip(network.nodes, told, strict=True)
+        ]
+
+    async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
+        if not await self.is_running():
+            raise NotRunningError(
+                f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
+            )
+        statuses = {status.name: status for status in await self.status(network)}
+        change = asyncio.Event()
+        followers = [asyncio.create_task(self._follow(network, node, statuses, change)) for node in network.nodes]
+        try:
+            while True:
+                change.clear()
+                yield [statuses[node.name] for node in network.nodes]
+                await change.wait()
+        finally:
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
+
+    async def connect(self, node: Node) -> Rpc:
+        return HttpRpc(node.endpoints.rpc_url, where=node.name)
+
+    async def start_nodes(self, names: Sequence[str]) -> None:
+        await self._compose("up", "--detach", "--no-build", *names)
+
+    async def stop_nodes(self, names: Sequence[str]) -> None:
+        await self._must_run()
+        await self._compose("stop", *names)
+
+    async def restart_nodes(self, names: Sequence[str]) -> None:
+        await self._must_run()
+        await self._compose("restart", *names)
+
+    def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
+        options = ["--tail", str(lines), *(["--follow"] if follow else [])]
+        prefix = ["--no-log-prefix"] if len(names) == 1 else []
+        return Command([*compose_command(), "logs", *prefix, *options, *names], self._directory.path.absolute())
+
+    def console(self, node: Node, *, execute: str | None) -> Command:
+        arguments = ["quorumkit", "console", *(["--exec", execute] if execute is not None else [])]
+        return self.execute(node, arguments)
+
+    def execute(self, node: Node, arguments: Sequence[str]) -> Command:
+        # Without a terminal on this side there is none to give to the other.
+        terminal = [] if os.isatty(0) and os.isatty(1) else ["-T"]
+        return Command([*compose_command(), "exec", *terminal, node.name, *arguments], self._directory.path.absolute())
+
+    @property
+    def _tag(self) -> str:
+        return self._spec.compose.image or image_tag(self._engine.kind, self._spec.engine.version)
+
+    def _binary(self, progress: Progress) -> Binary:
+        return self._engine.acquire(self._spec.engine.version, override=self._override, progress=progress)
+
+    def _subnet(self) -> str:
+        """The spec's subnet; else the one that the project has already; else a free one."""
+        if self._spec.compose.subnet:
+            return self._spec.compose.subnet
+        if self._chosen_subnet is None:
+            with contextlib.suppress(OSError, ValueError, KeyError, IndexError, TypeError, YAMLError):
+                self._chosen_subnet = _subnet_in(self._directory.compose)
+        if self._chosen_subnet is None:
+            in_use = [*host_subnets(), *_docker_subnets().values()]
+            self._chosen_subnet = choose_subnet(self._directory.path, self._spec.nodes.total, in_use)
+        return self._chosen_subnet
+
+    def _check_subnet(self) -> None:
+        """Before the project's network is made, its subnet must be nobody else's.
+
+        Raises:
+            PortError: it is.
+        """
+        subnet = _subnet_in(self._directory.compose)
+        taken = _docker_subnets()
+        own = {f"{self._spec.name}_quorum"}
+        others = [network for name, network in taken.items() if name not in own]
+        routes = host_subnets()
+        if own & taken.keys():  # a network that an earlier start left is an interface of this machine too
+            routes = [route for route in routes if route != Subnet(subnet)]
+        overlapping = clash(subnet, [*others, *routes])
+        if overlapping is not None:
+            raise PortError(
+                f"compose.subnet: {subnet} overlaps {overlapping}, which this machine uses already",
+                hint=f"set another compose.subnet in {SPEC_NAME}, then run `quorumkit up` again",
+            )
+
+    async def _compose(self, *arguments: str) -> str:
+        """One Compose command on this project; Ctrl-C ends it.
+
+        Raises:
+            RuntimeUnavailableError: it failed; the message is in Compose's own words.
+        """
+        command = [*await asyncio.to_thread(compose_command), *arguments]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=self._directory.path,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            output, said = await process.communicate()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
+            raise
+        if process.returncode != 0:
+            raise refusal(command, said.decode("utf-8", "replace"))
+        return output.decode("utf-8", "replace")
+
+    async def _must_run(self) -> None:
+        if not await self.is_running():
+            raise NotRunningError(f"{self._directory.path}: not running", hint="start it: quorumkit up")
+
+    def _containers(self) -> dict[str, dict[str, Any]]:
+        """The project's containers by service: `docker inspect` of each; the same for both versions of Compose."""
+        listed = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self._spec.name}")
+        if not listed.split():
+            return {}
+        containers = {}
+        for container in json.loads(docker("inspect", *listed.split())):
+            labels = container["Config"]["Labels"]
+            place = Path(labels.get("com.docker.compose.project.working_dir", ""))
+            if place.resolve() != self._directory.path.resolve():
+                raise RuntimeUnavailableError(
+                    f"another Compose project is named {self._spec.name}, in {place}",
+                    hint=f"stop that one, or give this network another name in {SPEC_NAME}",
+                )
+            containers[labels["com.docker.compose.service"]] = container
+        return containers
+
+    def _containers_quietly(self) -> dict[str, dict[str, Any]]:
+        """The same, where `init` on a machine without Docker is no error."""
+        try:
+            return self._containers()
+        except RuntimeUnavailableError:
+            return {}
+
+    def _control_socket(self, node: Node) -> Path:
+        return self._directory.node(node.name).absolute() / ".state" / SOCKET_NAME
+
+    async def _ask(self, node: Node) -> NodeStatus | None:
+        """What a node's own program tells, over the socket in its mapped directory."""
+        with contextlib.suppress(RpcError):
+            async with await IpcRpc.connect(self._control_socket(node), where=node.name) as control:
+                return self._as_told(node, (await control.call("node_status"))[0])
+        return None
+
+    async def _follow(
+        self, network: Network, node: Node, statuses: dict[str, NodeStatus], change: asyncio.Event
+    ) -> None:
+        """Keeps one node's entry in `statuses` true, and sets `change` when it changed."""
+        loop = asyncio.get_running_loop()
+        looked = loop.time()
+        while True:
+            with contextlib.suppress(RpcError):
+                control = await IpcRpc.connect(self._control_socket(node), where=node.name)
+                async with control, contextlib.aclosing(control.subscribe(namespace="status")) as changes:
+                    async for nodes in changes:
+                        statuses[node.name] = self._as_told(node, nodes[0])
+                        change.set()
+            await asyncio.sleep(_RECONNECT)
+            if loop.time() - looked >= _STATE_EVERY:
+                looked = loop.time()
+                containers = await asyncio.to_thread(self._containers)
+                status = self._from_container(network, node, containers.get(node.name))
+                if status != statuses[node.name]:
+                    statuses[node.name] = status
+                    change.set()
+
+    def _as_told(self, node: Node, value: dict[str, Any]) -> NodeStatus:
+        """What a node program tells of its node; the name is ours, for it may not be able to read its own."""
+        status = NodeStatus.from_json(value)
+        status.name, status.ordinal, status.role = node.name, node.ordinal, node.role
+        status.rpc_url = node.endpoints.rpc_url
+        return status
+
+    def _from_container(self, network: Network, node: Node, container: dict[str, Any] | None) -> NodeStatus:
+        """What can be said of a node whose program does not answer."""
+        status = stopped_status(network, node)
+        directory = self._directory.node(node.name)
+        if container is None:
+            return status
+        state = container["State"]
+        status.restarts = int(container.get("RestartCount", 0))
+        if not (directory / "node.json").exists():
+            status.state, status.error = "failed", f"{directory}: its files are gone; put them back from a backup"
+        elif state["Status"] in _RUNNING:
+            status.state = "starting" if state["Status"] == "running" else "restarting"
+            if status.restarts >= FAILED_AFTER:
+                status.state = "failed"
+            status.error = self._last_complaint(container["Id"])
+        elif state["Status"] == "exited" and state["ExitCode"] not in (0, 137, 143):
+            status.state, status.error = "failed", self._last_complaint(container["Id"])
+        elif state.get("Error"):
+            status.state, status.error = "failed", state["Error"]
+        return status
+
+    @staticmethod
+    def _last_complaint(container: str) -> str | None:
+        """The last warning or error in a container's log, if there is one."""
+        with contextlib.suppress(RuntimeUnavailableError):
+            lines = run(["docker", "logs", "--tail", "20", container], merged=True).splitlines()
+            for line in reversed(lines):
+                if line.startswith(("error: ", "WARN ", "Fatal: ")) or _PYTHON_ERROR.match(line):
+                    return line.removeprefix("error: ")
+        return None
+
+
+def _docker_subnets() -> dict[str, Subnet]:
+    """The IPv4 subnets of Docker's networks, by the network's name; none where there is no Docker."""
+    with contextlib.suppress(RuntimeUnavailableError):
+        names = docker("network", "ls", "--quiet").split()
+        if names:
+            networks = json.loads(docker("network", "inspect", *names))
+            return {
+                network["Name"]: Subnet(config["Subnet"])
+                for network in networks
+                for config in network["IPAM"]["Config"] or []
+                if ":" not in config.get("Subnet", ":")
+            }
+    return {}
+
+
+def _subnet_in(compose_file: Path) -> str:
+    """The subnet that a rendered project has."""
+    from ruamel.yaml import YAML
+
+    project = YAML(typ="safe", pure=True).load(compose_file.read_text(encoding="utf-8"))
+    return str(project["networks"]["quorum"]["ipam"]["config"][0]["subnet"])
+
+
+def _give(directory: Path, uid: int, gid: int) -> None:
+    """Makes a node's directory and all in it belong to somebody else; only root can."""
+    for folder, _, files in os.walk(directory):
+        for path in [Path(folder), *(Path(folder) / name for name in files)]:
+            if path.lstat().st_uid != uid:
+                os.chown(path, uid, gid, follow_symlinks=False)

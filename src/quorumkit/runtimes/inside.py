@@ -1,0 +1,30 @@
+"""Inside a node's container: the node is the one that the container carries."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from quorumkit.contracts import console_script
+from quorumkit.engines import engine_of
+from quorumkit.errors import NotRunningError
+from quorumkit.node.record import read_record
+from quorumkit.runtimes.base import Command
+
+
+def console_inside(directory: Path, *, execute: str | None) -> Command:
+    """The client's console on the node in that directory.
+
+    Raises:
+        NotRunningError: its client is not up, or not known where it is.
+    """
+    record = read_record(directory)
+    engine = engine_of(record.engine.kind)
+    override = os.environ.get("QUORUMKIT_ENGINE_BINARY")
+    binary = engine.find(record.engine.version, override=Path(override) if override else None)
+    if binary is None or not (directory / engine.ipc).exists():
+        raise NotRunningError(f"{record.name}: its client is not up", hint="see the container's log")
+    script = Path(tempfile.gettempdir()) / "quorumkit-console.js"
+    script.write_text(console_script(), encoding="utf-8")
+    return Command(engine.console_command(binary.path, script=str(script), execute=execute), directory)
