@@ -218,14 +218,14 @@ def test_an_empty_directory_is_taken(tmp_path: Path) -> None:
 def test_a_lost_key_is_told_and_never_made_again(key: str, generated: NetworkDirectory) -> None:
     (generated.node("node2") / key).unlink()
     before = contents(generated)
-    with pytest.raises(CorruptFileError, match="node2.* is missing"):
+    with pytest.raises(CorruptFileError, match=r"node2.* is missing"):
         make(generated)
     assert contents(generated) == before
 
 
 def test_keys_of_another_node_are_told(generated: NetworkDirectory) -> None:
     shutil.copy(generated.node("node1") / "data/geth/nodekey", generated.node("node2") / "data/geth/nodekey")
-    with pytest.raises(CorruptFileError, match="node2.*not the nodekey of this node's enode"):
+    with pytest.raises(CorruptFileError, match=r"node2.*not the nodekey of this node's enode"):
         make(generated)
 
 

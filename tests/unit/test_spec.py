@@ -124,7 +124,7 @@ def test_a_block_of_ports_must_end_below_65536(field: str) -> None:
 
 @pytest.mark.parametrize("p2p", [8541, 8545, 8549])
 def test_blocks_of_ports_may_not_overlap(p2p: int) -> None:
-    with pytest.raises(SpecError, match="ports: .* overlap"):
+    with pytest.raises(SpecError, match=r"ports: .* overlap"):
         parse_spec({"name": "bank", "ports": {"rpc": 8545, "p2p": p2p}})
 
 

@@ -81,7 +81,7 @@ class ControlServer:
             while line := await reader.readline():
                 request = json.loads(line)
                 if request["method"] == "status_subscribe":
-                    self._send(writer, {"id": request["id"], "result": "status"})
+                    self._send(writer, {"id": request.get("id"), "result": "status"})
                     watchers.append(asyncio.create_task(self._watch(writer)))
                 else:
                     answering = asyncio.create_task(self._answer(request, writer))
@@ -96,12 +96,13 @@ class ControlServer:
             self._connections.discard(task)
 
     async def _answer(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
-        answer: dict[str, Any] = {"id": request["id"]}
+        answer: dict[str, Any] = {"id": request.get("id")}
+        method = self._methods.get(str(request["method"]))
         try:
-            method = self._methods[request["method"]]
-            answer["result"] = await method(*request.get("params", []))
-        except KeyError:
-            answer["error"] = {"code": -32601, "message": f"no method {request['method']}"}
+            if method is None:
+                answer["error"] = {"code": -32601, "message": f"no method {request['method']}"}
+            else:
+                answer["result"] = await method(*request.get("params", []))
         except (TypeError, ValueError) as error:
             answer["error"] = {"code": -32602, "message": str(error)}
         except QuorumkitError as error:
