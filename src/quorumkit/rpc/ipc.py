@@ -115,8 +115,8 @@ class IpcRpc:
         try:
             while line := await self._reader.readline():
                 self._dispatch(json.loads(line))
-        except (OSError, ValueError):
-            pass  # told to every waiter below
+        except (OSError, ValueError, TypeError):
+            pass  # lost, or it speaks nonsense: told to every waiter below
         finally:
             self._closed = True
             for future in self._waiting.values():
