@@ -24,7 +24,7 @@ from quorumkit.operate.generate import check_request, generate
 from quorumkit.operate.verify import TIMEOUT, Verification
 from quorumkit.operate.wait import patience, wait_until_complete
 from quorumkit.plan import Network
-from quorumkit.progress import Progress
+from quorumkit.progress import Progress, silent
 from quorumkit.runtimes import Runtime, runtime_of
 from quorumkit.spec import NetworkSpec, parse_spec
 
@@ -229,13 +229,36 @@ async def _start(
     started = False
     try:
         started = await runtime.start(network, progress)
-        statuses = await wait_until_complete(runtime, network, progress, timeout=timeout)
-        return statuses, await _verify(runtime, network, progress) if and_verify else None
+        return await _complete(runtime, network, progress, timeout, and_verify=and_verify)
     except asyncio.CancelledError:  # Ctrl-C
         if started:
             progress("interrupted: stopping what was started")
             await runtime.stop(progress)
         raise
+
+
+async def _complete(
+    runtime: Runtime, network: Network, progress: Progress, timeout: float, *, and_verify: bool
+) -> tuple[list[NodeStatus], Verification | None]:
+    """Waits for the network to be whole. Verification begins when all are connected, so that its transactions do not
+    wait for a block after the first."""
+    connected = asyncio.Event()
+
+    async def verify_once_connected() -> Verification:
+        await connected.wait()
+        return await _verify(runtime, network, silent)
+
+    verification = asyncio.create_task(verify_once_connected()) if and_verify else None
+    try:
+        statuses = await wait_until_complete(runtime, network, progress, timeout=timeout, connected=connected)
+        if verification is None:
+            return statuses, None
+        progress("reading a contract from every node")
+        return statuses, await verification
+    finally:
+        if verification is not None:
+            verification.cancel()
+            await asyncio.gather(verification, return_exceptions=True)
 
 
 async def _verify(runtime: Runtime, network: Network, progress: Progress, timeout: float = TIMEOUT) -> Verification:

@@ -21,6 +21,10 @@ TIMEOUT = 60.0
 _DEPLOY_GAS = 300_000
 _SET_GAS = 100_000
 
+_SOON = 0.02  # seconds
+_TOO_EARLY = ("authentication needed", "indexing is in progress")
+"""What geth answers before it has opened its account, and before it has looked through its chain."""
+
 Connect = Callable[[], Awaitable[Rpc]]
 
 
@@ -99,9 +103,9 @@ async def _send(rpc: Rpc) -> list[str]:
     if not accounts:
         raise RpcError("the sending node has no account", hint="verify through another node")
     sender = accounts[0]
-    deployed = await rpc.call(
-        "eth_sendTransaction", {"from": sender, "gas": hex(_DEPLOY_GAS), "data": contract.deploy_data(0)}
-    )
+    create = {"from": sender, "gas": hex(_DEPLOY_GAS), "data": contract.deploy_data(0)}
+    while (deployed := await _when_ready(rpc.call("eth_sendTransaction", create))) is None:  # noqa: ASYNC110  over JSON-RPC
+        await asyncio.sleep(_SOON)
     nonce = int((await rpc.call("eth_getTransactionByHash", deployed))["nonce"], 16)
     written = await rpc.call(
         "eth_sendTransaction",
@@ -131,13 +135,28 @@ async def _receipts(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]]:
     """The receipts of the transactions, once all are in blocks."""
     async with contextlib.aclosing(rpc.heads()) as heads:
         async for _ in heads:
-            receipts = [await rpc.call("eth_getTransactionReceipt", hash_) for hash_ in hashes]
-            if all(receipts):
+            if receipts := await _receipts_now(rpc, hashes):
                 for receipt in receipts:
                     if int(receipt["status"], 16) != 1:
                         raise RpcError(f"transaction {receipt['transactionHash']} failed in its block")
                 return receipts
     raise RpcError("the node's blocks ended")
+
+
+async def _receipts_now(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]] | None:
+    """The receipts of the transactions, if all are in blocks."""
+    receipts = [await _when_ready(rpc.call("eth_getTransactionReceipt", hash_)) for hash_ in hashes]
+    return receipts if all(receipts) else None
+
+
+async def _when_ready(answer: Awaitable[Any]) -> Any:
+    """The answer of a client, or None where it has only just started and says so."""
+    try:
+        return await answer
+    except RpcError as error:
+        if any(text in error.message for text in _TOO_EARLY):
+            return None
+        raise
 
 
 async def _agree(connections: dict[str, Rpc], first: str, hashes: list[str], result: Verification) -> None:
@@ -148,8 +167,8 @@ async def _agree(connections: dict[str, Rpc], first: str, hashes: list[str], res
     """
     async with contextlib.aclosing(connections[first].heads()) as heads:
         async for _ in heads:
-            receipts = [await connections[first].call("eth_getTransactionReceipt", hash_) for hash_ in hashes]
-            if not all(receipts):
+            receipts = await _receipts_now(connections[first], hashes)
+            if receipts is None:
                 continue
             result.contract = receipts[0]["contractAddress"]
             result.block, result.block_hash = int(receipts[1]["blockNumber"], 16), receipts[1]["blockHash"]

@@ -18,9 +18,15 @@ def patience(nodes: int) -> float:
 
 
 async def wait_until_complete(
-    runtime: Runtime, network: Network, progress: Progress, *, timeout: float
+    runtime: Runtime,
+    network: Network,
+    progress: Progress,
+    *,
+    timeout: float,
+    connected: asyncio.Event | None = None,
 ) -> list[NodeStatus]:
-    """Returns when every node sees all its peers and has seen a new block.
+    """Returns when every node sees all its peers and has seen a new block; `connected` is set before that, when all
+    see their peers.
 
     Raises:
         NodeError: a node cannot run; the message says why.
@@ -32,6 +38,8 @@ async def wait_until_complete(
         async with asyncio.timeout(timeout), contextlib.aclosing(runtime.watch(network)) as changes:
             async for statuses in changes:
                 ready = sum(status.complete for status in statuses)
+                if connected and all((status.peers or 0) >= status.expected_peers for status in statuses):
+                    connected.set()
                 progress(_what(statuses), ready, total)
                 failed = [status for status in statuses if status.state == "failed"]
                 if failed:
@@ -51,6 +59,8 @@ async def wait_until_complete(
 
 
 def _what(statuses: list[NodeStatus]) -> str:
+    if any(status.state == "exchanging" for status in statuses):
+        return "exchanging identities"
     if any(status.state in ("starting", "stopped") for status in statuses):
         return "starting clients"
     if any((status.peers or 0) < status.expected_peers for status in statuses):
