@@ -7,9 +7,11 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import click
 
+from quorumkit.cli.exchange import exchange_options, settings_of
 from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
@@ -148,6 +150,7 @@ for _action, _past in (("stop", "stopped"), ("start", "started"), ("restart", "r
 @click.option(
     "--engine-binary", type=click.Path(path_type=Path), envvar="QUORUMKIT_ENGINE_BINARY", help="The client to run."
 )
+@exchange_options
 @click.option("--ready-descriptor", type=int, hidden=True)
 def run_(
     nodes: tuple[Path, ...],
@@ -156,13 +159,22 @@ def run_(
     health: str | None,
     engine_binary: Path | None,
     ready_descriptor: int | None,
+    exchange: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
     """The node program: run the nodes in these directories, heal them, until SIGTERM.
 
+    With --exchange the one directory may be empty: the node makes its keys there, and agrees on the genesis with the
+    others, of which it needs to know names and the join secret only.
+
     \b
     quorumkit node run mynet/nodes/node1 --health 127.0.0.1:9100
+    quorumkit node run /node --exchange --nodes 5 --peer-prefix node --join-secret-file /run/secrets/join
     """
     from quorumkit.node.supervisor import Options, run
+
+    if exchange and len(nodes) != 1:
+        raise UsageError("--exchange runs one node", hint="start one node program for each node")
 
     run(
         Options(
@@ -171,6 +183,7 @@ def run_(
             binary=engine_binary,
             logs=logs,
             health=_host_and_port(health) if health else None,
+            exchange=settings_of(given) if exchange else None,
             ready_descriptor=ready_descriptor,
         )
     )

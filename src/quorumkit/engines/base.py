@@ -12,6 +12,7 @@ from quorumkit.progress import Progress
 if TYPE_CHECKING:
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
+    from quorumkit.rpc import Rpc
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,30 @@ class Engine(Protocol):
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
         """The client's own JavaScript console on the running node; `script` is loaded first, `execute` is evaluated
         and printed instead of a prompt."""
+        ...
+
+    async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
+        """The enode keys of the peers that the running client is connected to.
+
+        Raises:
+            RpcError: it cannot be asked.
+        """
+        ...
+
+    async def add_peer(self, rpc: Rpc, enode: str) -> None:
+        """Has the running client dial that static peer, and let it in.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
+        ...
+
+    async def drop_peer(self, rpc: Rpc, enode: str) -> None:
+        """Has the running client forget that static peer, and let it in no more; a connection to it ends.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
         ...
 
     def failure_in(self, line: str) -> str | None:

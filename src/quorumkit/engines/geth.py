@@ -14,6 +14,7 @@ from quorumkit.progress import Progress
 if TYPE_CHECKING:
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
+    from quorumkit.rpc import Rpc
 
 VERSION = "1.13.15"
 HTTP_MODULES = ["eth", "net", "web3", "txpool"]
@@ -124,6 +125,20 @@ class Geth:
         if execute is not None:
             command += ["--exec", execute]
         return [*command, str(self.ipc)]
+
+    async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
+        peers = await rpc.call("admin_peers")
+        return frozenset(peer["enode"].removeprefix("enode://").partition("@")[0] for peer in peers)
+
+    async def add_peer(self, rpc: Rpc, enode: str) -> None:
+        await rpc.call("admin_addTrustedPeer", enode)
+        await rpc.call("admin_addPeer", enode)
+
+    async def drop_peer(self, rpc: Rpc, enode: str) -> None:
+        """Trust ends first, so that the peer cannot come back in between. A static peer must be dropped to be given
+        another address: geth ignores a second one of the same key (p2p/dial.go, addStaticCh)."""
+        await rpc.call("admin_removeTrustedPeer", enode)
+        await rpc.call("admin_removePeer", enode)
 
     def failure_in(self, line: str) -> str | None:
         match = _FATAL.match(line)

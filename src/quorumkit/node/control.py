@@ -1,8 +1,8 @@
 """The node program's control socket: JSON-RPC 2.0, one value a line, on a unix socket that only its owner can open.
 
 Methods: `node_status` (a list of NodeStatus), `node_start`, `node_stop`, `node_restart` (each takes a list of node
-names), `supervisor_info`, `supervisor_shutdown`, and `status_subscribe`, whose notifications are the whole list of
-NodeStatus at each change.
+names), `node_replace` (one name), `supervisor_info`, `supervisor_shutdown`, and `status_subscribe`, whose notifications
+are the whole list of NodeStatus at each change.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Controlled(Protocol):
 
     async def stop_nodes(self, names: list[str]) -> None: ...
 
+    async def replace_node(self, name: str) -> dict[str, Any]: ...
+
     def shut_down(self) -> None: ...
 
     def next_change(self) -> asyncio.Event:
@@ -52,6 +54,7 @@ class ControlServer:
             "node_start": self._start,
             "node_stop": self._stop,
             "node_restart": self._restart,
+            "node_replace": self._replace,
             "supervisor_info": self._info,
             "supervisor_shutdown": self._shutdown,
         }
@@ -140,6 +143,9 @@ class ControlServer:
     async def _restart(self, names: list[str]) -> None:
         await self._supervisor.stop_nodes(names)
         self._supervisor.start_nodes(names)
+
+    async def _replace(self, name: str) -> dict[str, Any]:
+        return await self._supervisor.replace_node(name)
 
     async def _shutdown(self) -> None:
         self._supervisor.shut_down()

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
@@ -49,6 +50,17 @@ def stall_after(period: int) -> float:
     return 10.0 + 5.0 * period
 
 
+class Gate(Protocol):
+    """What must have happened before the client can start: nodes that share nothing agree on the genesis first."""
+
+    locked: asyncio.Event
+    """Set once the node's files are there."""
+
+    def client_starts(self) -> None:
+        """Told each time the client is about to read its files."""
+        ...
+
+
 class ManagedNode:
     """One node and its client. `run` lives as long as the node program; `start` and `stop` change what it aims at."""
 
@@ -68,6 +80,22 @@ class ManagedNode:
         self._first_block: int | None = None
         self._peers_changed = asyncio.Event()
         self._stall: asyncio.TimerHandle | None = None
+        self._gate: Gate | None = None
+
+    def wait_for(self, gate: Gate) -> None:
+        """Has the client start only when that is open."""
+        self._gate = gate
+
+    def tell(self, text: str) -> None:
+        """What the node waits for before its client can start."""
+        if self._wanted.is_set() and self._process is None:
+            self._set_state("exchanging", error=text)
+
+    def rendered(self) -> None:
+        """The node's files were written again: what it is, and how many peers it should have, may be new."""
+        with contextlib.suppress(QuorumkitError, OSError):
+            self.load()
+            self._changed()
 
     @property
     def record(self) -> NodeRecord:
@@ -108,8 +136,11 @@ class ManagedNode:
             began = time.monotonic()
             try:
                 self._set_state("starting", error=self.status.error if deaths else None)
-                await self._prepare()
-                reason = await self._run_client()
+                if await self._may_start():
+                    await self._prepare()
+                    reason = await self._run_client()
+                else:
+                    reason = "stopped before it started"
             except QuorumkitError as error:
                 reason = error.message + (f" ({error.hint})" if error.hint else "")
             except OSError as error:
@@ -133,6 +164,23 @@ class ManagedNode:
                 deaths, delay = 0, FIRST_DELAY
                 self._set_state("stopped")
                 self._stopped.set()
+
+    async def _may_start(self) -> bool:
+        """Waits at the gate, if there is one; False when the node was told to stop meanwhile."""
+        if self._gate is None:
+            return True
+        if not self._gate.locked.is_set():
+            either = [asyncio.create_task(self._gate.locked.wait()), asyncio.create_task(self._unwanted.wait())]
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in either:
+                    task.cancel()
+            if not self._gate.locked.is_set():
+                return False
+            self._set_state("starting")
+        self._gate.client_starts()
+        return True
 
     async def _prepare(self) -> None:
         """Checks keys and genesis, and makes the chain where there is none yet.

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from filelock import FileLock, Timeout
@@ -19,8 +19,13 @@ from filelock import FileLock, Timeout
 from quorumkit.errors import CorruptFileError, NodeError, PortError, QuorumkitError
 from quorumkit.files import private_directory, to_json, write_atomic
 from quorumkit.node.control import SOCKET_NAME, ControlServer
-from quorumkit.node.log import LogSink, RotatedFile, StandardOutput
+from quorumkit.node.log import LogSink, RotatedFile, StandardOutput, own_line
 from quorumkit.node.managed import ManagedNode
+from quorumkit.plan import node_name
+
+if TYPE_CHECKING:
+    from quorumkit.exchange.run import Exchange
+    from quorumkit.exchange.settings import ExchangeSettings
 
 INFO_NAME = "supervisor.json"
 LOCK_NAME = "supervisor.lock"
@@ -42,6 +47,8 @@ class Options:
     """Where to serve /healthz, /readyz, /metrics."""
     stopped: frozenset[str] = frozenset()
     """Nodes not to start until asked."""
+    exchange: ExchangeSettings | None = None
+    """For a node that shares nothing with the others: how it agrees with them before its client starts."""
     ready_descriptor: int | None = None
     """A descriptor to write a line to and close, once the control socket listens."""
 
@@ -61,6 +68,8 @@ def run(options: Options) -> None:
 async def _run(options: Options) -> None:
     with contextlib.ExitStack() as stack:
         try:
+            if options.exchange is not None:
+                private_directory(options.nodes[0])
             private_directory(options.state)
             stack.enter_context(FileLock(options.state / LOCK_NAME, timeout=0, mode=0o600))
         except Timeout:
@@ -81,6 +90,7 @@ class Supervisor:
         self._logs: list[LogSink] = []
         self._network = ""
         self._nodes: dict[str, ManagedNode] = {}
+        self._exchange: Exchange | None = None
         for directory in options.nodes:
             log = self._sink(directory.absolute().name, alone=len(options.nodes) == 1)
             node = ManagedNode(directory.absolute(), override=options.binary, log=log, changed=self._note_change)
@@ -88,6 +98,8 @@ class Supervisor:
             with contextlib.suppress(QuorumkitError, OSError):
                 node.load()
                 self._network = node.record.network
+            if options.exchange is not None:
+                self._exchange = self._exchange_of(node, options.exchange, log)
             self._nodes[node.status.name] = node
 
     async def run(self) -> None:
@@ -100,6 +112,7 @@ class Supervisor:
             if name not in self._options.stopped:
                 node.start()
         running = [asyncio.create_task(node.run(), name=name) for name, node in self._nodes.items()]
+        exchanging = [asyncio.create_task(self._exchange.run(), name="exchange")] if self._exchange else []
         await asyncio.sleep(0)  # the clients start before anything else is loaded
         control = ControlServer(self, self._options.state / SOCKET_NAME)
         health = None
@@ -110,14 +123,14 @@ class Supervisor:
             if self._options.health:
                 health = await self._serve_health(*self._options.health)
                 self._write_info()
-            await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ended, *running, *exchanging], return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
             await asyncio.gather(*(node.stop() for node, task in zip(self._nodes.values(), running, strict=True)
                                    if not task.done()))  # fmt: skip
-            for task in running:
+            for task in (*running, *exchanging):
                 task.cancel()
-            results = await asyncio.gather(*running, return_exceptions=True)
+            results = await asyncio.gather(*running, *exchanging, return_exceptions=True)
             if health is not None:
                 await health.close()
             await control.close()
@@ -149,11 +162,40 @@ class Supervisor:
     async def stop_nodes(self, names: list[str]) -> None:
         await asyncio.gather(*(node.stop() for node in self._named(names)))
 
+    async def replace_node(self, name: str) -> dict[str, Any]:
+        """Admits the new identity of a node that lost its keys; tells it.
+
+        Raises:
+            NodeError: this node exchanges no identities, or the exchange refuses.
+        """
+        if self._exchange is None:
+            raise NodeError(
+                f"{name}: the identities of this network were generated together, not exchanged",
+                hint="put the node's directory back from a backup",
+            )
+        identity = await self._exchange.replace(name)
+        return {"name": name, "enode_key": identity.enode_key, "account": identity.account}
+
     def shut_down(self) -> None:
         self._end.set()
 
     def next_change(self) -> asyncio.Event:
         return self._change
+
+    def _exchange_of(self, node: ManagedNode, settings: ExchangeSettings, log: LogSink) -> Exchange:
+        from quorumkit.exchange.run import Exchange
+
+        exchange = Exchange(
+            settings,
+            node.directory,
+            say=lambda level, text: log.line(own_line(level, text)),
+            tell=node.tell,
+            rendered=node.rendered,
+        )
+        node.wait_for(exchange)
+        node.status.name, node.status.ordinal = node_name(settings.ordinal), settings.ordinal
+        self._network = settings.spec.name
+        return exchange
 
     def _named(self, names: list[str]) -> list[ManagedNode]:
         unknown = [name for name in names if name not in self._nodes]

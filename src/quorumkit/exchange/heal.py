@@ -1,0 +1,174 @@
+"""Keeps a node's peers where they are: in its files, and in the client that runs.
+
+Clients are given literal addresses only: geth 1.13 exits on a name it cannot resolve, and never resolves one again. So
+names are resolved here, now and then; what changed is rendered for the next start and told to the running client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from quorumkit.engines import engine_of
+from quorumkit.errors import RpcError
+from quorumkit.exchange.membership import Membership, late_peer_ordinals
+from quorumkit.exchange.names import Resolver, told
+from quorumkit.exchange.settings import ExchangeSettings
+from quorumkit.exchange.store import ExchangeStore
+from quorumkit.files import write_if_changed
+from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
+from quorumkit.render import render_genesis, render_node
+from quorumkit.rpc import IpcRpc
+
+RESOLVE_EVERY = 3.0
+"""Seconds between two looks at the names of the peers."""
+
+_RETRY = 1.0
+
+
+class Healer:
+    """One node's."""
+
+    def __init__(
+        self,
+        settings: ExchangeSettings,
+        directory: Path,
+        store: ExchangeStore,
+        resolver: Resolver,
+        *,
+        say: Callable[[str, str], None],
+        rendered: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._store = store
+        self._resolver = resolver
+        self._say = say
+        self._rendered = rendered
+        self._engine = engine_of(settings.spec.engine.kind)
+        self._wake = asyncio.Event()
+        self._addresses = store.read_addresses()
+        self._wanted: dict[str, str] = {}
+        """The enode URLs that the client should have, by enode key; as they are in its file."""
+        self._given: dict[str, str] = {}
+        """Those that the running client has."""
+
+    def client_starts(self) -> None:
+        self._given = dict(self._wanted)
+
+    def members_changed(self) -> None:
+        self._wake.set()
+
+    async def render(self, membership: Membership, *, first: bool, tell: Callable[[str], None]) -> None:
+        """Writes the node's files. Names that lead nowhere now keep their last address; before the first start, when
+        there is none, they are waited for."""
+        while True:
+            lost = await self._resolve(membership)
+            if not lost:
+                break
+            tell(f"waits for an address of {told(lost)}")
+            if first:
+                self._say("WARN", f"no address of {told(lost)} yet: looked for again (check names and DNS)")
+                first = False
+            await asyncio.sleep(_RETRY)
+        self._write(membership)
+
+    async def heal(self, membership: Membership) -> None:
+        """Never returns."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), RESOLVE_EVERY)
+            self._wake.clear()
+            try:
+                await self._resolve(membership)
+                self._write(membership)
+                if self._given != self._wanted:
+                    await self._mend()
+            except RpcError:
+                pass  # the client is not up: it will read its files
+            except OSError as error:
+                self._say("WARN", f"{error.filename}: {error.strerror or error}; tried again in {RESOLVE_EVERY:g} s")
+
+    async def _resolve(self, membership: Membership) -> list[int]:
+        """Looks up where the peers and the node itself are now; who has no address at all."""
+        own = self._settings.ordinal
+        everyone = self._peers(membership)
+        hosts = [self._host(membership, ordinal) for ordinal in everyone]
+        answers = await asyncio.gather(*(self._resolver.addresses(host) for host in hosts))
+        before = dict(self._addresses)
+        for ordinal, found in zip(everyone, answers, strict=True):
+            if found and self._addresses.get(ordinal) not in found:
+                if ordinal in before and ordinal != own:
+                    self._say("INFO", f"{node_name(ordinal)} moved from {before[ordinal]} to {found[0]}")
+                self._addresses[ordinal] = found[0]
+        if self._addresses != before:
+            self._store.write_addresses(self._addresses)
+        return [ordinal for ordinal in everyone if ordinal not in self._addresses and ordinal <= membership.total]
+
+    def _peers(self, membership: Membership) -> list[int]:
+        own, total = self._settings.ordinal, membership.total
+        if own > total:
+            return [own, *late_peer_ordinals(own, total)]
+        late = [n for n in membership.current if n > total and own in late_peer_ordinals(n, total)]
+        return [own, *peer_ordinals(own, total), *late]
+
+    def _host(self, membership: Membership, ordinal: int) -> str:
+        endpoint = self._settings.names.endpoint(ordinal)
+        if ordinal == self._settings.ordinal:
+            return self._settings.host
+        return endpoint.host if endpoint else membership.current[ordinal].document.host
+
+    def _write(self, membership: Membership) -> None:
+        settings = self._settings
+        own = settings.ordinal
+        # A network's plan names all its nodes; of those that are no peers of this one the address is not looked at.
+        addresses = {n: self._addresses.get(n, "0.0.0.0") for n in range(1, membership.total + 1)}  # noqa: S104
+        addresses |= {n: address for n, address in self._addresses.items() if n > membership.total}
+        endpoints = NodeEndpoints(
+            p2p=Endpoint(self._addresses.get(own, settings.p2p_bind.host), settings.p2p_port),
+            p2p_bind=settings.p2p_bind,
+            rpc_bind=settings.rpc_bind,
+            rpc_url=settings.rpc_url,
+            rpc_names=settings.rpc_names,
+        )
+        network = membership.network(settings.spec, own, endpoints, addresses)
+        node = network.node(own)
+        written = write_if_changed(self._directory / "genesis.json", render_genesis(network))
+        for name, content in render_node(network, node).items():
+            written |= write_if_changed(self._directory / name, content)
+        self._wanted = _enodes(network, own)
+        if written:
+            self._rendered()
+
+    async def _mend(self) -> None:
+        """Gives the running client the peers it should have.
+
+        A peer that is connected is left alone even when it is known by an old address: it found its way by itself, and
+        taking it off the client's list to put it on again would cut the connection.
+        """
+        where = node_name(self._settings.ordinal)
+        async with await IpcRpc.connect(self._directory / self._engine.ipc, where=where) as rpc:
+            connected = await self._engine.connected_keys(rpc)
+            for key in self._given.keys() - self._wanted.keys():
+                await self._engine.drop_peer(rpc, self._given[key])
+                del self._given[key]
+            for key, enode in self._wanted.items():
+                present = self._given.get(key)
+                if present == enode or (present is not None and key in connected):
+                    continue
+                if present is not None:
+                    await self._engine.drop_peer(rpc, present)
+                await self._engine.add_peer(rpc, enode)
+                self._given[key] = enode
+                self._say("INFO", f"the running client was told where {_short(enode)} is")
+
+
+def _enodes(network: Network, own: int) -> dict[str, str]:
+    return {peer.identity.enode_key: peer.enode for peer in network.peers_of(network.node(own))}
+
+
+def _short(enode: str) -> str:
+    key, _, place = enode.removeprefix("enode://").partition("@")
+    return f"{key[:16]}… at {place.partition('?')[0]}"

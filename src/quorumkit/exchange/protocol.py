@@ -1,0 +1,271 @@
+"""What nodes say to each other: signed documents and commitments, and the one request that asks for them.
+
+What is signed is a text, sent as it was signed: canonical JSON (RFC 8259 without white space, keys sorted, ASCII). The
+signature is secp256k1 by the node's nodekey over SHA-256 of a line that names the kind, and the text; so no signature
+for one kind is one for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from quorumkit.exchange.refusal import Refusal
+from quorumkit.identity import PublicIdentity
+from quorumkit.spec import NetworkSpec
+
+MOST_NODES = 2000
+LONGEST_WAIT = 20.0
+"""Seconds an answer may be held back until it holds what was asked for."""
+
+PULL_PATH = "/v1/pull"
+
+_HOST = re.compile(r"[0-9A-Za-z]([-0-9A-Za-z_.]{0,251}[0-9A-Za-z])?|[0-9A-Fa-f:.]{2,45}")
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("not a host name or address")
+    return value
+
+
+Ordinal = Annotated[int, Field(ge=1, le=MOST_NODES)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+EnodeKey = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+Host = Annotated[str, AfterValidator(_host)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Document(_Part):
+    """What a node tells of itself. Public: no secrets, and nothing that another node does not need."""
+
+    format: Literal[1] = 1
+    ordinal: Ordinal
+    revision: int = Field(ge=1, le=2**53)
+    """Milliseconds since 1970 when it was signed: of two documents of one nodekey, the later one holds."""
+    host: Host
+    """What others look the node up by: a name or a literal address."""
+    p2p_port: Port
+    exchange_port: Port
+    enode_key: EnodeKey
+    account: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
+    tm_key: str | None = Field(default=None, max_length=64)
+    """The transaction manager's public key in base64, where the node has one."""
+    tm_url: str | None = Field(default=None, max_length=300)
+    chain_id: int
+    spec: Digest
+    """Of the terms that the node was started with (see `terms_of`)."""
+
+    @property
+    def identity(self) -> PublicIdentity:
+        return PublicIdentity(self.enode_key, self.account)
+
+    def same_identity(self, other: Document) -> bool:
+        """Whether both are one node: all that the genesis or a transaction manager rests on is the same."""
+        return (self.enode_key, self.account, self.tm_key) == (other.enode_key, other.account, other.tm_key)
+
+
+class Commitment(_Part):
+    """A node's word, given once and for ever, that it will run that genesis and no other."""
+
+    format: Literal[1] = 1
+    ordinal: Ordinal
+    enode_key: EnodeKey
+    genesis: Digest
+
+
+class Admission(_Part):
+    """A member's word that an ordinal has another identity from now on (`quorumkit node replace`)."""
+
+    format: Literal[1] = 1
+    ordinal: Ordinal
+    revision: int = Field(ge=1, le=2**53)
+    """Milliseconds since 1970: of two admissions for one ordinal, the later one holds."""
+    enode_key: EnodeKey
+    """The new identity's."""
+    by: EnodeKey
+    """The member's who admits it."""
+
+
+class Signed(_Part):
+    """A text and the signature over it."""
+
+    text: str = Field(max_length=2000)
+    signature: str = Field(max_length=150, pattern=r"^[0-9a-f]+$")
+
+
+SignedPart = Document | Commitment | Admission
+Part = TypeVar("Part", Document, Commitment, Admission)
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A document whose signature was found to be right, with what proves it to others."""
+
+    document: Document
+    signed: Signed
+
+
+class Report(_Part):
+    """The genesis that a node derives from the identities it holds now. It binds nobody, so it is not signed."""
+
+    ordinal: Ordinal
+    version: int = Field(ge=1, le=2**53)
+    """Milliseconds since 1970: a node's later report replaces its earlier one."""
+    genesis: Digest
+    fields: dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=16)]] = Field(max_length=60)
+    """A short digest of each field of the genesis, so that a difference can be named."""
+
+
+Terms = dict[Annotated[str, Field(max_length=60)], int | str]
+
+Stage = Literal["documents", "reports", "commitments", "members"]
+
+
+class PullRequest(_Part):
+    """«Here is who I am; give me these»."""
+
+    sender: Signed
+    to: Ordinal
+    terms: Terms = Field(max_length=60)
+    """What the sender was started with, so that a difference can be named."""
+    stage: Stage
+    want: list[Ordinal] = Field(default=[], max_length=MOST_NODES)
+    genesis: Digest | None = None
+    """The genesis that the sender derives, where it has all documents."""
+    wait: float = Field(default=0.0, ge=0, le=LONGEST_WAIT)
+    """Seconds that the answer may be held back until all that is wanted is there."""
+    membership: str = Field(default="", max_length=64)
+    """Digest of the members after the lock, as the sender knows them; empty before."""
+
+
+class PullAnswer(_Part):
+    """What of it the node has."""
+
+    sender: Signed
+    documents: list[Signed] = Field(default=[], max_length=2 * MOST_NODES)
+    reports: list[Report] = Field(default=[], max_length=MOST_NODES)
+    commitments: list[Signed] = Field(default=[], max_length=MOST_NODES)
+    admissions: list[Signed] = Field(default=[], max_length=MOST_NODES)
+    locked: bool = False
+    membership: str = Field(default="", max_length=64)
+
+
+class ErrorAnswer(BaseModel):
+    """Why a request was refused."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    error: str = Field(max_length=40)
+    message: str = Field(max_length=2000)
+    hint: str | None = Field(default=None, max_length=2000)
+
+
+def canonical(value: Any) -> str:
+    """The one text of a JSON value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
+    """What all nodes of a network must have been started with alike: all that the genesis and the peers rest on.
+    How a node runs its client (ports, cache, version) is its own affair."""
+    alloc = {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
+    return {
+        "name": spec.name,
+        "chain_id": spec.chain_id,
+        "nodes.validators": spec.nodes.validators,
+        "nodes.observers": spec.nodes.observers,
+        "consensus": canonical(spec.consensus.model_dump()),
+        "engine.kind": spec.engine.kind,
+        "genesis.gas_limit": spec.genesis.gas_limit,
+        "genesis.node_balance": str(spec.genesis.node_balance),
+        "genesis.alloc": hashlib.sha256(canonical(alloc).encode()).hexdigest()[:16],
+    }
+
+
+def digest_of(terms: Terms) -> str:
+    """SHA-256 of the terms' canonical text, in hex."""
+    return hashlib.sha256(canonical(terms).encode()).hexdigest()
+
+
+def sign(part: SignedPart, nodekey: bytes) -> Signed:
+    """The part's canonical text, signed (secp256k1, DER)."""
+    import coincurve
+
+    text = canonical(part.model_dump())
+    return Signed(text=text, signature=coincurve.PrivateKey(nodekey).sign(_message(type(part), text)).hex())
+
+
+def prove(signed: Signed, *, source: str) -> Proven:
+    """Checks a document. `source` names who handed it on.
+
+    Raises:
+        Refusal: format or signature.
+    """
+    document = _checked(Document, signed, source)
+    return Proven(document, signed)
+
+
+def check_commitment(signed: Signed, *, source: str) -> Commitment:
+    """Raises:
+    Refusal: format or signature.
+    """
+    return _checked(Commitment, signed, source)
+
+
+def check_admission(signed: Signed, *, source: str) -> Admission:
+    """Raises:
+    Refusal: format or signature.
+    """
+    return _checked(Admission, signed, source)
+
+
+def _checked(kind: type[Part], signed: Signed, source: str) -> Part:
+    import coincurve
+
+    try:
+        part = kind.model_validate_json(signed.text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise Refusal("format", f"{source}: not a {kind.__name__.lower()}: {where} {first['msg']}") from None
+    key = part.by if isinstance(part, Admission) else part.enode_key
+    try:
+        right = coincurve.PublicKey(b"\x04" + bytes.fromhex(key)).verify(
+            bytes.fromhex(signed.signature), _message(kind, signed.text)
+        )
+    except ValueError:  # no point of the curve, or no signature at all
+        right = False
+    if not right:
+        raise Refusal("signature", f"{source}: node{part.ordinal}'s {kind.__name__.lower()} is not signed by its key")
+    return part
+
+
+def _message(kind: type[SignedPart], text: str) -> bytes:
+    return f"quorumkit {kind.__name__.lower()} 1\n{text}".encode()
+
+
+def parse(kind: type[Model], content: bytes, *, source: str) -> Model:
+    """A message of that kind.
+
+    Raises:
+        Refusal: format.
+    """
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise Refusal("format", f"{source}: not a message this version knows: {where} {first['msg']}") from None
+
+
+Model = TypeVar("Model", PullRequest, PullAnswer, ErrorAnswer)
