@@ -192,11 +192,15 @@ async def _agree(connections: dict[str, Rpc], first: str, hashes: list[str], res
 
 async def _read(rpc: Rpc, contract: str | None, block: int) -> tuple[str, int]:
     """The node's block hash at that height and the contract's value in that very block (EIP-1898), once it is there."""
+    found = None
     async with contextlib.aclosing(rpc.heads()) as heads:
         async for number in heads:
-            if number >= block:
+            # A heavier chain that is shorter can take the block away again.
+            if number >= block and (found := await rpc.call("eth_getBlockByNumber", hex(block), False)):
                 break
-    block_hash = (await rpc.call("eth_getBlockByNumber", hex(block), False))["hash"]
+    if found is None:
+        raise RpcError("the node's blocks ended")
+    block_hash = str(found["hash"])
     call = {"to": contract, "data": storage_contract().get_data()}
     value = await rpc.call("eth_call", call, {"blockHash": block_hash})
     return block_hash, int(value, 16) if value != "0x" else 0
