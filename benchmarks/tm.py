@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def main() -> None:
 async def measure(root: Path, transactions: int, concurrency: int, size: int) -> dict[str, Any]:
     pairs = [generate_key_pair() for _ in range(3)]
     directories = [root / f"node{number}" for number in (1, 2, 3)]
-    reference = bare_cryptography(pairs, size)
+    references = [bare_cryptography(pairs, size)]
     sync = disk_sync(root)
     with started(directories, pairs) as processes:
         sockets = [directory / "tm.ipc" for directory in directories]
@@ -68,9 +69,13 @@ async def measure(root: Path, transactions: int, concurrency: int, size: int) ->
             idle = [rss_mb(process) for process in processes]
             parties = [pair.public_base64 for pair in pairs[1:]]
             await load(clients, parties, max(transactions // 10, concurrency), concurrency, size)  # warm
+            before = [cpu_seconds(process.pid) for process in processes] + [cpu_seconds(os.getpid())]
             latencies, seconds = await load(clients, parties, transactions, concurrency, size)
+            after = [cpu_seconds(process.pid) for process in processes] + [cpu_seconds(os.getpid())]
             alone, _ = await load(clients, parties, min(200, transactions), 1, size)
             loaded = [rss_mb(process) for process in processes]
+    references.append(bare_cryptography(pairs, size))
+    reference = statistics.mean(references)
     rate = transactions / seconds
     return {
         "transactions": transactions,
@@ -83,6 +88,10 @@ async def measure(root: Path, transactions: int, concurrency: int, size: int) ->
         "latency_alone_ms": percentiles(alone),
         "bare_cryptography_per_second": round(reference, 1),
         "share_of_bare_cryptography": round(rate / reference, 4),
+        "cpu_ms_per_transaction": {
+            name: round((end - start) / transactions * 1000, 2)
+            for name, start, end in zip(("node1", "node2", "node3", "client"), before, after, strict=True)
+        },
         "disk_sync_ms": round(sync * 1000, 3),
         "rss_idle_mb": idle,
         "rss_loaded_mb": loaded,
@@ -156,7 +165,7 @@ def disk_sync(directory: Path) -> float:
 
 
 @contextlib.contextmanager
-def started(directories: list[Path], pairs: list[KeyPair]) -> Any:
+def started(directories: list[Path], pairs: list[KeyPair]) -> Iterator[list[subprocess.Popen[bytes]]]:
     ports = free_ports(len(pairs))
     urls = [f"http://127.0.0.1:{port}/" for port in ports]
     processes = []
@@ -213,6 +222,11 @@ def rss_mb(process: subprocess.Popen[bytes]) -> float:
     return round(psutil.Process(process.pid).memory_info().rss / 1e6, 1)
 
 
+def cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
 def percentiles(seconds: list[float]) -> dict[str, float]:
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
     return {f"p{at}": round(cuts[at - 1] * 1000, 2) for at in (50, 95, 99)} | {"max": round(max(seconds) * 1000, 2)}
@@ -230,6 +244,7 @@ def report(result: dict[str, Any]) -> None:
     )
     for name, title in (("latency_ms", "latency"), ("latency_alone_ms", "latency, one at a time")):
         print(f"  {title}: " + ", ".join(f"{at} {ms} ms" for at, ms in result[name].items()))
+    print("  CPU a transaction: " + ", ".join(f"{at} {ms} ms" for at, ms in result["cpu_ms_per_transaction"].items()))
     print(f"  one sync of the disk: {result['disk_sync_ms']} ms")
     print(f"  resident, idle: {result['rss_idle_mb']} MB, loaded: {result['rss_loaded_mb']} MB (aim: {TARGET_RSS_MB})")
 

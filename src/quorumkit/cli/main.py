@@ -27,6 +27,7 @@ _COMMANDS = {
     "exec": "node:exec_",
     "node": "node:node",
     "image": "image:image",
+    "tm": "tm:tm",
     "doctor": "doctor:doctor",
 }
 """By name, in the order of the help text. Loaded when asked for, so that no command waits for another's imports."""

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from quorumkit.errors import QuorumkitError
 from quorumkit.tm.errors import (
@@ -215,9 +216,9 @@ class _Private:
             fields.refuse_enhanced_privacy()
             return self._sent(await self._manager.send_stored(_hash(fields.octets("hash")), fields.keys("to")))
         sent = await self._manager.send_stored(_hash(body), _keys_header(request, "c11n-to"))
-        headers = {"tesseraSender": format_public_key(sent.sender)}
-        if managed := self._manager.managed(sent):
-            headers["tesseraManagedParties"] = ",".join(map(format_public_key, managed))
+        headers = CIMultiDict(tesseraSender=format_public_key(sent.sender))
+        for key in self._manager.managed(sent):
+            headers.add("tesseraManagedParties", format_public_key(key))
         return web.Response(text=_base64(sent.hash), headers=headers)
 
     async def receive(self, _: web.BaseRequest, body: bytes) -> web.Response:

@@ -279,7 +279,7 @@ class _Fields:
             if not right:
                 raise self._wrong(name, f"must be {known[name]}, not {value!r}")
 
-    def _required(self, name: str) -> Any:  # noqa: ANN401  its type was checked by name
+    def _required(self, name: str) -> Any:
         if name not in self._document:
             raise self._wrong(name, "is missing")
         return self._document[name]

@@ -200,7 +200,7 @@ class TransactionManager:
 
     def _recover_from(self, peer: Peer) -> None:
         """A store that is new gets from every peer, once, what that one has for this node."""
-        if peer.url in self._recovering or self._store.recovered_from(peer.url):
+        if peer.url in self._recovering:
             return
         task = asyncio.create_task(self._recover(peer))
         self._recovering[peer.url] = task
@@ -210,6 +210,8 @@ class TransactionManager:
         pause = _RECOVERY_FIRST_PAUSE
         while True:
             try:
+                if self._store.recovered_from(peer.url):
+                    return
                 for key in self.enclave.keys:
                     await self._peers.ask_to_resend(peer, key)
                 await self._store.mark_recovered_from(peer.url)

@@ -8,6 +8,7 @@ import json
 import logging
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 
 import aiohttp
 
@@ -71,7 +72,7 @@ class PeerClient:
         while True:
             try:
                 async with asyncio.timeout(min(_PUSH_ATTEMPT, max(deadline - loop.time(), 0.1))):
-                    await self._push_once(peer, part)
+                    await self._push_once(peer, part, payload.hash)
                 return
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if loop.time() + pause >= deadline:
@@ -97,7 +98,7 @@ class PeerClient:
             raise UnknownPartyError(f"the payload is not addressed to {format_public_key(recipient)}")
         try:
             async with asyncio.timeout(_PUSH_ATTEMPT):
-                await self._push_once(peer, part)
+                await self._push_once(peer, part, payload.hash)
         except (aiohttp.ClientError, TimeoutError, OSError, RefusedError, WireError) as error:
             raise PartyUnreachableError(f"{peer.url} did not take what it asked for: {describe(error)}") from error
 
@@ -158,7 +159,14 @@ class PeerClient:
 
     async def ask_to_resend(self, peer: Peer, key: bytes) -> None:
         """Has `peer` push every payload it has for `key`; returns when it has. Raises like `ask`, and RefusedError."""
-        body = json.dumps({"type": "ALL", "publicKey": format_public_key(key)}).encode()
+        try:
+            await self._ask_to_resend(peer, key, "all")
+        except RefusedError:
+            # Constellation and crux know the word in small letters only, Tessera in capitals only.
+            await self._ask_to_resend(peer, key, "ALL")
+
+    async def _ask_to_resend(self, peer: Peer, key: bytes, kind: str) -> None:
+        body = json.dumps({"type": kind, "publicKey": format_public_key(key)}).encode()
         await self._post(peer, "resend", body, limit=MAX_BODY, timeout=_RESEND_TIMEOUT, content_type="application/json")
 
     async def _peer_of(self, key: bytes) -> Peer:
@@ -185,13 +193,16 @@ class PeerClient:
         for refused in self._parties.learn(peer, *decode_party_info(answer)):
             log.warning("%s", refused)
 
-    async def _push_once(self, peer: Peer, part: EncryptedPayload) -> None:
+    async def _push_once(self, peer: Peer, part: EncryptedPayload, payload_hash: bytes) -> None:
         if peer.dialect is None:
             await self.ask(peer)
+        if peer.dialect is Dialect.CRUX and peer.keys.issuperset(part.recipient_keys):
+            # To crux, a payload with recipient keys is one that it sent itself.
+            part = replace(part, recipient_keys=())
         body = encode_payload(part, peer.dialect or Dialect.CLASSIC)
         status, answer = await self._post(peer, "push", body, limit=MAX_PARTY_INFO, timeout=_PUSH_ATTEMPT)
         # Constellation answers with the hash in base64, crux with its bytes, Tessera with 201 and a text.
-        if status != 201 and answer not in (base64.b64encode(part.hash), part.hash):
+        if status != 201 and answer not in (base64.b64encode(payload_hash), payload_hash):
             raise RefusedError("it acknowledged another payload")
 
     async def _post(

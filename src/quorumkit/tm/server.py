@@ -140,10 +140,11 @@ async def _listening(api: Api, listener: socket.socket, tls: ssl.SSLContext | No
         yield
     finally:
         server.close()
+        for protocol, timer in list(first_requests.items()):
+            timer.cancel()
+            drop(protocol)
         http.pre_shutdown()
         await http.shutdown(_SHUTDOWN_TIMEOUT)
-        for timer in first_requests.values():
-            timer.cancel()
 
 
 @contextlib.contextmanager

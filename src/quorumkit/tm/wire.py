@@ -36,7 +36,8 @@ class Dialect(enum.Enum):
     CLASSIC = "classic"
     """Constellation and Tessera."""
     CRUX = "crux"
-    """A payload is a field in a list of two, beside the list of recipient keys; a key and its URL are a list of two."""
+    """A payload is a field in a list of two, beside the list of recipient keys, which is empty unless the payload goes
+    back to its sender; a key and its URL are a list of two."""
 
 
 @dataclass(frozen=True)
