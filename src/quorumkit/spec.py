@@ -90,6 +90,8 @@ class PortsSpec(_Part):
 
     rpc: int | None = Field(default=None, ge=1, le=65535)
     p2p: int | None = Field(default=None, ge=1, le=65535)
+    exchange: int | None = Field(default=None, ge=1, le=65535)
+    """Where nodes that share nothing serve the exchange; only with `identities: exchanged`."""
     health: int | None = Field(default=None, ge=1, le=65535)
     """The one port of the node program's /healthz, /readyz and /metrics."""
 
@@ -134,6 +136,8 @@ class NetworkSpec(_Part):
     format: int = SPEC_FORMAT
     name: Annotated[str, AfterValidator(_network_name)]
     runtime: Literal["process", "compose"] = "process"
+    identities: Literal["generated", "exchanged"] = "generated"
+    """Whether one command makes all keys, or each node its own, so that nothing but a join secret is shared."""
     chain_id: int = Field(default=1337, ge=1, le=MAX_CHAIN_ID)
     nodes: NodesSpec = NodesSpec()
     consensus: ConsensusSpec = ConsensusSpec()
@@ -153,7 +157,7 @@ class NetworkSpec(_Part):
 
     @model_validator(mode="after")
     def _ports_fit(self) -> NetworkSpec:
-        for field in ("rpc", "p2p"):
+        for field in ("rpc", "p2p", "exchange"):
             base = getattr(self.ports, field)
             if base is not None and base + self.nodes.total - 1 > 65535:
                 raise ValueError(f"ports.{field}: {self.nodes.total} ports from {base} on go beyond 65535")

@@ -43,6 +43,11 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     quorumkit init -n 4 --observers 2 --period 5 bank
     """
     spec = _spec_for(directory, asked)
+    if spec.identities == "exchanged":
+        raise UsageError(
+            "with exchanged identities there is nothing to make beforehand: each node makes its own",
+            hint=f"quorumkit up --exchange {directory.path}",
+        )
     with ProgressLine(quiet=as_json) as progress:
         runtime = _runtime(directory, spec, asked)
         network = generate(directory, spec, runtime.addresses, progress)
@@ -74,10 +79,17 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
     spec = _spec_for(directory, asked)
     runtime = _runtime(directory, spec, asked)
     with ProgressLine(quiet=as_json) as progress:
-        network = generate(directory, spec, runtime.addresses, progress)
-        runtime.render(network)
-        runtime.acquire(progress)
-        timeout = timeout or patience(len(network.nodes))
+        timeout = timeout or patience(spec.nodes.total)
+        if spec.runtime == "process" and spec.identities == "exchanged":
+            from quorumkit.runtimes.exchanged import ExchangedRuntime
+
+            assert isinstance(runtime, ExchangedRuntime)
+            runtime.acquire(progress)
+            network = asyncio.run(runtime.form(progress, timeout))
+        else:
+            network = generate(directory, spec, runtime.addresses, progress)
+            runtime.render(network)
+            runtime.acquire(progress)
         statuses, verification = asyncio.run(_start(runtime, network, progress, timeout, and_verify=and_verify))
     if as_json:
         print_json(_status_json(network, statuses) | ({"verify": verification.to_json()} if verification else {}))
@@ -197,6 +209,7 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "consensus.period": asked["period"],
         "name": asked["name"],
         "runtime": asked["runtime"],
+        "identities": asked["identities"],
     }
     if directory.exists():
         spec = directory.read_spec()

@@ -138,6 +138,44 @@ for _action, _past in (("stop", "stopped"), ("start", "started"), ("restart", "r
     node.add_command(_change(_action, _past))
 
 
+@node.command()
+@click.argument("name", metavar="NODE")
+@directory_option
+@click.option(
+    "--through", type=click.Path(path_type=Path, file_okay=False), envvar="QUORUMKIT_NODE_DIR",
+    help="Tell the node that runs in this directory, of a network whose nodes share nothing.",
+)  # fmt: skip
+@json_option
+def replace(name: str, directory: NetworkDirectory, through: Path | None, as_json: bool) -> None:
+    """Admit the new identity of a node that lost its disk, in a network whose nodes exchange their identities.
+
+    The node must run, with its new keys, under its old name. It follows from then on; if it was a validator, the
+    genesis still names its old account, and the others go on without it.
+
+    \b
+    quorumkit node replace node3
+    docker compose exec node1 quorumkit node replace node3
+    """
+    from quorumkit.runtimes.exchanged import ExchangedRuntime
+    from quorumkit.runtimes.program import NodeProgram
+
+    if through is not None:
+        program = NodeProgram(through / ".state", [through], network=through)
+        answer = asyncio.run(program.call("node_replace", name))
+    else:
+        runtime = runtime_of(directory, directory.read_spec())
+        if not isinstance(runtime, ExchangedRuntime):
+            raise UsageError(
+                f"{directory.path}: its identities were generated together, not exchanged",
+                hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
+            )
+        answer = asyncio.run(runtime.replace_node(name))
+    if as_json:
+        print_json(answer)
+    else:
+        done(f"{name}: replaced, its account is now {answer['account']}, and it follows")
+
+
 @node.command("run")
 @click.argument("nodes", metavar="NODE_DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(

@@ -54,6 +54,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
             click.option("--runtime", type=click.Choice(["process", "compose"]),
                          help="Where the nodes run.  [default: process]"),
+            click.option("--exchange", "identities", flag_value="exchanged",
+                         help="Each node its own keys and program; they agree over HTTP."),
             click.option("--engine-binary", type=click.Path(path_type=Path), metavar="PATH",
                          help="A client binary to use instead of building one."),
         ]

@@ -97,6 +97,10 @@ def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path |
         from quorumkit.runtimes.compose import ComposeRuntime
 
         return ComposeRuntime(directory, spec, binary=binary)
+    if spec.identities == "exchanged":
+        from quorumkit.runtimes.exchanged import ExchangedRuntime
+
+        return ExchangedRuntime(directory, spec, binary=binary)
     from quorumkit.runtimes.process import ProcessRuntime
 
     return ProcessRuntime(directory, spec, binary=binary)
