@@ -126,6 +126,23 @@ class ComposeSpec(_Part):
     pids: int = Field(default=512, ge=64)
 
 
+class KubernetesSpec(_Part):
+    """What only the `kubernetes` runtime asks for."""
+
+    context: str | None = Field(default=None, min_length=1)
+    """The kubeconfig's context; none means its current one."""
+    namespace: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    """Made where it is missing; none means the context's own."""
+    image: str | None = Field(default=None, pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*[A-Za-z0-9]$")
+    """The node image, as the cluster pulls it; none means the name that `quorumkit image build` gives."""
+    storage: str = Field(default="10Gi", pattern=r"^[1-9]\d*(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)$")
+    """Size of each node's own volume."""
+    storage_class: str | None = Field(default=None, min_length=1)
+    """None means the cluster's default."""
+    values: dict[str, Any] = Field(default_factory=dict)
+    """Further values of the chart, such as `resources`; they go before all others."""
+
+
 FIRST_HOST = 10
 """The first node's place in the subnet, where there is room: .11 is node1's address, .12 node2's."""
 
@@ -135,7 +152,7 @@ class NetworkSpec(_Part):
 
     format: int = SPEC_FORMAT
     name: Annotated[str, AfterValidator(_network_name)]
-    runtime: Literal["process", "compose"] = "process"
+    runtime: Literal["process", "compose", "kubernetes"] = "process"
     identities: Literal["generated", "exchanged"] = "generated"
     """Whether one command makes all keys, or each node its own, so that nothing but a join secret is shared."""
     chain_id: int = Field(default=1337, ge=1, le=MAX_CHAIN_ID)
@@ -145,6 +162,23 @@ class NetworkSpec(_Part):
     genesis: GenesisSpec = GenesisSpec()
     ports: PortsSpec = PortsSpec()
     compose: ComposeSpec = ComposeSpec()
+    kubernetes: KubernetesSpec = KubernetesSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pods_share_nothing(cls, value: Any) -> Any:
+        return {"identities": "exchanged", **value} if _on_kubernetes(value) else value
+
+    @model_validator(mode="after")
+    def _kubernetes_can_do_it(self) -> NetworkSpec:
+        if self.runtime == "kubernetes":
+            if self.identities != "exchanged":
+                raise ValueError("identities: pods make their own keys, so with runtime kubernetes they are exchanged")
+            if not self.name[0].isalpha():
+                raise ValueError(f"name: {self.name} must begin with a letter, as Kubernetes asks of a Service")
+            if self.engine.kind != "geth":
+                raise ValueError(f"engine.kind: the chart has no {self.engine.kind} (it has geth)")
+        return self
 
     @model_validator(mode="after")
     def _subnet_has_room(self) -> NetworkSpec:
@@ -165,6 +199,10 @@ class NetworkSpec(_Part):
         if both[0] is not None and both[1] is not None and abs(both[0] - both[1]) < self.nodes.total:
             raise ValueError(f"ports: the blocks of {self.nodes.total} from {both[0]} and from {both[1]} overlap")
         return self
+
+
+def _on_kubernetes(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("runtime") == "kubernetes"
 
 
 def parse_spec(value: Any, *, source: str = SPEC_NAME) -> NetworkSpec:

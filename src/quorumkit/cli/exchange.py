@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,8 @@ def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--rpc-bind", {"metavar": "HOST:PORT", "default": "127.0.0.1:8545", "show_default": True},
          "Where the client serves JSON-RPC."),
         ("--rpc-url", {"metavar": "URL"}, "How people reach that."),
+        ("--rpc-names", {"metavar": "LIST", "default": ""},
+         "Further host names under which it answers, parted by commas.  [default: localhost and --host]"),
         ("--hosts-file", {"type": _file()}, "Look names up there first (hosts(5)); read each time."),
         ("--tls-cert", {"type": _file()}, "TLS for the exchange: this node's certificate (PEM)."),
         ("--tls-key", {"type": _file()}, "Its key (PEM)."),
@@ -110,7 +113,15 @@ def settings_of(given: dict[str, Any]) -> ExchangeSettings:
         p2p_port=given["p2p_port"] or p2p_bind.port,
         rpc_bind=_literal(rpc_bind),
         rpc_url=given["rpc_url"] or f"http://{rpc_bind if local else Endpoint(host, rpc_bind.port)}",
-        rpc_names=("localhost",) if local or is_literal_address(host) else ("localhost", host),
+        rpc_names=tuple(
+            dict.fromkeys(
+                [
+                    "localhost",
+                    *([] if local or is_literal_address(host) else [host]),
+                    *(name for name in re.split(r"[,\s]+", given["rpc_names"]) if name),
+                ]
+            )
+        ),
         hosts_file=given["hosts_file"],
         tls=_tls(given),
     )

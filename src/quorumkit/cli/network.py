@@ -25,7 +25,9 @@ from quorumkit.operate.verify import TIMEOUT, Verification
 from quorumkit.operate.wait import patience, wait_until_complete
 from quorumkit.plan import Network
 from quorumkit.progress import Progress, silent
+from quorumkit.rpc.http import connect_patiently
 from quorumkit.runtimes import Runtime, runtime_of
+from quorumkit.runtimes.base import FormingRuntime
 from quorumkit.spec import NetworkSpec, parse_spec
 
 
@@ -46,7 +48,8 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     if spec.identities == "exchanged":
         raise UsageError(
             "with exchanged identities there is nothing to make beforehand: each node makes its own",
-            hint=f"quorumkit up --exchange {directory.path}",
+            hint=f"quorumkit up {'--exchange' if spec.runtime == 'process' else f'--runtime {spec.runtime}'} "
+            f"{directory.path}",
         )
     with ProgressLine(quiet=as_json) as progress:
         runtime = _runtime(directory, spec, asked)
@@ -58,6 +61,8 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     done(f"{_summary(network)}, in {directory.path}")
     for node in network.nodes:
         say(f"{node.name}  {node.role}\n  enode    {node.enode}\n  account  {node.identity.account}")
+        if node.identity.tm_key:
+            say(f"  TM key   {node.identity.tm_key}")
     say(f"start it: quorumkit up {directory.path}")
 
 
@@ -80,10 +85,7 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
     runtime = _runtime(directory, spec, asked)
     with ProgressLine(quiet=as_json) as progress:
         timeout = timeout or patience(spec.nodes.total)
-        if spec.runtime == "process" and spec.identities == "exchanged":
-            from quorumkit.runtimes.exchanged import ExchangedRuntime
-
-            assert isinstance(runtime, ExchangedRuntime)
+        if isinstance(runtime, FormingRuntime):
             runtime.acquire(progress)
             network = asyncio.run(runtime.form(progress, timeout))
         else:
@@ -107,9 +109,17 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
 
 @click.command()
 @directory_argument
-@click.option("--timeout", type=click.FloatRange(min=1), default=TIMEOUT, show_default=True, metavar="SECONDS")
+@click.option(
+    "--rpc",
+    "urls",
+    metavar="URL",
+    multiple=True,
+    help="Instead of DIR: a node's JSON-RPC; once for each, the first sends. Those not up yet are waited for.",
+)
+@click.option("--timeout", type=click.FloatRange(min=1), default=TIMEOUT, show_default=True,
+              metavar="SECONDS")  # fmt: skip
 @json_option
-def verify(directory: NetworkDirectory, as_json: bool, timeout: float) -> None:
+def verify(directory: NetworkDirectory, urls: tuple[str, ...], as_json: bool, timeout: float) -> None:
     """Prove that a network works: a contract created through node 1 is read from every node.
 
     Deploys `storage`, sets 42, reads it from all at the same block, and compares that block's hash on all. Exits with 1
@@ -117,11 +127,14 @@ def verify(directory: NetworkDirectory, as_json: bool, timeout: float) -> None:
 
     \b
     quorumkit verify mynet
+    quorumkit verify --rpc http://node1:8545 --rpc http://node2:8545
     """
-    network = directory.load()
-    runtime = runtime_of(directory, network.spec)
     with ProgressLine(quiet=as_json) as progress:
-        verification = asyncio.run(_verify(runtime, network, progress, timeout))
+        if urls:
+            verification = asyncio.run(_verify_urls(urls, progress, timeout))
+        else:
+            network = directory.load()
+            verification = asyncio.run(_verify(runtime_of(directory, network.spec), network, progress, timeout))
     if as_json:
         print_json(verification.to_json())
     else:
@@ -191,7 +204,9 @@ def destroy(path: Path, as_json: bool, yes: bool) -> None:
             raise UsageError("this removes all keys and the chain for good", hint="say so with --yes")
         click.confirm(f"Remove {path} with the keys and the chain of {spec.nodes.total} nodes, for good?", abort=True)
     with ProgressLine(quiet=as_json) as progress:
-        asyncio.run(runtime_of(directory, spec).stop(progress))
+        runtime = runtime_of(directory, spec)
+        asyncio.run(runtime.stop(progress))
+        asyncio.run(runtime.discard(progress))
         progress("removing files")
         remove_tree(path)
     if as_json:
@@ -278,7 +293,24 @@ async def _verify(runtime: Runtime, network: Network, progress: Progress, timeou
     if not await runtime.is_running():
         raise NotRunningError(f"{network.spec.name}: not running", hint="start it: quorumkit up")
     return await verifying.verify(
-        {node.name: partial(runtime.connect, node) for node in network.nodes}, progress, timeout=timeout
+        {node.name: partial(runtime.connect, node) for node in network.nodes},
+        progress,
+        timeout=timeout,
+        tm_keys={node.name: node.identity.tm_key for node in network.nodes if node.identity.tm_key},
+    )
+
+
+async def _verify_urls(urls: Sequence[str], progress: Progress, timeout: float) -> Verification:
+    wrong = [url for url in urls if not re.match(r"https?://[^/]", url)]
+    if wrong or len(set(urls)) != len(urls):
+        raise UsageError(
+            f"--rpc: {wrong[0]!r} is not a URL" if wrong else "--rpc: a URL was given twice",
+            hint="for example --rpc http://node1:8545 --rpc http://node2:8545",
+        )
+
+    progress("waiting for the nodes to answer")
+    return await verifying.verify(
+        {url: partial(connect_patiently, url, timeout=timeout) for url in urls}, progress, timeout=timeout
     )
 
 
@@ -314,8 +346,13 @@ def _tell_verification(verification: Verification) -> None:
             f"verified in {verification.seconds:.1f} s: contract {verification.contract} holds {verification.value} "
             f"on all {count} nodes at block {verification.block}, with the same hash"
         )
+        if verification.private:
+            parties = " and ".join(verification.private.parties)
+            done(f"a private contract reads {verification.value} on {parties}, and nothing on any other node")
         return
     say(f"NOT verified after {verification.seconds:.1f} s")
+    if verification.private and not verification.private.ok:
+        say(f"  the private contract of {' and '.join(verification.private.parties)}: {verification.private.reads}")
     for name, value in verification.reads.items():
         if name in verification.errors:
             say(f"  {name}: {verification.errors[name]}")
@@ -358,6 +395,7 @@ def _described(directory: NetworkDirectory, network: Network) -> dict[str, Any]:
                 "role": node.role,
                 "enode": node.enode,
                 "account": node.identity.account,
+                "tm_public_key": node.identity.tm_key,
                 "rpc_url": node.endpoints.rpc_url,
             }
             for node in network.nodes

@@ -52,7 +52,7 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--chain-id", type=int, metavar="ID", help="Chain id.  [default: 1337]"),
             click.option("--period", type=int, metavar="SECONDS", help="Seconds between blocks.  [default: 1]"),
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
-            click.option("--runtime", type=click.Choice(["process", "compose"]),
+            click.option("--runtime", type=click.Choice(["process", "compose", "kubernetes"]),
                          help="Where the nodes run.  [default: process]"),
             click.option("--exchange", "identities", flag_value="exchanged",
                          help="Each node its own keys and program; they agree over HTTP."),

@@ -1,13 +1,15 @@
-"""The node program over HTTP, read only: `/healthz`, `/readyz`, `/metrics`.
+"""The node program over HTTP, read only: `/healthz`, `/startz`, `/readyz`, `/status`, `/metrics`.
 
-`/healthz` answers 200 while the program itself runs: restart it when it does not answer. `/readyz` answers 200 when
-every node it carries is in step with its peers, else 503; either way it says why, a line a node. `/readyz/NODE` asks
-for one node. `/metrics` is in the Prometheus text format.
+`/healthz` answers 200 while the program itself runs: restart it when it does not answer. `/startz` answers 200 once
+every node it carries has agreed with the others (where it must) and its client is up, `/readyz` when every one is in
+step with its peers, else 503; either way they say why, a line a node. `/readyz/NODE` asks for one node. `/status` is
+what `quorumkit status` shows, in JSON. `/metrics` is in the Prometheus text format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -53,8 +55,10 @@ class HealthServer:
         self._registry.register(_NodeMetrics(network, statuses))
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/startz", self._startz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/readyz/{node}", self._readyz)
+        app.router.add_get("/status", self._status)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None)
 
@@ -75,17 +79,28 @@ class HealthServer:
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    async def _startz(self, request: web.Request) -> web.Response:
+        return _verdict(list(self._statuses()), lambda status: status.started)
+
     async def _readyz(self, request: web.Request) -> web.Response:
         name = request.match_info.get("node")
         statuses = [status for status in self._statuses() if name is None or status.name == name]
         if not statuses:
             raise web.HTTPNotFound(text=f"no node {name} here\n")
-        lines = [_line(status) for status in statuses]
-        ready = all(status.ready for status in statuses)
-        return web.Response(status=200 if ready else 503, text="\n".join(lines) + "\n")
+        return _verdict(statuses, lambda status: status.ready)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        # On one line, so that answers of several nodes can be told apart when they are read together.
+        return web.Response(text=json.dumps([status.to_json() for status in self._statuses()]) + "\n",
+                            content_type="application/json")  # fmt: skip
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _verdict(statuses: Sequence[NodeStatus], good: Callable[[NodeStatus], bool]) -> web.Response:
+    text = "".join(_line(status) + "\n" for status in statuses)
+    return web.Response(status=200 if all(map(good, statuses)) else 503, text=text)
 
 
 def _line(status: NodeStatus) -> str:

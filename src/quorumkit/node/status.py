@@ -42,6 +42,11 @@ class NodeStatus:
         self.rpc_url, self.enode, self.account = record.rpc_url, record.enode, record.account
 
     @property
+    def started(self) -> bool:
+        """Its client is up and answers."""
+        return self.state in ("waiting", "syncing", "running", "stalled")
+
+    @property
     def ready(self) -> bool:
         """In step with its peers: fit to be asked."""
         return self.state == "running"

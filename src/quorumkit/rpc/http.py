@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 _HEAD_POLL = 0.1  # seconds; HTTP has no notifications
+_RETRY = 0.3  # seconds between two tries to reach a client that is starting
 
 
 class HttpRpc:
@@ -61,3 +62,24 @@ class HttpRpc:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+async def connect_patiently(url: str, *, timeout: float) -> HttpRpc:
+    """A connection to a client that may be only just starting.
+
+    Raises:
+        RpcError: it has not answered in that time.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    rpc = HttpRpc(url)
+    while True:
+        try:
+            await rpc.call("eth_chainId")
+        except RpcError:
+            if loop.time() >= deadline:
+                await rpc.close()
+                raise
+            await asyncio.sleep(_RETRY)
+        else:
+            return rpc

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.node.status import NodeStatus
@@ -58,6 +58,10 @@ class Runtime(Protocol):
         """Stops everything and returns when nothing of it is left. Whether anything ran."""
         ...
 
+    async def discard(self, progress: Progress) -> None:
+        """After `stop`: removes what the runtime keeps of the network outside its directory, for good."""
+        ...
+
     async def is_running(self) -> bool: ...
 
     async def status(self, network: Network) -> list[NodeStatus]:
@@ -91,12 +95,30 @@ class Runtime(Protocol):
         ...
 
 
+@runtime_checkable
+class FormingRuntime(Runtime, Protocol):
+    """A runtime whose nodes make their own identities: there is a network only once they run and have agreed."""
+
+    async def form(self, progress: Progress, timeout: float) -> Network:
+        """Starts what does not run, and returns the network once all have agreed on it.
+
+        Raises:
+            NodeError: a node cannot run; the message says why.
+            WaitTimeoutError: they did not agree in time; the message says who waits for whom.
+        """
+        ...
+
+
 def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> Runtime:
     """The runtime that the spec names; `binary` is a client binary to use instead of the spec's."""
     if spec.runtime == "compose":
         from quorumkit.runtimes.compose import ComposeRuntime
 
         return ComposeRuntime(directory, spec, binary=binary)
+    if spec.runtime == "kubernetes":
+        from quorumkit.runtimes.kubernetes import KubernetesRuntime
+
+        return KubernetesRuntime(directory, spec)
     if spec.identities == "exchanged":
         from quorumkit.runtimes.exchanged import ExchangedRuntime
 

@@ -112,6 +112,9 @@ class ComposeRuntime:
             await self._compose("down", "--remove-orphans")
         return ran
 
+    async def discard(self, progress: Progress) -> None:
+        """Everything is in the network directory."""
+
     async def is_running(self) -> bool:
         return bool(await asyncio.to_thread(self._containers))
 

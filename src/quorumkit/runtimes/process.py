@@ -109,6 +109,9 @@ class ProcessRuntime:
 
         return await self._program.end(told)
 
+    async def discard(self, progress: Progress) -> None:
+        """Everything is in the network directory."""
+
     async def is_running(self) -> bool:
         return self._program.process() is not None
 

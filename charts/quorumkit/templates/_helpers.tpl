@@ -1,0 +1,116 @@
+{{- define "quorumkit.name" -}}
+{{- $name := .Values.fullnameOverride | default .Release.Name -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$" $name) -}}
+{{- fail (printf "%q: a network's name is 1 to 40 lower-case letters, digits and '-', and begins with a letter: choose another release name, or set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
+{{- define "quorumkit.peersService" -}}{{ include "quorumkit.name" . }}-peers{{- end -}}
+
+{{- define "quorumkit.rpcService" -}}{{ include "quorumkit.name" . }}-rpc{{- end -}}
+
+{{- define "quorumkit.joinSecret" -}}
+{{ .Values.joinSecret.existingSecret | default (printf "%s-join" (include "quorumkit.name" .)) }}
+{{- end -}}
+
+{{- define "quorumkit.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "quorumkit.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "quorumkit.labels" -}}
+{{ include "quorumkit.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* The StatefulSet as it is now; an empty map before the install, and where there is no cluster to ask. */}}
+{{- define "quorumkit.present" -}}
+{{ lookup "apps/v1" "StatefulSet" .Release.Namespace (include "quorumkit.name" .) | toJson }}
+{{- end -}}
+
+{{/* How many validators the genesis names. They stand in a label of the StatefulSet and of the claims, so that upgrades,
+     and an install on claims that an earlier release left, know them. */}}
+{{- define "quorumkit.validators" -}}
+{{- $set := include "quorumkit.present" . | fromJson -}}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace (printf "data-%s-0" (include "quorumkit.name" .)) -}}
+{{- $label := "quorumkit.org/validators" -}}
+{{- $kept := (dig "metadata" "labels" $label "" $set) | default (dig "metadata" "labels" $label "" $claim) -}}
+{{- if kindIs "invalid" .Values.validators -}}
+{{- $kept | default (int .Values.replicaCount) -}}
+{{- else if and $kept (ne (int $kept) (int .Values.validators)) -}}
+{{- fail (printf "validators: this network was made with %s, and the genesis cannot change to %d: leave validators out, or remove the claims to begin anew" $kept (int .Values.validators)) -}}
+{{- else -}}
+{{- int .Values.validators -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Of so many, a signer may seal one of any floor(N/2)+1 blocks in a row (EIP-225): so many must be up. */}}
+{{- define "quorumkit.quorum" -}}
+{{- add (div (int (include "quorumkit.validators" .)) 2) 1 -}}
+{{- end -}}
+
+{{- define "quorumkit.checkScale" -}}
+{{- $replicas := int .Values.replicaCount -}}
+{{- $validators := int (include "quorumkit.validators" .) -}}
+{{- $quorum := int (include "quorumkit.quorum" .) -}}
+{{- $present := include "quorumkit.present" . | fromJson -}}
+{{- if and (not $present) (not .Values.force.scaleDown) (lt $replicas $validators) -}}
+{{- fail (printf "replicaCount: a network of %d validators begins with all of them, not with %d nodes" $validators $replicas) -}}
+{{- else if and (lt $replicas $quorum) (not .Values.force.scaleDown) -}}
+{{- fail (printf "replicaCount: blocks need %d of the %d validators, so %d nodes would stop the chain: vote validators out first, or set force.scaleDown=true" $quorum $validators $replicas) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The network's spec, the same on all nodes. Who is beyond the validators joins later, so the spec knows no observers. */}}
+{{- define "quorumkit.spec" -}}
+format: 1
+name: {{ .Values.network.name | default (include "quorumkit.name" .) }}
+runtime: kubernetes
+chain_id: {{ int64 .Values.network.chainId }}
+nodes:
+  validators: {{ include "quorumkit.validators" . }}
+  observers: 0
+consensus:
+  kind: clique
+  period: {{ int64 .Values.network.consensus.period }}
+  epoch: {{ int64 .Values.network.consensus.epoch }}
+engine:
+  kind: geth
+  version: {{ regexFind "[0-9]+\\.[0-9]+\\.[0-9]+$" .Chart.AppVersion }}
+  state: {{ .Values.network.engine.state }}
+  cache: {{ int64 .Values.network.engine.cache }}
+genesis:
+  gas_limit: {{ int64 .Values.network.genesis.gasLimit }}
+  node_balance: {{ .Values.network.genesis.nodeBalance }}
+  {{- with .Values.network.genesis.alloc }}
+  alloc:
+    {{- range $account, $wei := . }}
+    {{ $account | quote }}: {{ $wei }}
+    {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{/* The host names that clients may use for JSON-RPC; a client answers to no other, for the sake of web browsers. */}}
+{{- define "quorumkit.rpcNames" -}}
+{{- $names := list "localhost" -}}
+{{- $namespace := .Release.Namespace -}}
+{{- $domain := .Values.clusterDomain -}}
+{{- range $service := list (include "quorumkit.rpcService" .) (printf "$(POD_NAME).%s" (include "quorumkit.peersService" .)) -}}
+{{- $names = concat $names (list $service (printf "%s.%s" $service $namespace) (printf "%s.%s.svc" $service $namespace) (printf "%s.%s.svc.%s" $service $namespace $domain)) -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled .Values.ingress.host -}}
+{{- $names = append $names .Values.ingress.host -}}
+{{- end -}}
+{{- concat $names .Values.rpc.hostNames | uniq | join "," -}}
+{{- end -}}

@@ -1,0 +1,72 @@
+"""A network's spec as values of the Helm chart, and where its pods are then found. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quorumkit.plan import Endpoint, NodeEndpoints
+from quorumkit.spec import NetworkSpec
+
+RPC_PORT = 8545
+HEALTH_PORT = 9545
+P2P_PORT = 30303
+
+
+def chart_values(spec: NetworkSpec, *, image: str) -> dict[str, Any]:
+    """What the chart's defaults do not say. The spec's observers are nodes beyond the chart's `validators`."""
+    kubernetes = spec.kubernetes
+    values: dict[str, Any] = {
+        "replicaCount": spec.nodes.total,
+        "validators": spec.nodes.validators,
+        "fullnameOverride": spec.name,
+        "image": _image(image),
+        "network": {
+            "name": spec.name,
+            "chainId": spec.chain_id,
+            "consensus": {"period": spec.consensus.period, "epoch": spec.consensus.epoch},
+            "engine": {"state": spec.engine.state, "cache": spec.engine.cache},
+            "genesis": {
+                "gasLimit": spec.genesis.gas_limit,
+                # Helm's numbers are floating-point ones.
+                "nodeBalance": str(spec.genesis.node_balance),
+                "alloc": {account: str(wei) for account, wei in spec.genesis.alloc.items()},
+            },
+        },
+        "persistence": {"size": kubernetes.storage, "storageClass": kubernetes.storage_class or ""},
+    }
+    return _merged(values, kubernetes.values)
+
+
+def pod_name(spec: NetworkSpec, ordinal: int) -> str:
+    """Pods count from 0, nodes from 1."""
+    return f"{spec.name}-{ordinal - 1}"
+
+
+def pod_endpoints(spec: NetworkSpec, ordinal: int, namespace: str) -> NodeEndpoints:
+    """By name: addresses of pods do not last."""
+    host = f"{pod_name(spec, ordinal)}.{spec.name}-peers.{namespace}.svc"
+    return NodeEndpoints(
+        p2p=Endpoint(host, P2P_PORT),
+        p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a pod's own network
+        rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
+        rpc_url=f"http://{host}:{RPC_PORT}",
+        rpc_names=("localhost", host),
+    )
+
+
+def _image(image: str) -> dict[str, str]:
+    name, _, digest = image.partition("@")
+    repository, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:  # no tag; the colon, if there is one, is before a registry's port
+        repository, tag = name, "latest"
+    return {"repository": repository, "tag": tag, "digest": digest}
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` goes before; maps are merged, as Helm does."""
+    result = dict(base)
+    for key, value in over.items():
+        present = result.get(key)
+        both = isinstance(present, dict) and isinstance(value, dict)
+        result[key] = _merged(present, value) if both else value  # type: ignore[arg-type]
+    return result

@@ -1,0 +1,317 @@
+"""Nodes as pods of one StatefulSet, made by the Helm chart that this package carries.
+
+Kubernetes starts and restarts the pods, the pods agree with each other; here the chart is installed, and what became
+of it is told. No key ever leaves a pod: the network directory holds the spec and the nodes' public records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from importlib.resources import as_file, files
+from typing import Any
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
+from quorumkit.files import private_directory, write_atomic, write_if_changed
+from quorumkit.identity import PublicIdentity
+from quorumkit.image.build import image_tag
+from quorumkit.node.status import NodeStatus
+from quorumkit.operate.generate import locked
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name, plan, role_of
+from quorumkit.progress import Progress
+from quorumkit.render import render_genesis, render_node
+from quorumkit.render.chart import HEALTH_PORT, RPC_PORT, chart_values, pod_endpoints, pod_name
+from quorumkit.rpc import Rpc
+from quorumkit.runtimes.base import Command, stopped_status
+from quorumkit.runtimes.kubectl import Cluster, ForwardedRpc, run
+from quorumkit.runtimes.pods import PodState, pod_state
+from quorumkit.spec import NetworkSpec, spec_to_yaml
+
+_POLL = 1.0  # seconds between two looks at the pods
+_FORWARDS_AT_ONCE = 8
+_STOP_PATIENCE = "--timeout=180s"
+
+
+class KubernetesRuntime:
+    """See `FormingRuntime`."""
+
+    def __init__(self, directory: NetworkDirectory, spec: NetworkSpec) -> None:
+        self._directory = directory
+        self._spec = spec
+        self._cluster = Cluster(spec.kubernetes.context, spec.kubernetes.namespace)
+        self._ordinals = range(1, spec.nodes.total + 1)
+        self._forwards = asyncio.Semaphore(_FORWARDS_AT_ONCE)
+        self._started = False
+
+    def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
+        namespace = spec.kubernetes.namespace or "default"
+        return [pod_endpoints(spec, ordinal, namespace) for ordinal in range(1, spec.nodes.total + 1)]
+
+    def render(self, network: Network) -> None:
+        """The chart does."""
+
+    def acquire(self, progress: Progress) -> None:
+        """The cluster gets the image; here only what speaks to it is looked for."""
+        progress("looking for the cluster")
+        asyncio.run(run(self._cluster.kubectl("version", "--request-timeout=20s")))
+        asyncio.run(run(self._cluster.helm("version", "--short")))
+
+    async def form(self, progress: Progress, timeout: float) -> Network:
+        with locked(self._directory):
+            if not self._directory.exists():
+                write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+        ran = await self.is_running()
+        try:
+            progress("installing the chart")
+            await self._install()
+            self._started = not ran
+            return await self._agreed(progress, timeout)
+        except asyncio.CancelledError:  # Ctrl-C
+            if not ran:
+                progress("interrupted: stopping what was started")
+                await self.stop(progress)
+            raise
+
+    async def start(self, network: Network, progress: Progress) -> bool:
+        """`form` has started them."""
+        return self._started
+
+    async def stop(self, progress: Progress) -> bool:
+        progress("stopping pods")
+        ran = await self._is_installed()
+        if ran:
+            await run(self._cluster.helm("uninstall", self._spec.name, "--wait", "--timeout=180s"))
+            await run(self._cluster.kubectl("wait", "--for=delete", "pods", self._nodes(), _STOP_PATIENCE))
+        return ran
+
+    async def discard(self, progress: Progress) -> None:
+        progress("removing claims")
+        selector = f"--selector=app.kubernetes.io/instance={self._spec.name},app.kubernetes.io/name=quorumkit"
+        await run(self._cluster.kubectl("delete", "persistentvolumeclaims", selector, "--ignore-not-found"))
+
+    async def is_running(self) -> bool:
+        return await self._cluster.get("statefulset", self._spec.name) is not None
+
+    async def status(self, network: Network) -> list[NodeStatus]:
+        return self._statuses(network, *await self._look())
+
+    async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
+        last = None
+        while True:
+            pods, told = await self._look()
+            if not pods and not await self.is_running():
+                raise NotRunningError(
+                    f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
+                )
+            statuses = self._statuses(network, pods, told)
+            if statuses != last:
+                last = statuses
+                yield statuses
+            await asyncio.sleep(_POLL)
+
+    async def connect(self, node: Node) -> Rpc:
+        async with self._forwards:
+            return await ForwardedRpc.open(self._cluster, self._pod(node.name), RPC_PORT, where=node.name)
+
+    async def start_nodes(self, names: Sequence[str]) -> None:
+        raise UsageError(
+            "on Kubernetes the StatefulSet starts its pods, and keeps them running",
+            hint="quorumkit up, or kubectl scale, for pods that were scaled away",
+        )
+
+    async def stop_nodes(self, names: Sequence[str]) -> None:
+        raise UsageError(
+            "on Kubernetes a single node cannot stay stopped: its StatefulSet starts the pod again",
+            hint=f"quorumkit node restart {names[0]}; or quorumkit down for all",
+        )
+
+    async def restart_nodes(self, names: Sequence[str]) -> None:
+        """Deletes the pods, and returns when there are new ones with their containers running."""
+        pods = [self._pod(name) for name in names]
+        await self._must_run()
+        before = {name: pod["metadata"]["uid"] for name, pod in (await self._pods()).items()}
+        await run(self._cluster.kubectl("delete", "pods", *pods, "--ignore-not-found"))
+        while True:
+            now = await self._pods()
+            if all(pod in now and now[pod]["metadata"]["uid"] != before.get(pod) and pod_state(now[pod]).running
+                   for pod in pods):  # fmt: skip
+                return
+            failed = [pod_state(now.get(pod)) for pod in pods]
+            for name, state in zip(names, failed, strict=True):
+                if state.state == "failed":
+                    raise NodeError(f"{name}: {state.reason}", hint=f"see `quorumkit logs {name}`")
+            await asyncio.sleep(_POLL / 2)
+
+    def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
+        options = [f"--tail={lines}", *(["--follow"] if follow else [])]
+        if len(names) == 1:
+            return self._command(self._cluster.kubectl("logs", self._pod(names[0]), *options))
+        indexes = ",".join(pod.rpartition("-")[2] for pod in map(self._pod, names))
+        selector = f"{self._nodes()},apps.kubernetes.io/pod-index in ({indexes})"
+        options += ["--prefix", f"--max-log-requests={len(names)}", "--ignore-errors"]
+        return self._command(self._cluster.kubectl("logs", selector, *options))
+
+    def console(self, node: Node, *, execute: str | None) -> Command:
+        return self.execute(node, ["quorumkit", "console", *(["--exec", execute] if execute is not None else [])])
+
+    def execute(self, node: Node, arguments: Sequence[str]) -> Command:
+        terminal = ["--stdin", "--tty"] if os.isatty(0) and os.isatty(1) else ["--stdin"]
+        return self._command(self._cluster.kubectl("exec", *terminal, self._pod(node.name), "--", *arguments))
+
+    async def _install(self) -> None:
+        image = self._spec.kubernetes.image or image_tag(self._spec.engine.kind, self._spec.engine.version)
+        values = json.dumps(chart_values(self._spec, image=image)).encode()
+        create = ["--create-namespace"] if self._spec.kubernetes.namespace else []
+        with as_file(files("quorumkit").joinpath("chart")) as chart:
+            command = self._cluster.helm("upgrade", "--install", self._spec.name, str(chart), *create, "--values=-")
+            await run(command, stdin=values)
+
+    async def _is_installed(self) -> bool:
+        listed = await run(self._cluster.helm("list", "--all", "--short", f"--filter=^{self._spec.name}$"))
+        return bool(listed.strip())
+
+    async def _agreed(self, progress: Progress, timeout: float) -> Network:
+        """The network, once every pod tells an identity that is agreed on.
+
+        Raises:
+            NodeError: a pod cannot run.
+            WaitTimeoutError: see `form`.
+        """
+        placeholder = self._unidentified()
+        statuses: list[NodeStatus] = []
+        total = len(self._ordinals)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout), contextlib.aclosing(self.watch(placeholder)) as changes:
+                async for statuses in changes:
+                    _raise_failed(statuses)
+                    agreed = [status for status in statuses if status.account]
+                    if len(agreed) == total:
+                        return await self._write(statuses)
+                    progress(*_stage(statuses))
+        missing = [
+            f"{status.name} is {status.state}{f' ({status.error})' if status.error else ''}"
+            for status in statuses
+            if not status.account
+        ]
+        raise WaitTimeoutError(
+            f"not agreed after {timeout:g} s: {'; '.join(missing) or 'no pod answered'}"
+            f"{await self._why_no_pods() if not statuses or not any(map(_has_pod, statuses)) else ''}",
+            hint="they go on trying: see `kubectl get pods`; `quorumkit down` stops them",
+        )
+
+    async def _why_no_pods(self) -> str:
+        """A namespace's rules may keep a StatefulSet from making pods at all; it tells so in events only."""
+        events = await self._cluster.get(
+            "events", f"--field-selector=involvedObject.name={self._spec.name},reason=FailedCreate"
+        )
+        found = [str(event.get("message", "")) for event in (events or {}).get("items", [])]
+        return f"; {' '.join(found[-1].split())}" if found else ""
+
+    async def _write(self, statuses: Sequence[NodeStatus]) -> Network:
+        """Writes down who the nodes are, as they tell it."""
+        identities = [
+            PublicIdentity(status.enode.removeprefix("enode://").partition("@")[0], status.account)
+            for status in statuses
+        ]
+        namespace = self._spec.kubernetes.namespace or await self._context_namespace()
+        endpoints = [pod_endpoints(self._spec, ordinal, namespace) for ordinal in self._ordinals]
+        network = plan(self._spec, identities, endpoints)
+        with locked(self._directory):
+            write_if_changed(self._directory.genesis, render_genesis(network))
+            for node in network.nodes:
+                directory = private_directory(self._directory.node(node.name))
+                for name, content in render_node(network, node).items():
+                    write_if_changed(directory / name, content)
+        return network
+
+    def _unidentified(self) -> Network:
+        """The network before its nodes have told who they are: names, roles and peers are known."""
+        nobody = PublicIdentity("", "")
+        endpoints = self.addresses(self._spec, [])
+        nodes = (Node(n, role_of(n, self._spec), nobody, endpoints[n - 1]) for n in self._ordinals)
+        return Network(self._spec, tuple(nodes), {})
+
+    async def _context_namespace(self) -> str:
+        view = ["config", "view", "--minify", "--output=jsonpath={..namespace}"]
+        return (await run(self._cluster.kubectl(*view))).strip() or "default"
+
+    async def _look(self) -> tuple[dict[str, dict[str, Any]], dict[str, NodeStatus]]:
+        """The pods, by name, and what the nodes themselves tell, by theirs."""
+        pods = await self._pods()
+        return pods, await self._ask([name for name, pod in pods.items() if pod_state(pod).running])
+
+    async def _pods(self) -> dict[str, dict[str, Any]]:
+        listed = await self._cluster.get("pods", self._nodes())
+        return {pod["metadata"]["name"]: pod for pod in (listed or {}).get("items", [])}
+
+    async def _ask(self, pods: Sequence[str]) -> dict[str, NodeStatus]:
+        """What the node programs tell: one of the pods asks all, so that it is one connection into the cluster however
+        many they are."""
+        hosts = " ".join(f"{pod}.{self._spec.name}-peers" for pod in pods)
+        script = f"for host in {hosts}; do wget -q -T 3 -O - http://$host:{HEALTH_PORT}/status & done; wait"
+        statuses: dict[str, NodeStatus] = {}
+        for asked in pods[:3]:  # the first may be about to go
+            with contextlib.suppress(RuntimeUnavailableError):
+                answers = await run(self._cluster.kubectl("exec", asked, "--", "sh", "-c", f"{script} 2>/dev/null"))
+                for line in answers.splitlines():
+                    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
+                        status = NodeStatus.from_json(json.loads(line)[0])
+                        statuses[status.name] = status
+                break
+        return statuses
+
+    def _statuses(
+        self, network: Network, pods: dict[str, dict[str, Any]], told: dict[str, NodeStatus]
+    ) -> list[NodeStatus]:
+        return [self._status(network, node, pod_state(pods.get(self._pod(node.name))), told) for node in network.nodes]
+
+    def _status(self, network: Network, node: Node, pod: PodState, told: dict[str, NodeStatus]) -> NodeStatus:
+        status = told.get(node.name)
+        if status is None:
+            status = stopped_status(network, node)
+            status.state, status.error = pod.state, pod.reason
+        status.role, status.rpc_url = status.role or node.role, node.endpoints.rpc_url
+        status.pid = None  # of the pod's own processes: it means nothing here
+        status.restarts += pod.restarts
+        return status
+
+    async def _must_run(self) -> None:
+        if not await self.is_running():
+            raise NotRunningError(f"{self._directory.path}: not running", hint="start it: quorumkit up")
+
+    def _pod(self, name: str) -> str:
+        return pod_name(self._spec, next(n for n in self._ordinals if node_name(n) == name))
+
+    def _nodes(self) -> str:
+        return f"--selector=app.kubernetes.io/instance={self._spec.name},app.kubernetes.io/component=node"
+
+    def _command(self, arguments: list[str]) -> Command:
+        return Command(arguments, self._directory.path.absolute())
+
+
+def _raise_failed(statuses: Iterable[NodeStatus]) -> None:
+    failed = [status for status in statuses if status.state == "failed"]
+    if failed:
+        raise NodeError(
+            "; ".join(f"{status.name}: {status.error}" for status in failed),
+            hint="put it right and run `quorumkit up` again; `quorumkit down` stops the rest",
+        )
+
+
+def _stage(statuses: Sequence[NodeStatus]) -> tuple[str, int, int]:
+    """What `up` waits for, how many are through, of how many."""
+    total = len(statuses)
+    trouble = next((f": {status.name}: {status.error}" for status in statuses
+                    if status.error and status.state in ("starting", "restarting")), "")  # fmt: skip
+    up = sum(status.state not in ("stopped", "starting", "restarting") for status in statuses)
+    if up < total:
+        return f"starting pods{trouble}", up, total
+    return "exchanging identities", sum(bool(status.account) for status in statuses), total
+
+
+def _has_pod(status: NodeStatus) -> bool:
+    return status.state != "stopped"
