@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from quorumkit.errors import CorruptFileError, NotANetworkError
+from quorumkit.errors import CorruptFileError, NotANetworkError, NotRunningError
 from quorumkit.identity import PublicIdentity
-from quorumkit.node.record import EndpointRecord, NodeRecord, read_record
+from quorumkit.node.record import RECORD_NAME, EndpointRecord, NodeRecord, read_record
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
 
@@ -71,8 +72,13 @@ class NetworkDirectory:
 
         Raises:
             CorruptFileError: a node's record is missing or wrong.
+            NotRunningError: nodes that make their own identities have not agreed on a network yet.
         """
         spec = self.read_spec()
+        if spec.identities == "exchanged" and not (self.node(node_name(1)) / RECORD_NAME).exists():
+            raise NotRunningError(
+                f"{self.path}: its nodes have not agreed on a network yet", hint=f"start it: quorumkit up {self.path}"
+            )
         records = [read_record(self.node(node_name(ordinal))) for ordinal in range(1, spec.nodes.total + 1)]
         for ordinal, record in enumerate(records, start=1):
             if record.ordinal != ordinal:
@@ -82,7 +88,9 @@ class NetworkDirectory:
 
 def identity_of(record: NodeRecord) -> PublicIdentity:
     """The public identity that a record tells."""
-    return PublicIdentity(enode_key=record.enode_key, account=record.account)
+    return PublicIdentity(
+        enode_key=record.enode_key, account=record.account, tm_key=record.tm.public_key if record.tm else None
+    )
 
 
 def endpoints_of(record: NodeRecord) -> NodeEndpoints:
@@ -93,7 +101,17 @@ def endpoints_of(record: NodeRecord) -> NodeEndpoints:
         rpc_bind=_endpoint(record.rpc_bind),
         rpc_url=record.rpc_url,
         rpc_names=tuple(record.rpc_names),
+        raft_port=record.raft_port,
+        tm=_tm_endpoint(record),
+        tm_bind=_endpoint(record.tm_bind) if record.tm_bind else None,
     )
+
+
+def _tm_endpoint(record: NodeRecord) -> Endpoint | None:
+    if record.tm is None:
+        return None
+    parts = urlsplit(record.tm.url)
+    return Endpoint(str(parts.hostname), int(parts.port or 80))
 
 
 def _endpoint(record: EndpointRecord) -> Endpoint:

@@ -42,6 +42,11 @@ class NodeEndpoints:
     """HTTP JSON-RPC, as the person who runs the network reaches it."""
     rpc_names: tuple[str, ...] = ("localhost",)
     """Host names under which JSON-RPC answers; literal addresses always do."""
+    raft_port: int | None = None
+    """Where raft's own messages go, with that consensus kind; on the host of `p2p`."""
+    tm: Endpoint | None = None
+    """What the other nodes' transaction managers reach this one's by, where there is one."""
+    tm_bind: Endpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class Node:
     @property
     def enode(self) -> str:
         """The enode URL: `discport=0`, for there is no discovery (EIP-778's older sibling, devp2p "enode URL")."""
-        return f"enode://{self.identity.enode_key}@{self.endpoints.p2p}?discport=0"
+        raft = f"&raftport={self.endpoints.raft_port}" if self.endpoints.raft_port else ""
+        return f"enode://{self.identity.enode_key}@{self.endpoints.p2p}?discport=0{raft}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ class Network:
 
     def peers_of(self, node: Node) -> tuple[Node, ...]:
         """The static peers of a node, by ordinal. Peering is mutual: if A is B's, B is A's."""
+        if consensus_of(self.spec.consensus.kind).full_mesh:
+            return tuple(other for other in self.nodes if other is not node)
         return tuple(self.node(ordinal) for ordinal in peer_ordinals(node.ordinal, len(self.nodes)))
 
 
@@ -110,14 +118,17 @@ def plan(spec: NetworkSpec, identities: Sequence[PublicIdentity], endpoints: Seq
         Node(ordinal, role_of(ordinal, spec), identity, endpoint)
         for ordinal, (identity, endpoint) in enumerate(zip(identities, endpoints, strict=True), start=1)
     )
-    validators = [node.identity.account for node in nodes if node.role == "validator"]
-    # Observers' accounts stand in no genesis, so that one can join a network that runs.
-    balances = {account.lower(): spec.genesis.node_balance for account in validators if spec.genesis.node_balance}
+    consensus = consensus_of(spec.consensus.kind)
+    # Observers stand in no genesis, so that one can join a network that runs.
+    validators = [node.identity for node in nodes if node.role == "validator"]
+    balances = {one.account.lower(): spec.genesis.node_balance for one in validators if spec.genesis.node_balance}
     balances |= {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
     genesis = engine_of(spec.engine.kind).genesis(
         chain_id=spec.chain_id,
         gas_limit=spec.genesis.gas_limit,
         balances=balances,
-        consensus_fields=consensus_of(spec.consensus.kind).genesis_fields(spec.consensus, validators),
+        consensus_fields=consensus.genesis_fields(
+            spec.consensus, [consensus.validator_address(identity) for identity in validators]
+        ),
     )
     return Network(spec, nodes, genesis)

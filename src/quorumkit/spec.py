@@ -51,18 +51,25 @@ class NodesSpec(_Part):
 class ConsensusSpec(_Part):
     """The consensus kind and its parameters."""
 
-    kind: Literal["clique"] = "clique"
+    kind: Literal["clique", "qbft", "ibft", "raft"] = "clique"
+    """Default: clique with geth, qbft with goquorum."""
     period: int = Field(default=1, ge=1, le=3600)
-    """Seconds between blocks (Clique's `period`, EIP-225)."""
+    """Seconds between blocks (Clique's `period`, EIP-225). Raft has none: a block comes when there are transactions."""
     epoch: int = Field(default=30000, ge=1)
     """Blocks after which pending votes are dropped (EIP-225's `EPOCH_LENGTH`)."""
+    request_timeout: int = Field(default=4, ge=1, le=3600)
+    """Seconds that a round of QBFT or IBFT waits for its proposal before the next validator proposes; doubled with each
+    round."""
+    raft_block_time: int = Field(default=50, ge=5, le=60_000)
+    """Milliseconds between two of raft's blocks under load."""
 
 
 class EngineSpec(_Part):
     """Which client implements a node."""
 
-    kind: Literal["geth"] = "geth"
+    kind: Literal["geth", "goquorum"] = "geth"
     version: str = Field(default="1.13.15", pattern=r"^\d+\.\d+\.\d+$")
+    """Default: 1.13.15 of geth, 24.4.1 of goquorum; the last releases that seal."""
     binary: str | None = None
     """A client binary to use instead of the one that would be built; relative to the network directory."""
     state: Literal["archive", "pruned"] = "archive"
@@ -71,6 +78,12 @@ class EngineSpec(_Part):
     clients are all killed at once loses those blocks."""
     cache: int = Field(default=128, ge=32, le=65536)
     """MiB that the client may use to cache its database (geth's `--cache`)."""
+
+
+class TransactionManagerSpec(_Part):
+    """What keeps the payloads of private transactions."""
+
+    kind: Literal["builtin"] = "builtin"
 
 
 class GenesisSpec(_Part):
@@ -92,9 +105,16 @@ class PortsSpec(_Part):
     p2p: int | None = Field(default=None, ge=1, le=65535)
     exchange: int | None = Field(default=None, ge=1, le=65535)
     """Where nodes that share nothing serve the exchange; only with `identities: exchanged`."""
+    raft: int | None = Field(default=None, ge=1, le=65535)
+    """Raft's own messages; only with that consensus kind."""
+    tm: int | None = Field(default=None, ge=1, le=65535)
+    """Where transaction managers reach each other, where there are any."""
     health: int | None = Field(default=None, ge=1, le=65535)
     """The one port of the node program's /healthz, /readyz and /metrics."""
 
+
+ENGINE_CONSENSUS = {"geth": ("clique",), "goquorum": ("qbft", "ibft", "raft", "clique")}
+"""Which consensus kinds an engine can run."""
 
 _MEMORY = re.compile(r"[1-9]\d*[kmg]")
 
@@ -159,6 +179,8 @@ class NetworkSpec(_Part):
     nodes: NodesSpec = NodesSpec()
     consensus: ConsensusSpec = ConsensusSpec()
     engine: EngineSpec = EngineSpec()
+    transaction_manager: TransactionManagerSpec | None = None
+    """Default: `builtin` with goquorum; none with geth, which has no private transactions."""
     genesis: GenesisSpec = GenesisSpec()
     ports: PortsSpec = PortsSpec()
     compose: ComposeSpec = ComposeSpec()
@@ -180,6 +202,29 @@ class NetworkSpec(_Part):
                 raise ValueError(f"engine.kind: the chart has no {self.engine.kind} (it has geth)")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_engine(cls, value: Any) -> Any:
+        """What is not said follows from the engine's kind."""
+        engine = value.get("engine") if isinstance(value, dict) else None
+        if not isinstance(engine, dict) or engine.get("kind") != "goquorum":
+            return value
+        value = {"transaction_manager": {}, **value, "engine": {"version": "24.4.1", **engine}}
+        if isinstance(value.get("consensus", {}), dict):
+            value["consensus"] = {"kind": "qbft", **value.get("consensus", {})}
+        return value
+
+    @model_validator(mode="after")
+    def _engine_can_do_it(self) -> NetworkSpec:
+        if self.consensus.kind not in ENGINE_CONSENSUS[self.engine.kind]:
+            known = ", ".join(ENGINE_CONSENSUS[self.engine.kind])
+            raise ValueError(f"consensus.kind: {self.engine.kind} has no {self.consensus.kind} (it has {known})")
+        if self.transaction_manager is not None and self.engine.kind == "geth":
+            raise ValueError("transaction_manager: geth has no private transactions; engine.kind goquorum has")
+        if self.consensus.kind == "raft" and self.nodes.observers:
+            raise ValueError("nodes.observers: with raft every node of the first start is a member")
+        return self
+
     @model_validator(mode="after")
     def _subnet_has_room(self) -> NetworkSpec:
         if self.compose.subnet is not None:
@@ -191,7 +236,7 @@ class NetworkSpec(_Part):
 
     @model_validator(mode="after")
     def _ports_fit(self) -> NetworkSpec:
-        for field in ("rpc", "p2p", "exchange"):
+        for field in ("rpc", "p2p", "exchange", "raft", "tm"):
             base = getattr(self.ports, field)
             if base is not None and base + self.nodes.total - 1 > 65535:
                 raise ValueError(f"ports.{field}: {self.nodes.total} ports from {base} on go beyond 65535")
@@ -283,10 +328,12 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
         "runtime": spec.runtime,
         "chain_id": spec.chain_id,
         "nodes": spec.nodes.model_dump(),
-        "consensus": spec.consensus.model_dump(),
+        "consensus": spec.consensus.model_dump(exclude=_not_of(spec.consensus)),
         "engine": spec.engine.model_dump(exclude_none=True),
         "genesis": spec.genesis.model_dump(exclude_defaults=False),
     }
+    if spec.transaction_manager is not None:
+        values["transaction_manager"] = spec.transaction_manager.model_dump()
     values |= {
         field: value
         for field, value in spec.model_dump(exclude_defaults=True, exclude_none=True).items()
@@ -300,6 +347,16 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
     text.write("# A Quorumkit network. Every field: docs/reference/spec.md\n")
     yaml.dump(values, text)
     return text.getvalue().encode()
+
+
+def _not_of(consensus: ConsensusSpec) -> set[str]:
+    """The fields that mean nothing with that kind, where nobody set them."""
+    meant = {"clique": {"period", "epoch"}, "raft": {"raft_block_time"}}.get(
+        consensus.kind, {"period", "epoch", "request_timeout"}
+    )
+    defaults = ConsensusSpec()
+    fields = set(ConsensusSpec.model_fields) - {"kind", *meant}
+    return {field for field in fields if getattr(consensus, field) == getattr(defaults, field)}
 
 
 def is_literal_address(host: str) -> bool:

@@ -224,6 +224,8 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "consensus.period": asked["period"],
         "name": asked["name"],
         "runtime": asked["runtime"],
+        "engine.kind": asked["engine"],
+        "consensus.kind": asked["consensus"],
         "identities": asked["identities"],
     }
     if directory.exists():

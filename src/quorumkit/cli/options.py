@@ -56,6 +56,10 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Where the nodes run.  [default: process]"),
             click.option("--exchange", "identities", flag_value="exchanged",
                          help="Each node its own keys and program; they agree over HTTP."),
+            click.option("--engine", type=click.Choice(["geth", "goquorum"]),
+                         help="The client that implements a node.  [default: geth]"),
+            click.option("--consensus", type=click.Choice(["clique", "qbft", "ibft", "raft"]),
+                         help="How validators agree.  [default: clique with geth, qbft with goquorum]"),
             click.option("--engine-binary", type=click.Path(path_type=Path), metavar="PATH",
                          help="A client binary to use instead of building one."),
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from quorumkit.identity import PublicIdentity
 from quorumkit.spec import ConsensusSpec
 
 
@@ -12,11 +13,17 @@ class Consensus(Protocol):
     """A consensus kind. All methods are pure."""
 
     kind: str
+    full_mesh: bool
+    """Whether every node must be connected to every other, however many they are."""
+
+    def validator_address(self, identity: PublicIdentity) -> str:
+        """The address a validator is known by: its account's, or its nodekey's."""
+        ...
 
     def genesis_fields(self, spec: ConsensusSpec, validators: Sequence[str]) -> dict[str, Any]:
         """The genesis fields this kind decides: `config` (merged into the chain's), `extraData`, `difficulty`, …
 
-        `validators` are account addresses in ordinal order.
+        `validators` are their addresses in ordinal order.
         """
         ...
 
@@ -32,5 +39,9 @@ class Consensus(Protocol):
 def consensus_of(kind: str) -> Consensus:
     """The consensus kind of that name (the spec has checked that there is one)."""
     from quorumkit.consensus.clique import Clique
+    from quorumkit.consensus.ibft import Ibft
+    from quorumkit.consensus.qbft import Qbft
+    from quorumkit.consensus.raft import Raft
 
-    return {"clique": Clique()}[kind]
+    kinds: dict[str, Consensus] = {"clique": Clique(), "ibft": Ibft(), "qbft": Qbft(), "raft": Raft()}
+    return kinds[kind]

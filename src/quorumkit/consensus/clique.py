@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from quorumkit.identity import PublicIdentity
 from quorumkit.spec import ConsensusSpec
 
 _VANITY = 32  # bytes before the signers in extraData (EIP-225 EXTRA_VANITY)
@@ -15,6 +16,11 @@ class Clique:
     """EIP-225."""
 
     kind = "clique"
+    full_mesh = False
+
+    def validator_address(self, identity: PublicIdentity) -> str:
+        """Blocks are sealed with the account's key."""
+        return identity.account
 
     def genesis_fields(self, spec: ConsensusSpec, validators: Sequence[str]) -> dict[str, Any]:
         """`extraData` lists the signers in ascending order, as EIP-225 demands, whatever their ordinals."""

@@ -117,5 +117,7 @@ class Engine(Protocol):
 def engine_of(kind: str) -> Engine:
     """The engine of that name (the spec has checked that there is one)."""
     from quorumkit.engines.geth import Geth
+    from quorumkit.engines.goquorum import GoQuorum
 
-    return {"geth": Geth()}[kind]
+    engines: dict[str, Engine] = {"geth": Geth(), "goquorum": GoQuorum()}
+    return engines[kind]

@@ -25,6 +25,9 @@ _FATAL = re.compile(
 )
 
 
+_VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
+
+
 class Geth:
     """One geth a node."""
 
@@ -37,9 +40,13 @@ class Geth:
     seal_method: str | None = "miner_start"
 
     def find(self, version: str, *, override: Path | None = None) -> Binary | None:
-        from quorumkit.engines.geth_build import check_binary, find_built
+        from quorumkit.engines.binaries import check_binary
+        from quorumkit.engines.geth_build import find_built
 
-        return check_binary(override, version) if override else find_built(version)
+        if override is not None:
+            otherwise = "or leave it out and Quorumkit builds one"
+            return check_binary(override, version, name="geth", version_line=_VERSION_LINE, otherwise=otherwise)
+        return find_built(version)
 
     def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
         from quorumkit.engines.geth_build import build

@@ -1,11 +1,10 @@
-"""Builds geth from its Go module, once, into the user's cache; and checks binaries that are there already."""
+"""Builds geth from its Go module, once, into the user's cache."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -40,29 +39,6 @@ def find_built(version: str) -> Binary | None:
         return Binary(path, str(recorded["version"]), str(recorded["sha256"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def check_binary(path: Path, version: str) -> Binary:
-    """The binary that a person named, if it is geth of that version.
-
-    Raises:
-        EngineError: it is not.
-    """
-    hint = f"name a geth {version}, or leave it out and Quorumkit builds one"
-    if not path.is_file():
-        raise EngineError(f"{path}: there is no such file", hint=hint)
-    if not os.access(path, os.X_OK):
-        raise EngineError(f"{path}: not executable", hint=f"chmod +x {path}")
-    try:
-        answer = subprocess.run([path, "version"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise EngineError(f"{path}: cannot be run ({error})", hint=hint) from None
-    match = re.search(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", answer.stdout, re.MULTILINE)
-    if match is None:
-        raise EngineError(f"{path}: not geth", hint=hint)
-    if match["version"] != version:
-        raise EngineError(f"{path}: geth {match['version']}, where the spec wants {version}", hint=hint)
-    return Binary(path.absolute(), version, _digest(path))
 
 
 def build(version: str, progress: Progress) -> Binary:

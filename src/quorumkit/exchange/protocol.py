@@ -67,7 +67,7 @@ class Document(_Part):
 
     @property
     def identity(self) -> PublicIdentity:
-        return PublicIdentity(self.enode_key, self.account)
+        return PublicIdentity(self.enode_key, self.account, self.tm_key)
 
     def same_identity(self, other: Document) -> bool:
         """Whether both are one node: all that the genesis or a transaction manager rests on is the same."""

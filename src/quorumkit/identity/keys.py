@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorumkit.identity.keystore import checksum_address, encrypt_key, keccak256
+
+if TYPE_CHECKING:
+    from quorumkit.tm.keys import KeyPair
 
 _ENODE_KEY = re.compile(r"[0-9a-f]{128}")
 
@@ -20,6 +23,13 @@ class PublicIdentity:
     """The nodekey's public half: 64 bytes in hex (an uncompressed secp256k1 point without its 0x04)."""
     account: str
     """The account that seals and sends for the node: an EIP-55 checksummed address."""
+    tm_key: str | None = None
+    """The transaction manager's public key, in base64, where the node has one."""
+
+    @property
+    def node_address(self) -> str:
+        """The nodekey's own address, by which some consensus kinds know a validator."""
+        return checksum_address(keccak256(bytes.fromhex(self.enode_key))[12:].hex())
 
     def __post_init__(self) -> None:
         if not _ENODE_KEY.fullmatch(self.enode_key):
@@ -37,11 +47,18 @@ class NodeSecrets:
     password: str = field(repr=False)
     """Opens `keystore`: 256 random bits in URL-safe base64."""
     identity: PublicIdentity
+    tm_key: KeyPair | None = field(default=None, repr=False)
 
 
-def generate_secrets() -> NodeSecrets:
+def generate_secrets(*, transaction_manager: bool = False) -> NodeSecrets:
     """New keys from the operating system's randomness. Safe to call from several threads at once."""
     import coincurve
+
+    tm_key = None
+    if transaction_manager:
+        from quorumkit.tm.keys import generate_key_pair
+
+        tm_key = generate_key_pair()
 
     nodekey = coincurve.PrivateKey()
     account = coincurve.PrivateKey()
@@ -52,7 +69,12 @@ def generate_secrets() -> NodeSecrets:
         nodekey=nodekey.secret,
         keystore=encrypt_key(account.secret, password, address=address),
         password=password,
-        identity=PublicIdentity(enode_key=enode_key_of(nodekey.secret), account=checksum_address(address)),
+        identity=PublicIdentity(
+            enode_key=enode_key_of(nodekey.secret),
+            account=checksum_address(address),
+            tm_key=tm_key.public_base64 if tm_key else None,
+        ),
+        tm_key=tm_key,
     )
 
 

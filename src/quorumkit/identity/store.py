@@ -14,6 +14,8 @@ from quorumkit.identity.keystore import checksum_address
 NODEKEY = Path("data/geth/nodekey")
 KEYSTORE = Path("data/keystore")
 PASSWORD = Path("password")
+TM_KEY = Path("tm/tm.key")
+TM_PUBLIC_KEY = Path("tm/tm.pub")
 
 _RESTORE = "put it back from a backup; the keys of a node are never made again over old ones"
 
@@ -35,13 +37,20 @@ def write_secrets(directory: Path, secrets: NodeSecrets, *, staged: bool = False
     private_directory(directory / KEYSTORE)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f000Z")
     address = secrets.keystore["address"]
-    for path, content in {
-        PASSWORD: secrets.password + "\n",
-        KEYSTORE / f"UTC--{stamp}--{address}": json.dumps(secrets.keystore),
-        NODEKEY: secrets.nodekey.hex(),
-    }.items():
-        write = write_new if staged else write_atomic
-        write(directory / path, content.encode(), mode=SECRET_MODE)
+    contents = {
+        PASSWORD: secrets.password.encode() + b"\n",
+        KEYSTORE / f"UTC--{stamp}--{address}": json.dumps(secrets.keystore).encode(),
+    }
+    if secrets.tm_key is not None:
+        from quorumkit.tm.keys import encode_private_key
+
+        private_directory(directory / TM_KEY.parent)
+        contents[TM_KEY] = encode_private_key(secrets.tm_key.private)
+        contents[TM_PUBLIC_KEY] = secrets.tm_key.public_base64.encode() + b"\n"
+    contents[NODEKEY] = secrets.nodekey.hex().encode()
+    write = write_new if staged else write_atomic
+    for path, content in contents.items():
+        write(directory / path, content, mode=SECRET_MODE)
 
 
 def load_identity(directory: Path) -> PublicIdentity:
@@ -50,7 +59,11 @@ def load_identity(directory: Path) -> PublicIdentity:
     Raises:
         CorruptFileError: a key is missing, unreadable or not a key.
     """
-    return PublicIdentity(enode_key=_read_enode_key(directory), account=checksum_address(_read_address(directory)))
+    return PublicIdentity(
+        enode_key=_read_enode_key(directory),
+        account=checksum_address(_read_address(directory)),
+        tm_key=_read_tm_key(directory),
+    )
 
 
 def check_identity(directory: Path, identity: PublicIdentity) -> None:
@@ -63,6 +76,23 @@ def check_identity(directory: Path, identity: PublicIdentity) -> None:
         raise CorruptFileError(f"{directory / NODEKEY}: not the nodekey of this node's enode", hint=_RESTORE)
     if _read_address(directory) != identity.account.lower().removeprefix("0x"):
         raise CorruptFileError(f"{directory / KEYSTORE}: not the keystore of {identity.account}", hint=_RESTORE)
+    if identity.tm_key is not None and _read_tm_key(directory) != identity.tm_key:
+        raise CorruptFileError(
+            f"{directory / TM_PUBLIC_KEY}: not the TM public key of this node's record", hint=_RESTORE
+        )
+
+
+def _read_tm_key(directory: Path) -> str | None:
+    """The TM public key, checked against its private half; None where the node has none."""
+    if not (directory / TM_KEY).exists() and not (directory / TM_PUBLIC_KEY).exists():
+        return None
+    from quorumkit.tm.errors import TmKeyError
+    from quorumkit.tm.keys import load_key_pair
+
+    try:
+        return load_key_pair(directory / TM_PUBLIC_KEY, directory / TM_KEY).public_base64
+    except TmKeyError as error:
+        raise CorruptFileError(error.message, hint=_RESTORE) from None
 
 
 def _read_enode_key(directory: Path) -> str:

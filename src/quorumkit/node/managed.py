@@ -15,6 +15,7 @@ from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
 from quorumkit.identity import PublicIdentity, check_identity
+from quorumkit.node.companion import transaction_manager
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.status import NodeStatus, State
@@ -37,6 +38,9 @@ FAILED_AFTER = 3
 
 SEAL_ANYWAY_AFTER = 3.0
 """Seconds after which a validator seals with a quorum of its peers, where not all have come."""
+
+ACCOUNT_OPEN_WITHIN = 10.0
+"""Seconds that a validator waits for its account before it seals all the same."""
 
 SHORTEST_PEER_PAUSE = 0.2
 LONGEST_PEER_PAUSE = 15.0
@@ -138,7 +142,8 @@ class ManagedNode:
                 self._set_state("starting", error=self.status.error if deaths else None)
                 if await self._may_start():
                     await self._prepare()
-                    reason = await self._run_client()
+                    async with transaction_manager(self.directory, self.record, self._log):
+                        reason = await self._run_client()
                 else:
                     reason = "stopped before it started"
             except QuorumkitError as error:
@@ -347,8 +352,26 @@ class ManagedNode:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._peers_reach(everyone), SEAL_ANYWAY_AFTER)
         await self._peers_reach(enough)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._account_opens(rpc), ACCOUNT_OPEN_WITHIN)
         with contextlib.suppress(RpcError):
             await rpc.call(self._engine.seal_method)
+
+    async def _account_opens(self, rpc: IpcRpc) -> None:
+        """Returns when the client can sign with its account, which it opens a moment after its socket.
+
+        A validator that seals before fails at its first block and waits for another's to try again: for ever, where it
+        is the only one.
+        """
+        while True:
+            try:
+                await rpc.call("eth_sign", self.record.account, "0x00")
+            except RpcError as error:
+                if "authentication needed" not in error.message:
+                    return
+            else:
+                return
+            await asyncio.sleep(0.02)
 
     async def _peers_reach(self, count: int) -> None:
         while (self.status.peers or 0) < count:

@@ -42,6 +42,17 @@ class ConsensusRecord(_Part):
     period: int
     quorum: int = Field(ge=1)
     """How many validators must be connected for blocks to go on."""
+    raft_block_time: int | None = None
+    """Milliseconds; raft only."""
+
+
+class TmRecord(_Part):
+    """The transaction manager beside the client."""
+
+    kind: str
+    public_key: str
+    url: str
+    """What the other nodes' managers reach it by."""
 
 
 class PeerRecord(_Part):
@@ -70,6 +81,9 @@ class NodeRecord(_Part):
     rpc_bind: EndpointRecord
     rpc_url: str
     rpc_names: list[str] = ["localhost"]
+    raft_port: int | None = None
+    tm_bind: EndpointRecord | None = None
+    tm: TmRecord | None = None
     peers: list[PeerRecord]
 
 

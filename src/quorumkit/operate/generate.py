@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progre
                 "and the genesis names the validator's account",
                 hint="put the directory back from a backup, or make a new network",
             )
-    made = _make_nodes(directory, missing, progress, len(ordinals))
+    made = _make_nodes(directory, missing, spec, progress)
     return [made.get(ordinal) or _identity_on_disk(directory.node(node_name(ordinal))) for ordinal in ordinals]
 
 
@@ -121,22 +122,24 @@ def _peers_of(directory: NetworkDirectory, names: Iterable[str]) -> set[str]:
 
 
 def _make_nodes(
-    directory: NetworkDirectory, ordinals: Sequence[int], progress: Progress, total: int
+    directory: NetworkDirectory, ordinals: Sequence[int], spec: NetworkSpec, progress: Progress
 ) -> dict[int, PublicIdentity]:
     """New keys for these nodes, by ordinal. The nodes appear when all their keys are on the disk."""
     made: dict[int, PublicIdentity] = {}
+    total = spec.nodes.total
+    make = partial(_make_node, transaction_manager=spec.transaction_manager is not None)
     with ExitStack() as staging:
         stages = {n: staging.enter_context(staged_directory(directory.node(node_name(n)))) for n in ordinals}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for ordinal, identity in zip(ordinals, pool.map(_make_node, stages.values()), strict=True):
+            for ordinal, identity in zip(ordinals, pool.map(make, stages.values()), strict=True):
                 made[ordinal] = identity
                 progress("making keys", total - len(ordinals) + len(made), total)
         sync_trees(stages.values())
     return made
 
 
-def _make_node(stage: Path) -> PublicIdentity:
-    secrets = generate_secrets()
+def _make_node(stage: Path, *, transaction_manager: bool) -> PublicIdentity:
+    secrets = generate_secrets(transaction_manager=transaction_manager)
     write_secrets(stage, secrets, staged=True)
     return secrets.identity
 

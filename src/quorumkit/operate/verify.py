@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from quorumkit import rlp
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import QuorumkitError, RpcError, WaitTimeoutError
 from quorumkit.identity.keystore import keccak256
+from quorumkit.operate.verify_private import PrivateVerification, verify_private
 from quorumkit.progress import Progress
 from quorumkit.rpc import Rpc
 
@@ -44,12 +46,23 @@ class Verification:
     seconds: float = 0.0
     errors: dict[str, str] = field(default_factory=dict)
     """Why a node could not be asked, by name."""
+    private: PrivateVerification | None = None
+    """Of a private contract, where the network has transaction managers."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        value = asdict(self)
+        if self.private is None:
+            del value["private"]
+        return value
 
 
-async def verify(nodes: Mapping[str, Connect], progress: Progress, *, timeout: float = TIMEOUT) -> Verification:
+async def verify(
+    nodes: Mapping[str, Connect],
+    progress: Progress,
+    *,
+    timeout: float = TIMEOUT,
+    tm_keys: Mapping[str, str] | None = None,
+) -> Verification:
     """Deploys `storage` through the first of `nodes`, sets 42, and reads it from all at the same block.
 
     The first node's own account pays, and its client signs. A node that cannot be asked makes the result not ok; so
@@ -89,6 +102,11 @@ async def verify(nodes: Mapping[str, Connect], progress: Progress, *, timeout: f
             async with asyncio.timeout(timeout):
                 await _agree(connections, first, hashes, result)
         result.ok = not result.errors and result.hashes_equal and all(value == VALUE for value in result.reads.values())
+        if result.ok and tm_keys and len(nodes) > 1:
+            progress("creating a private contract")
+            async with asyncio.timeout(timeout):
+                result.private = await verify_private(connections, tm_keys, VALUE)
+            result.ok = result.private.ok
     finally:
         await asyncio.gather(*(connection.close() for connection in connections.values()))
     result.seconds = round(time.monotonic() - began, 3)
@@ -121,14 +139,8 @@ async def _send(rpc: Rpc) -> list[str]:
 
 
 def contract_address(sender: str, nonce: int) -> str:
-    """Where a contract comes to stand: the last 20 bytes of keccak256(rlp([sender, nonce])) (Yellow Paper, section 7).
-
-    The RLP of two short strings is written out: a list header, a 20-byte string, a minimal big-endian integer.
-    """
-    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
-    encoded = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
-    items = b"\x94" + bytes.fromhex(sender.removeprefix("0x")) + encoded
-    return "0x" + keccak256(bytes([0xC0 + len(items)]) + items)[12:].hex()
+    """Where a contract comes to stand: keccak256(rlp([sender, nonce]))[12:] (Yellow Paper, section 7)."""
+    return "0x" + keccak256(rlp.encode([bytes.fromhex(sender.removeprefix("0x")), nonce]))[12:].hex()
 
 
 async def _receipts(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]]:

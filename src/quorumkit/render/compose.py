@@ -28,6 +28,8 @@ def render_compose(network: Network, *, image: str, user: str, subnet: str) -> d
     project: dict[str, Any] = {
         "x-node": {
             "image": image,
+            # One that is made here is on no registry: what has its name there is somebody else's.
+            **({} if spec.compose.image else {"pull_policy": "never"}),
             "user": Quoted(user),
             "restart": "unless-stopped",
             "read_only": True,
@@ -58,6 +60,8 @@ def render_compose(network: Network, *, image: str, user: str, subnet: str) -> d
         f"# {spec.name}: rendered from quorumkit.yaml; edit that instead, then `quorumkit init`.\n"
         "# The project's name is in .env, where docker-compose 1.29 finds it too.\n"
     )
+    if not spec.compose.image:
+        head += "# The image is made on this machine, once: quorumkit image build\n"
     return {"compose.yaml": (head + text.getvalue()).encode(), ".env": f"COMPOSE_PROJECT_NAME={spec.name}\n".encode()}
 
 

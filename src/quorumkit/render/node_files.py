@@ -12,8 +12,10 @@ from quorumkit.node.record import (
     EngineRecord,
     NodeRecord,
     PeerRecord,
+    TmRecord,
 )
 from quorumkit.plan import Endpoint, Network, Node
+from quorumkit.render.transaction_manager import tm_files, tm_url
 
 
 def render_genesis(network: Network) -> bytes:
@@ -36,6 +38,7 @@ def record_of(network: Network, node: Node) -> NodeRecord:
             kind=spec.consensus.kind,
             period=spec.consensus.period,
             quorum=consensus_of(spec.consensus.kind).quorum(spec.nodes.validators),
+            raft_block_time=spec.consensus.raft_block_time if spec.consensus.kind == "raft" else None,
         ),
         chain_id=spec.chain_id,
         enode_key=node.identity.enode_key,
@@ -46,6 +49,9 @@ def record_of(network: Network, node: Node) -> NodeRecord:
         rpc_bind=_endpoint(node.endpoints.rpc_bind),
         rpc_url=node.endpoints.rpc_url,
         rpc_names=list(node.endpoints.rpc_names),
+        raft_port=node.endpoints.raft_port,
+        tm_bind=_endpoint(node.endpoints.tm_bind) if node.endpoints.tm_bind else None,
+        tm=_transaction_manager(network, node),
         peers=[PeerRecord(name=peer.name, enode=peer.enode) for peer in network.peers_of(node)],
     )
 
@@ -53,7 +59,17 @@ def record_of(network: Network, node: Node) -> NodeRecord:
 def render_node(network: Network, node: Node) -> dict[str, bytes]:
     """A node's files that hold no secrets, by path below its directory."""
     record = record_of(network, node).model_dump()
-    return {RECORD_NAME: to_json(record)} | engine_of(network.spec.engine.kind).node_files(network, node)
+    files = {RECORD_NAME: to_json(record)} | engine_of(network.spec.engine.kind).node_files(network, node)
+    if network.spec.transaction_manager is not None:
+        files |= tm_files(network, node)
+    return files
+
+
+def _transaction_manager(network: Network, node: Node) -> TmRecord | None:
+    manager, endpoint, key = network.spec.transaction_manager, node.endpoints.tm, node.identity.tm_key
+    if manager is None or endpoint is None or key is None:
+        return None
+    return TmRecord(kind=manager.kind, public_key=key, url=tm_url(endpoint))
 
 
 def _endpoint(endpoint: Endpoint) -> EndpointRecord:

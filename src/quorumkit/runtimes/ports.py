@@ -15,8 +15,8 @@ from quorumkit.runtimes.register import Register, open_register
 from quorumkit.spec import SPEC_NAME, PortsSpec
 
 LOOPBACK = "127.0.0.1"
-_FIRST = {"exchange": 6545, "rpc": 8545, "p2p": 30303}
-_LAST = {"exchange": 8544, "rpc": 29999, "p2p": 32767}
+_FIRST = {"exchange": 6545, "rpc": 8545, "tm": 24000, "raft": 27000, "p2p": 30303}
+_LAST = {"exchange": 8544, "rpc": 23999, "tm": 26999, "raft": 30302, "p2p": 32767}
 """Below 32768 Linux hands no port out by itself (ip(7), ip_local_port_range)."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.rpc import IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.ports import LOOPBACK, PortBlocks, choose_ports, port_is_free
+from quorumkit.runtimes.ports import LOOPBACK, PortBlocks, choose_block, choose_ports, port_is_free
 from quorumkit.runtimes.program import NodeProgram
+from quorumkit.runtimes.register import open_register
 from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 
@@ -46,12 +48,22 @@ class ProcessRuntime:
                 hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
             )
         ports = choose_ports(self._directory.path, spec.ports, spec.nodes.total, keep=keep, running=running)
+        raft = tm = None
+        with open_register(self._directory.path) as register:
+            choose = partial(choose_block, register, total=spec.nodes.total, running=running)
+            if spec.consensus.kind == "raft":
+                raft = choose("raft", spec.ports.raft, keep=first.raft_port if first else None)
+            if spec.transaction_manager is not None:
+                tm = choose("tm", spec.ports.tm, keep=first.tm.port if first and first.tm else None)
         return [
             NodeEndpoints(
                 p2p=Endpoint(LOOPBACK, ports.p2p + offset),
                 p2p_bind=Endpoint(LOOPBACK, ports.p2p + offset),
                 rpc_bind=Endpoint(LOOPBACK, ports.rpc + offset),
                 rpc_url=f"http://{LOOPBACK}:{ports.rpc + offset}",
+                raft_port=raft + offset if raft else None,
+                tm=Endpoint(LOOPBACK, tm + offset) if tm else None,
+                tm_bind=Endpoint(LOOPBACK, tm + offset) if tm else None,
             )
             for offset in range(spec.nodes.total)
         ]
@@ -195,7 +207,18 @@ class ProcessRuntime:
 
 
 def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:
-    return frozenset(port for node in present if node for port in (node.rpc_bind.port, node.p2p_bind.port))
+    return frozenset(
+        port
+        for node in present
+        if node
+        for port in (
+            node.rpc_bind.port,
+            node.p2p_bind.port,
+            node.raft_port,
+            node.tm_bind.port if node.tm_bind else None,
+        )
+        if port
+    )
 
 
 def _statuses(network: Network, told: Sequence[dict[str, Any]]) -> list[NodeStatus]:

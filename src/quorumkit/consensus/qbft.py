@@ -1,0 +1,21 @@
+"""QBFT: byzantine fault tolerant, for networks whose blocks are final."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from quorumkit import rlp
+from quorumkit.consensus.bft import VANITY, ByzantineConsensus, address_bytes
+from quorumkit.spec import ConsensusSpec
+
+
+class Qbft(ByzantineConsensus):
+    """EEA QBFT specification, v1."""
+
+    kind = "qbft"
+
+    def genesis_fields(self, spec: ConsensusSpec, validators: Sequence[str]) -> dict[str, Any]:
+        """`extraData` is RLP([32 bytes vanity, validators, no vote, round 0, no seals]), validators ascending."""
+        addresses = sorted(address_bytes(address) for address in validators)
+        return self._fields(spec, rlp.encode([VANITY, addresses, [], 0, []]))

@@ -1,0 +1,29 @@
+"""Raft, as GoQuorum has it: a leader mints blocks when there are transactions; crash faults only, no byzantine ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from quorumkit.identity import PublicIdentity
+from quorumkit.spec import ConsensusSpec
+
+
+class Raft:
+    """GoQuorum's etcd/raft. A node's raft id is its place in the static nodes, so that order is never changed."""
+
+    kind = "raft"
+    full_mesh = True
+
+    def validator_address(self, identity: PublicIdentity) -> str:
+        return identity.node_address
+
+    def genesis_fields(self, spec: ConsensusSpec, validators: Sequence[str]) -> dict[str, Any]:
+        """Nothing names the members: they are the static nodes."""
+        return {"config": {}, "difficulty": "0x0", "extraData": "0x" + bytes(32).hex()}
+
+    def quorum(self, validators: int) -> int:
+        return validators // 2 + 1
+
+    def tolerated_faults(self, validators: int) -> int:
+        return validators - self.quorum(validators)

@@ -1,0 +1,98 @@
+"""Client binaries that were not built here: named by a person, or taken out of an image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from quorumkit.cache import cache_directory
+from quorumkit.engines.base import Binary
+from quorumkit.errors import EngineError, RuntimeUnavailableError
+from quorumkit.files import to_json, write_atomic
+from quorumkit.progress import Progress
+
+
+def check_binary(
+    path: Path, version: str, *, name: str, version_line: re.Pattern[str], otherwise: str | None = None
+) -> Binary:
+    """The binary that a person named, if `PATH version` prints a line that tells it is that client of that version.
+
+    Raises:
+        EngineError: it is not.
+    """
+    hint = f"name a {name} {version}" + (f", {otherwise}" if otherwise else "")
+    if not path.is_file():
+        raise EngineError(f"{path}: there is no such file", hint=hint)
+    if not os.access(path, os.X_OK):
+        raise EngineError(f"{path}: not executable", hint=f"chmod +x {path}")
+    try:
+        answer = subprocess.run([path, "version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EngineError(f"{path}: cannot be run ({error})", hint=hint) from None
+    match = version_line.search(answer.stdout)
+    if match is None:
+        raise EngineError(f"{path}: not {name}", hint=hint)
+    if match["version"] != version:
+        raise EngineError(f"{path}: {name} {match['version']}, where the spec wants {version}", hint=hint)
+    return Binary(path.absolute(), version, _digest(path))
+
+
+def find_kept(kind: str, version: str) -> Binary | None:
+    """The binary that was taken out of an image before, if it is there and as it was."""
+    path = _kept_path(kind, version)
+    try:
+        recorded = json.loads(path.with_suffix(".json").read_bytes())
+        if path.stat().st_size != recorded["size"]:
+            return None
+        return Binary(path, str(recorded["version"]), str(recorded["sha256"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def take_from_image(
+    image: str, inside: str, kind: str, version: str,
+    *, name: str, version_line: re.Pattern[str], progress: Progress,
+) -> Binary:  # fmt: skip
+    """Copies a client out of an image with the container engine that is there, into the user's cache.
+
+    Raises:
+        EngineError: there is no container engine, or it has no such image and cannot get it.
+    """
+    from quorumkit.image.docker import docker
+
+    progress(f"taking {name} out of {image} (once)")
+    path = _kept_path(kind, version)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        container = docker("create", image, timeout=600).split()[-1]
+        try:
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                copied = Path(folder) / "client"
+                docker("cp", f"{container}:{inside}", str(copied))
+                copied.chmod(0o755)
+                binary = check_binary(copied, version, name=name, version_line=version_line)
+                copied.replace(path)
+        finally:
+            docker("rm", container)
+    except RuntimeUnavailableError as error:
+        raise EngineError(
+            f"{name} {version} is not here, and could not be taken out of {image}: {error.message}",
+            hint="name a binary with --engine-binary, or engine.binary in the spec",
+        ) from None
+    record = {"version": version, "sha256": binary.sha256, "size": path.stat().st_size, "image": image}
+    write_atomic(path.with_suffix(".json"), to_json(record))
+    return Binary(path, version, binary.sha256)
+
+
+def _kept_path(kind: str, version: str) -> Path:
+    return cache_directory() / "engines" / f"{kind}-{version}" / "geth"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,110 @@
+"""GoQuorum 24.4.1, the last release of the fork that brought private transactions. It gets no fixes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quorumkit.engines.base import Binary
+from quorumkit.engines.geth import Geth
+from quorumkit.errors import EngineError
+from quorumkit.files import to_json
+from quorumkit.progress import Progress
+
+if TYPE_CHECKING:
+    from quorumkit.node.record import NodeRecord
+    from quorumkit.plan import Network, Node
+
+VERSION = "24.4.1"
+
+_FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
+_VERSION_LINE = re.compile(r"^Quorum Version: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
+
+
+class GoQuorum(Geth):
+    """A fork of geth 1.10.3: its files, console and admin API are geth's; what differs stands here."""
+
+    kind = "goquorum"
+    consensus = frozenset({"qbft", "ibft", "raft", "clique"})
+    private_transactions = True
+
+    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
+        from quorumkit.engines.binaries import check_binary, find_kept
+
+        if override is not None:
+            return check_binary(override, version, name="GoQuorum", version_line=_VERSION_LINE)
+        return find_kept(self.kind, version)
+
+    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
+        from quorumkit.engines.binaries import take_from_image
+
+        image = f"quorumengineering/quorum:{version}"
+        binary = self.find(version, override=override)
+        if binary is None:
+            binary = take_from_image(
+                image, "/usr/local/bin/geth", self.kind, version,
+                name="GoQuorum", version_line=_VERSION_LINE, progress=progress,
+            )  # fmt: skip
+        if binary is None:
+            raise EngineError(
+                f"GoQuorum {version} is not here, and {image} could not be had",
+                hint="name a binary with --engine-binary or engine.binary in the spec",
+            )
+        return binary
+
+    def genesis(
+        self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Gas is free on a Quorum chain (`isQuorum`): a transaction with a gas price is refused."""
+        fields = dict(consensus_fields)
+        return {
+            "config": {
+                "chainId": chain_id,
+                **{f"{fork}Block": 0 for fork in _FORKS},
+                "isQuorum": True,
+                "txnSizeLimit": 64,  # KiB
+                "transitions": [{"block": 0, "contractsizelimit": 64}],  # KiB
+                **fields.pop("config"),
+            },
+            "nonce": "0x0",
+            "timestamp": "0x0",
+            "gasLimit": hex(gas_limit),
+            "coinbase": "0x" + "00" * 20,
+            **fields,
+            "alloc": {account.removeprefix("0x"): {"balance": hex(wei)} for account, wei in sorted(balances.items())},
+        }
+
+    def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
+        """The static nodes stand in a file that raft numbers its members by: all of them, by ordinal, on every node the
+        same. The permissioned nodes are matched by key alone and read again at each connection
+        (permission/core/permissions.go), so a change needs no restart."""
+        everyone = [other.enode for other in network.nodes]
+        files = super().node_files(network, node)
+        return files | {
+            "data/static-nodes.json": to_json(everyone),
+            "data/permissioned-nodes.json": to_json(everyone),
+            "data/disallowed-nodes.json": to_json([]),
+        }
+
+    def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
+        command = [
+            str(binary),
+            *("--config", "geth.toml", "--datadir", "data", "--ipcpath", str(self.ipc)),
+            *("--networkid", str(record.chain_id), "--nat", "none", "--syncmode", "full"),
+            *("--gcmode", "archive" if record.engine.state == "archive" else "full"),
+            *("--cache", str(record.engine.cache), "--permissioned"),
+            *("--miner.gasprice", "0", "--miner.threads", "1"),
+            # Some twenty lines for each block are left out, warnings not.
+            *("--vmodule", "consensus/istanbul/*=2"),
+            *("--unlock", record.account, "--password", "password", "--allow-insecure-unlock"),
+        ]
+        if record.consensus.kind == "raft":
+            command += ["--raft", "--raftport", str(record.raft_port)]
+            command += ["--raftblocktime", str(record.consensus.raft_block_time)]
+        elif record.consensus.kind == "clique":
+            command += ["--miner.etherbase", record.account]
+        if record.tm is not None:
+            command += ["--ptm.socket", "tm/tm.ipc"]
+        return command

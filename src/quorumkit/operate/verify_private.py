@@ -1,0 +1,79 @@
+"""A private contract is read by its parties, and by nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quorumkit.contracts import storage_contract
+from quorumkit.errors import RpcError
+from quorumkit.rpc import Rpc
+
+_GAS = 300_000
+
+
+@dataclass
+class PrivateVerification:
+    """What was found; field names are those of `verify --json`, under `private`."""
+
+    ok: bool = False
+    parties: list[str] = field(default_factory=list)
+    reads: dict[str, int | None] = field(default_factory=dict)
+    """What each node's contract answers; None where it has none, as every node but the parties should."""
+    payloads: dict[str, bool] = field(default_factory=dict)
+    """Whether a node's transaction manager hands the payload out."""
+
+
+async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, str], value: int) -> PrivateVerification:
+    """Creates a private `storage` that holds `value`, from the first node for the second, and reads it from all.
+
+    `tm_keys` are the nodes' TM public keys by name; both mappings are in the order of the nodes.
+
+    Raises:
+        RpcError: the first node refuses the transaction, or a node cannot be asked.
+    """
+    first, second = list(connections)[:2]
+    result = PrivateVerification(parties=[first, second])
+    sender = connections[first]
+    account = (await sender.call("eth_accounts"))[0]
+    transaction = {
+        "from": account,
+        "gas": hex(_GAS),
+        "data": storage_contract().deploy_data(value),
+        "privateFrom": tm_keys[first],
+        "privateFor": [tm_keys[second]],
+    }
+    hash_ = await sender.call("eth_sendTransaction", transaction, timeout=30)
+    receipt = None
+    async with contextlib.aclosing(sender.heads()) as heads:
+        async for _ in heads:
+            if receipt := await sender.call("eth_getTransactionReceipt", hash_):
+                break
+    if receipt is None:
+        raise RpcError("the node's blocks ended")
+    # What is on the chain is the payload's hash; only a party's manager gives what it stands for.
+    payload_hash = (await sender.call("eth_getTransactionByHash", hash_))["input"]
+    block, contract = int(receipt["blockNumber"], 16), receipt["contractAddress"]
+    reads = await asyncio.gather(*(_read(rpc, contract, block, payload_hash) for rpc in connections.values()))
+    for name, (read, payload) in zip(connections, reads, strict=True):
+        result.reads[name], result.payloads[name] = read, payload
+    result.ok = all(
+        (result.reads[name], result.payloads[name]) == ((value, True) if name in result.parties else (None, False))
+        for name in connections
+    )
+    return result
+
+
+async def _read(rpc: Rpc, contract: str, block: int, payload_hash: str) -> tuple[int | None, bool]:
+    async with contextlib.aclosing(rpc.heads()) as heads:
+        async for number in heads:
+            if number >= block:
+                break
+    call = {"to": contract, "data": storage_contract().get_data()}
+    read = await rpc.call("eth_call", call, hex(block))
+    payload = "0x"
+    with contextlib.suppress(RpcError):  # some versions answer with an error where there is none
+        payload = await rpc.call("eth_getQuorumPayload", payload_hash)
+    return (None if read == "0x" else int(read, 16)), payload not in ("0x", "", None)
