@@ -142,3 +142,12 @@ def test_the_genesis_is_for_london_without_a_merge() -> None:
     assert genesis["difficulty"] == "0x1"
     assert genesis["baseFeePerGas"] == "0x0"
     assert genesis["gasLimit"] == hex(30_000_000)
+
+
+@pytest.mark.parametrize("validators", [1, 3, 5, 40])
+def test_a_client_may_dial_all_its_peers(validators: int) -> None:
+    """With a lower limit, two that both dialled others first would never find each other."""
+    network = planned(spec_of(validators))
+    for node in network.nodes:
+        config = tomllib.loads(render_node(network, node)["geth.toml"].decode())["Node"]["P2P"]
+        assert config["MaxPeers"] // config["DialRatio"] >= max(1, len(config["StaticNodes"]))

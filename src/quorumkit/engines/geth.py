@@ -82,15 +82,16 @@ class Geth:
         `DialRatio = 1` leaves no slot for anyone who dials in (p2p/server.go, maxInboundConns = MaxPeers -
         MaxPeers/DialRatio), and trusted nodes need none: so a stranger never gets one, even while a member is away.
 
-        `MaxPeers` bounds strangers only, but a client that is behind asks for blocks at once only when it has
-        min(5, MaxPeers) peers, and else after 10 s (eth/sync.go, nextSyncOp); and twice as many are dialled at a time.
-        So it is half the peers: enough to dial all at once, and few enough to catch up with some of them away.
+        `MaxPeers` bounds strangers only, but a client that has dialled so many peers dials no more, not even static
+        ones (p2p/dial.go, freeDialSlots): with fewer than there are, two nodes that both dialled others would never
+        find each other again. The price: one that is behind asks for blocks at once only when it has min(5, MaxPeers)
+        peers, and else after 10 s (eth/sync.go, nextSyncOp), as when a member of a small network is away.
         """
         peers = [peer.enode for peer in network.peers_of(node)]
         p2p = {
             "ListenAddr": str(node.endpoints.p2p_bind),
             "NoDiscovery": True,
-            "MaxPeers": max(1, (len(peers) + 1) // 2),
+            "MaxPeers": max(1, len(peers)),
             "DialRatio": 1,
             "StaticNodes": peers,
             "TrustedNodes": peers,
