@@ -52,6 +52,11 @@ class NodeStatus:
         return self.state == "running"
 
     @property
+    def connected(self) -> bool:
+        """Its client answers, and sees every static peer."""
+        return self.peers is not None and self.peers >= self.expected_peers
+
+    @property
     def complete(self) -> bool:
         """Ready, and connected to every static peer."""
         return self.ready and (self.peers or 0) >= self.expected_peers

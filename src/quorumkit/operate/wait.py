@@ -38,7 +38,7 @@ async def wait_until_complete(
         async with asyncio.timeout(timeout), contextlib.aclosing(runtime.watch(network)) as changes:
             async for statuses in changes:
                 ready = sum(status.complete for status in statuses)
-                if connected and all((status.peers or 0) >= status.expected_peers for status in statuses):
+                if connected and all(status.connected for status in statuses):
                     connected.set()
                 progress(_what(statuses), ready, total)
                 failed = [status for status in statuses if status.state == "failed"]
