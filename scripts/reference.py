@@ -112,8 +112,9 @@ def _model(model: type[BaseModel], path: str) -> list[str]:
     rows, sections = [], []
     for name, field in model.model_fields.items():
         full = f"{path}.{name}" if path else name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            sections += _model(field.annotation, full)
+        parts = [kind for kind in _members(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if parts:
+            sections += _model(parts[0], full)
             continue
         rows.append([f"`{full}`", _values(field), _default(field), comments.get(name, "")])
     heading = [f"## {path}", " ".join(inspect.getdoc(model).split())] if path else ["## Top level"]  # type: ignore[union-attr]

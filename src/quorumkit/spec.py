@@ -41,7 +41,9 @@ class NodesSpec(_Part):
     """How many nodes: the first `validators` ordinals seal blocks, the `observers` after them only follow."""
 
     validators: int = Field(default=5, ge=1, le=1000)
+    """Nodes that seal blocks."""
     observers: int = Field(default=0, ge=0, le=1000)
+    """Nodes that only follow; more can be added to a network that has a chain."""
 
     @property
     def total(self) -> int:
@@ -68,6 +70,7 @@ class EngineSpec(_Part):
     """Which client implements a node."""
 
     kind: Literal["geth", "goquorum"] = "geth"
+    """The client: go-ethereum, or GoQuorum for BFT consensus and private transactions."""
     version: str = Field(default="1.13.15", pattern=r"^\d+\.\d+\.\d+$")
     """Default: 1.13.15 of geth, 24.4.1 of goquorum; the last releases that seal."""
     binary: str | None = None
@@ -84,12 +87,14 @@ class TransactionManagerSpec(_Part):
     """What keeps the payloads of private transactions."""
 
     kind: Literal["builtin"] = "builtin"
+    """Quorumkit's own: docs/reference/transaction-manager.md."""
 
 
 class GenesisSpec(_Part):
     """What the first block holds beyond what consensus asks for."""
 
     gas_limit: int = Field(default=30_000_000, ge=5_000_000, le=2**63 - 1)
+    """The most gas that a block may use."""
     node_balance: int = Field(default=10**21, ge=0, le=2**256 - 1)
     """Wei that each node's own account holds: what it pays its transactions' gas with, at 1 wei per gas."""
     alloc: dict[Annotated[str, AfterValidator(_address)], Annotated[int, Field(ge=0, le=2**256 - 1)]] = Field(
@@ -102,7 +107,9 @@ class PortsSpec(_Part):
     """The first port of each block of N on the loopback interface; none means any free block."""
 
     rpc: int | None = Field(default=None, ge=1, le=65535)
+    """HTTP JSON-RPC of node 1; node 2's is the next."""
     p2p: int | None = Field(default=None, ge=1, le=65535)
+    """Where node 1 listens for its peers."""
     exchange: int | None = Field(default=None, ge=1, le=65535)
     """Where nodes that share nothing serve the exchange; only with `identities: exchanged`."""
     raft: int | None = Field(default=None, ge=1, le=65535)
@@ -143,7 +150,9 @@ class ComposeSpec(_Part):
     image: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._/:-]*[a-z0-9]$")
     """The node image; none means the one that `quorumkit image build` makes."""
     memory: Annotated[str, AfterValidator(_memory)] = "1g"
+    """A container's memory limit, such as `512m` or `2g`."""
     pids: int = Field(default=512, ge=64)
+    """How many processes and threads a container may have."""
 
 
 class KubernetesSpec(_Part):
@@ -171,11 +180,15 @@ class NetworkSpec(_Part):
     """A whole network, as `quorumkit.yaml` says it."""
 
     format: int = SPEC_FORMAT
+    """The version of this format; a newer one than Quorumkit knows is refused."""
     name: Annotated[str, AfterValidator(_network_name)]
+    """1 to 40 lower-case letters, digits or `-`. The directory's name, where the command made it."""
     runtime: Literal["process", "compose", "kubernetes"] = "process"
+    """Where the nodes run."""
     identities: Literal["generated", "exchanged"] = "generated"
     """Whether one command makes all keys, or each node its own, so that nothing but a join secret is shared."""
     chain_id: int = Field(default=1337, ge=1, le=MAX_CHAIN_ID)
+    """Signed into every transaction, so that it is worth nothing on another chain (EIP-155)."""
     nodes: NodesSpec = NodesSpec()
     consensus: ConsensusSpec = ConsensusSpec()
     engine: EngineSpec = EngineSpec()
