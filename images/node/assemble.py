@@ -24,8 +24,7 @@ SITE = Path(f"/usr/local/lib/python{VERSION}/dist-packages")
 NOT_OF_STDLIB = {"__pycache__", "curses", "dbm", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test",
                  "tkinter", "turtledemo", "unittest", "xmlrpc"}  # fmt: skip
 NOT_LINKED = re.compile(r"_(ctypes_test|curses.*|dbm|gdbm|test.*|tkinter|xx.*)\.cpython-")
-# pygments colours source code for rich, which nothing here shows.
-NOT_OF_SITE = {"SelfTest", "__pycache__", "bin", "pip", "pygments", "test", "tests"}
+NOT_OF_SITE = {"SelfTest", "__pycache__", "bin", "test", "tests"}
 NOT_SUFFIXES = {".a", ".c", ".h", ".pxd", ".pyi", ".pyx"}
 COMMANDS = """
     cat cp df du env find grep head hostname id ip kill less ls mkdir mv nc netstat nslookup ping ps pwd rm sed sh sleep
@@ -110,7 +109,8 @@ def bill_of_materials(context: Path, target: Path) -> None:
         files = next((info / f for f in (f"{name}.list", f"{name}:{architecture}.list") if (info / f).exists()), None)
         owned = {file if file.startswith("/usr") else f"/usr{file}" for file in files.read_text().split("\n")
                  if file.rpartition("/")[2]} if files else set()  # fmt: skip
-        if any(file in present and (target / file.lstrip("/")).is_file() for file in owned):
+        # busybox's links are named like the programs that it stands for; no package owns the certificates' one file.
+        if name == "ca-certificates" or any(is_copied(target / file.lstrip("/")) for file in owned & present):
             document["components"].append({
                 "type": "library", "name": name, "version": version,
                 "purl": f"pkg:deb/debian/{name}@{version}?arch={architecture}",
@@ -118,6 +118,10 @@ def bill_of_materials(context: Path, target: Path) -> None:
     (target / "usr/share/sbom/quorumkit-node.cdx.json").write_text(
         json.dumps(document, indent=1, sort_keys=True) + "\n"
     )
+
+
+def is_copied(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def compile_python(target: Path) -> None:

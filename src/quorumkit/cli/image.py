@@ -19,7 +19,11 @@ def image() -> None:
 
 @image.command()
 @click.option("--tag", metavar="NAME", help="Name it so.  [default: quorumkit/node:VERSION-gethVERSION]")
-@click.option("--base", metavar="IMAGE", help="A Debian 12 image to build in.  [default: debian:bookworm-slim]")
+@click.option(
+    "--base",
+    metavar="IMAGE",
+    help="A Debian 12 image to build in.  [default: that of the image that is there, else debian:bookworm-slim]",
+)
 @click.option("--no-cache", "again", is_flag=True, help="Build it anew even where nothing changed.")
 @json_option
 def build(tag: str | None, base: str | None, again: bool, as_json: bool) -> None:
@@ -32,11 +36,11 @@ def build(tag: str | None, base: str | None, again: bool, as_json: bool) -> None
     quorumkit image build --base debian:12-slim --tag registry.example/quorumkit:1
     """
     from quorumkit.engines.geth import VERSION, Geth
-    from quorumkit.image.build import BASE, build_image, image_tag
+    from quorumkit.image.build import build_image, image_tag
 
     with ProgressLine(quiet=as_json) as progress:
         binary = Geth().acquire(VERSION, progress=progress)
-        built = build_image(tag or image_tag("geth", VERSION), binary, progress, base=base or BASE, again=again)
+        built = build_image(tag or image_tag("geth", VERSION), binary, progress, base=base, again=again)
     if as_json:
         print_json(built.to_json())
     else:

@@ -5,6 +5,7 @@ The build itself needs the network for nothing but the base image and Debian pac
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorumkit import __version__
 from quorumkit.cache import cache_directory
@@ -28,11 +29,21 @@ from quorumkit.files import remove_tree, to_json
 from quorumkit.image.docker import docker, refusal
 from quorumkit.progress import Progress
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 BASE = "debian:bookworm-slim"
 PYTHON = "3.11"
 """The Python of the base image's Debian release."""
 
 INPUTS_LABEL = "org.quorumkit.inputs"
+_PROXIES = [name for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY") for name in (proxy, proxy.lower())]
+"""What a build takes over from the environment, for apt; Docker keeps it out of the image (predefined ARGs)."""
+_BASE_LABEL = "org.quorumkit.base"
+_IMAGE_PYTHON = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0"}
+"""What markers are evaluated for: the image's Python, not the one that runs this."""
+_LEFT_OUT = {"pip", "pygments"}
+"""pip fetches what an image has already; pygments colours source code for rich, which no node shows."""
 _REPOSITORY = "quorumkit/node"
 _NEWEST_GLIBC = 36  # Debian 12's is 2.36
 
@@ -45,6 +56,7 @@ class Image:
     id: str
     inputs: str
     """Digest of all that it was built from."""
+    base: str
     size: int
     """Bytes."""
 
@@ -70,17 +82,19 @@ def find_image(tag: str) -> Image | None:
             return None
         raise
     labels = found["Config"].get("Labels") or {}
-    return Image(tag, found["Id"], labels.get(INPUTS_LABEL, ""), int(found["Size"]))
+    return Image(tag, found["Id"], labels.get(INPUTS_LABEL, ""), labels.get(_BASE_LABEL, BASE), int(found["Size"]))
 
 
-def build_image(tag: str, binary: Binary, progress: Progress, *, base: str = BASE, again: bool = False) -> Image:
-    """The image of that name, built where it is missing or was built from something else.
+def build_image(tag: str, binary: Binary, progress: Progress, *, base: str | None = None, again: bool = False) -> Image:
+    """The image of that name, built where it is missing or was built from something else. It is built in `base`; else
+    in what the present one was built in, so that a mirror needs to be named once.
 
     Raises:
         RuntimeUnavailableError: a package could not be fetched, or the build failed.
     """
-    inputs = inputs_digest(binary, base)
     present = find_image(tag)
+    base = base or (present.base if present else BASE)
+    inputs = inputs_digest(binary, base)
     if present and present.inputs == inputs and not again:
         return present
     site = _locked_packages(progress)
@@ -98,12 +112,16 @@ def build_image(tag: str, binary: Binary, progress: Progress, *, base: str = BAS
             "org.opencontainers.image.version": __version__,
             "org.opencontainers.image.licenses": "MIT AND GPL-3.0-only AND LGPL-3.0-only",
             "org.quorumkit.engine": f"geth {binary.version}",
-            "org.quorumkit.base": base,
+            _BASE_LABEL: base,
         }
         _build(context, tag, base, labels, progress, again=again)
     image = find_image(tag)
     if image is None:
         raise RuntimeUnavailableError(f"{tag}: built, and yet not there", hint="see `docker images`")
+    if present and present.id != image.id:
+        # The one that had the name goes, unless it has another name or containers.
+        with contextlib.suppress(RuntimeUnavailableError):
+            docker("image", "prune", "--force", "--filter", f"label={INPUTS_LABEL}={present.inputs}")
     return image
 
 
@@ -119,6 +137,7 @@ def inputs_digest(binary: Binary, base: str) -> str:
 def _build(context: Path, tag: str, base: str, labels: dict[str, str], progress: Progress, *, again: bool) -> None:
     command = ["docker", "build", "--tag", tag, "--build-arg", f"BASE={base}"]
     command += [argument for name, value in labels.items() for argument in ("--label", f"{name}={value}")]
+    command += [argument for name in _PROXIES if os.environ.get(name) for argument in ("--build-arg", name)]
     command += ["--no-cache"] if again else []
     what = f"building the image {tag}"
     progress(what)
@@ -184,8 +203,7 @@ def _locked_packages(progress: Progress) -> Path:
 
 
 def needed_requirements(lock: str) -> str:
-    """The entries of a lock file that this package needs at run time: not pip, and not what only builds it."""
-    from packaging.requirements import Requirement
+    """The entries of a lock file that a node needs: not those that only build or install this package."""
     from packaging.utils import NormalizedName, canonicalize_name
 
     entries = {
@@ -193,23 +211,29 @@ def needed_requirements(lock: str) -> str:
         for match in re.finditer(r"^([A-Za-z0-9._-]+)==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
     }
     needed: set[NormalizedName] = set()
-    queue = [Requirement(text) for text in metadata.requires("quorumkit") or []]
+    queue: list[tuple[str, set[str]]] = [("quorumkit", set())]
     while queue:
-        requirement = queue.pop()
-        name = canonicalize_name(requirement.name)
-        marker = requirement.marker
-        if name in needed or name == "pip" or (marker and not any(
-            marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras)
-        )):  # fmt: skip
-            continue
-        needed.add(name)
-        for text in metadata.requires(name) or []:
-            child = Requirement(text)
-            # An extra that was asked for brings requirements of its own.
-            if child.marker is None or any(child.marker.evaluate({"extra": e}) for e in ("", *requirement.extras)):
-                child.marker = None
-                queue.append(child)
+        distribution, extras = queue.pop()
+        for requirement in _requirements_of(distribution):
+            name = canonicalize_name(requirement.name)
+            marker = requirement.marker
+            if name in needed or name in _LEFT_OUT:
+                continue
+            if marker and not any(marker.evaluate(_IMAGE_PYTHON | {"extra": extra}) for extra in ("", *extras)):
+                continue
+            needed.add(name)
+            queue.append((name, requirement.extras))
     return "".join(entries[name] for name in sorted(needed) if name in entries)
+
+
+def _requirements_of(distribution: str) -> list[Requirement]:
+    """What an installed package asks for; nothing of one that only another Python needs."""
+    from packaging.requirements import Requirement
+
+    try:
+        return [Requirement(text) for text in metadata.requires(distribution) or []]
+    except metadata.PackageNotFoundError:
+        return []
 
 
 def _package_root() -> Path:
