@@ -57,9 +57,8 @@ def _colourful() -> bool:
 
 
 class ProgressLine:
-    """A live bar on a terminal; in a pipe a plain line for each stage, and every two seconds of a long one.
-
-    Nothing at all with `quiet`.
+    """A live bar on a terminal; in a pipe a plain line for each stage, and within one a line for what changed, at most
+    every two seconds. What stands before a colon names the stage. Nothing at all with `quiet`.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -67,7 +66,7 @@ class ProgressLine:
         self._live = sys.stderr.isatty()
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._text = ""
+        self._line = ""
         self._last = 0.0
 
     def __call__(self, text: str, done: int | None = None, total: int | None = None) -> None:
@@ -102,8 +101,11 @@ class ProgressLine:
         self._bar.update(self._task, description=text, completed=done or 0, total=total)
 
     def _print(self, text: str, done: int | None, total: int | None) -> None:
+        stage, _, which = text.partition(": ")
+        line = (f"{stage} ({done}/{total})" if total else stage) + (f": {which}" if which else "")
         now = time.monotonic()
-        if text == self._text and now - self._last < _PLAIN_EVERY:
+        same_stage = self._line.startswith(stage)
+        if line == self._line or (same_stage and now - self._last < _PLAIN_EVERY):
             return
-        self._text, self._last = text, now
-        click.echo(f"{text} ({done}/{total})" if total else text, err=True)
+        self._line, self._last = line, now
+        click.echo(line, err=True)

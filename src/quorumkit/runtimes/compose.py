@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
 from quorumkit.runtimes.register import open_register
-from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets
+from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 P2P_PORT = 30303
@@ -42,6 +42,10 @@ _STATE_EVERY = 1.0  # seconds between two looks at the containers while one of t
 _RECONNECT = 0.1  # seconds between two tries to reach a node program that is starting
 _RUNNING = {"running", "restarting"}
 _PYTHON_ERROR = re.compile(r"[A-Z]\w*(Error|Exception): ")
+_STARTED = re.compile(r"Container (\S+) +(?:Started|Running)|(?:Creating|Recreating|Starting) (\S+) +\.\.\. .*done")
+"""What both versions of Compose say of a container that runs now."""
+_INSIDE = re.compile(r"(?<![\w./-])/node(?![\w.-])")
+"""A node's directory as it is named in its container."""
 
 
 class ComposeRuntime:
@@ -101,8 +105,16 @@ class ComposeRuntime:
         before = await asyncio.to_thread(self._containers)
         if not before:
             await asyncio.to_thread(self._check_subnet)
-        progress("starting containers", 0, len(network.nodes))
-        await self._compose("up", "--detach", "--no-build", "--remove-orphans")
+        started: set[str] = set()
+        total = len(network.nodes)
+        progress("starting containers", 0, total)
+
+        def see(line: str) -> None:
+            if match := _STARTED.search(line):
+                started.add(match[1] or match[2])
+                progress("starting containers", len(started), total)
+
+        await self._compose("up", "--detach", "--no-build", "--remove-orphans", see=see)
         return not before
 
     async def stop(self, progress: Progress) -> bool:
@@ -163,7 +175,7 @@ class ComposeRuntime:
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
         prefix = ["--no-log-prefix"] if len(names) == 1 else []
-        return Command([*compose_command(), "logs", *prefix, *options, *names], self._directory.path.absolute())
+        return Command([*self._project(), "logs", *prefix, *options, *names], self._directory.path.absolute())
 
     def console(self, node: Node, *, execute: str | None) -> Command:
         arguments = ["quorumkit", "console", *(["--exec", execute] if execute is not None else [])]
@@ -172,7 +184,20 @@ class ComposeRuntime:
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
         # Without a terminal on this side there is none to give to the other.
         terminal = [] if os.isatty(0) and os.isatty(1) else ["-T"]
-        return Command([*compose_command(), "exec", *terminal, node.name, *arguments], self._directory.path.absolute())
+        inside = Path("/node")
+        told = {
+            "QUORUMKIT_NODE": node.name,
+            "QUORUMKIT_ENODE": node.enode,
+            "QUORUMKIT_ACCOUNT": node.identity.account,
+            "QUORUMKIT_RPC_URL": f"http://{LOOPBACK}:{node.endpoints.rpc_bind.port}",
+            "QUORUMKIT_IPC": str(inside / self._engine.ipc),
+        }
+        options = [*terminal, *(word for name, value in told.items() for word in ("--env", f"{name}={value}"))]
+        return Command([*self._project(), "exec", *options, node.name, *arguments], self._directory.path.absolute())
+
+    def _project(self) -> list[str]:
+        """Compose on this project, whatever COMPOSE_FILE and COMPOSE_PROJECT_NAME the person has set for another."""
+        return [*compose_command(), "--project-name", self._spec.name, "--file", self._directory.compose.name]
 
     @property
     def _tag(self) -> str:
@@ -187,7 +212,9 @@ class ComposeRuntime:
             return self._spec.compose.subnet
         if self._chosen_subnet is None:
             with contextlib.suppress(OSError, ValueError, KeyError, IndexError, TypeError, YAMLError):
-                self._chosen_subnet = _subnet_in(self._directory.compose)
+                present = _subnet_in(self._directory.compose)
+                if room(present) >= self._spec.nodes.total:
+                    self._chosen_subnet = present
         if self._chosen_subnet is None:
             in_use = [*host_subnets(), *_docker_subnets().values()]
             self._chosen_subnet = choose_subnet(self._directory.path, self._spec.nodes.total, in_use)
@@ -213,30 +240,34 @@ class ComposeRuntime:
                 hint=f"set another compose.subnet in {SPEC_NAME}, then run `quorumkit up` again",
             )
 
-    async def _compose(self, *arguments: str) -> str:
-        """One Compose command on this project; Ctrl-C ends it.
+    async def _compose(self, *arguments: str, see: Callable[[str], None] = lambda line: None) -> None:
+        """One Compose command on this project; Ctrl-C ends it. `see` is given each line it says meanwhile.
 
         Raises:
             RuntimeUnavailableError: it failed; the message is in Compose's own words.
         """
-        command = [*await asyncio.to_thread(compose_command), *arguments]
+        command = [*await asyncio.to_thread(self._project), *arguments]
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=self._directory.path,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
+        assert process.stderr is not None
+        said: list[str] = []
         try:
-            output, said = await process.communicate()
+            async for line in process.stderr:
+                said.append(line.decode("utf-8", "replace"))
+                see(said[-1])
+            await process.wait()
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             await process.wait()
             raise
         if process.returncode != 0:
-            raise refusal(command, said.decode("utf-8", "replace"))
-        return output.decode("utf-8", "replace")
+            raise refusal(command, "".join(said))
 
     async def _must_run(self) -> None:
         if not await self.is_running():
@@ -303,7 +334,12 @@ class ComposeRuntime:
         status = NodeStatus.from_json(value)
         status.name, status.ordinal, status.role = node.name, node.ordinal, node.role
         status.rpc_url = node.endpoints.rpc_url
+        status.error = self._on_host(node, status.error)
         return status
+
+    def _on_host(self, node: Node, text: str | None) -> str | None:
+        """What is said inside of the node's directory, in terms of where it lies outside."""
+        return text and _INSIDE.sub(lambda _: str(self._directory.node(node.name)), text)
 
     def _from_container(self, network: Network, node: Node, container: dict[str, Any] | None) -> NodeStatus:
         """What can be said of a node whose program does not answer."""
@@ -324,6 +360,7 @@ class ComposeRuntime:
             status.state, status.error = "failed", self._last_complaint(container["Id"])
         elif state.get("Error"):
             status.state, status.error = "failed", state["Error"]
+        status.error = self._on_host(node, status.error)
         return status
 
     @staticmethod

@@ -25,7 +25,7 @@ def choose_subnet(directory: Path, nodes: int, in_use: Iterable[Subnet]) -> str:
         PortError: there is none.
     """
     prefix = 24
-    while Subnet(f"172.28.0.0/{prefix}").num_addresses - 3 - FIRST_HOST < nodes:
+    while room(f"172.28.0.0/{prefix}") - FIRST_HOST < nodes:
         prefix -= 1
     with open_register(directory) as register:
         taken = [*in_use, *(Subnet(other.subnet) for other in register.others if other.subnet)]
@@ -42,6 +42,11 @@ def clash(subnet: str, in_use: Iterable[Subnet]) -> Subnet | None:
     """The subnet in use that this one overlaps, if there is one."""
     wanted = Subnet(subnet)
     return next((other for other in in_use if wanted.overlaps(other)), None)
+
+
+def room(subnet: str) -> int:
+    """How many nodes it has addresses for: all but the network's own, the gateway's and the broadcast."""
+    return Subnet(subnet).num_addresses - 3
 
 
 def address(subnet: str, ordinal: int, total: int) -> str:
