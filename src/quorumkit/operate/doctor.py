@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import shutil
 import sys
@@ -15,11 +16,14 @@ from quorumkit.cache import cache_directory
 from quorumkit.engines.geth import VERSION
 from quorumkit.engines.geth_build import find_built
 from quorumkit.engines.go_toolchain import OLDEST, WHEEL_SHA256, go_on_path
+from quorumkit.errors import RuntimeUnavailableError
 
 Verdict = Literal["ok", "note", "missing"]
 
 _OPEN_FILES_PER_NODE = 200
 _MEMORY_PER_NODE = 300  # MiB
+_DOCKER_TIMEOUT = 15.0  # seconds
+OLDEST_COMPOSE = (1, 29)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Looks at everything; nothing is changed."""
     checks: list[Callable[[], Finding]] = [_python, _geth, _go, _disk, _memory, _open_files]
-    return [check() for check in checks]
+    return [check() for check in checks] + _containers()
 
 
 def _python() -> Finding:
@@ -95,3 +99,45 @@ def _open_files() -> Finding:
     if hard < _OPEN_FILES_PER_NODE:
         return Finding("open files", "missing", text, "raise it: ulimit -n 4096")
     return Finding("open files", "ok", f"{text}, {os.cpu_count()} processors")
+
+
+def _containers() -> list[Finding]:
+    """What the `compose` runtime stands on. Nothing of it is `missing`: processes need none of it."""
+    from quorumkit.image.docker import docker
+
+    try:
+        version = docker("version", "--format", "{{.Server.Version}}", timeout=_DOCKER_TIMEOUT).strip()
+    except RuntimeUnavailableError as error:
+        return [Finding("docker", "note", f"{error.message}: no `compose` runtime", error.hint), _compose()]
+    return [Finding("docker", "ok", f"engine {version} answers"), _compose(), _image()]
+
+
+def _compose() -> Finding:
+    from quorumkit.image.docker import compose_command, run
+
+    try:
+        command = compose_command()
+        version = run([*command, "version", "--short"], timeout=_DOCKER_TIMEOUT).strip().removeprefix("v")
+    except RuntimeUnavailableError as error:
+        return Finding("compose", "note", f"{error.message}: no `compose` runtime", error.hint)
+    text = f"{version}, as `{' '.join(command)}`"
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers < OLDEST_COMPOSE:
+        return Finding("compose", "note", f"{text}: too old", "install the docker-compose-plugin package")
+    return Finding("compose", "ok", text)
+
+
+def _image() -> Finding:
+    from quorumkit.image.build import find_image, image_tag, inputs_digest
+
+    tag = image_tag("geth", VERSION)
+    image = find_image(tag)
+    if image is None:
+        return Finding(
+            "node image", "note", f"{tag} is not built yet", "`quorumkit up` builds it, or `quorumkit image build`"
+        )
+    text = f"{tag}, {image.size / 1e6:.0f} MB"
+    binary = find_built(VERSION)
+    if binary and image.inputs != inputs_digest(binary, image.base):
+        return Finding("node image", "note", f"{text}, of other sources than these", "`quorumkit up` builds it again")
+    return Finding("node image", "ok", text)
