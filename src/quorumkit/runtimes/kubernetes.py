@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -28,10 +28,11 @@ from quorumkit.render.chart import HEALTH_PORT, RPC_PORT, chart_values, pod_endp
 from quorumkit.rpc import Rpc
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.kubectl import Cluster, ForwardedRpc, run
-from quorumkit.runtimes.pods import PodState, pod_state
+from quorumkit.runtimes.pods import NO_POD, PodState, pod_state
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 _POLL = 1.0  # seconds between two looks at the pods
+_ASK_TIMEOUT = 3  # seconds that a node program may take to tell its status
 _FORWARDS_AT_ONCE = 8
 _STOP_PATIENCE = "--timeout=180s"
 
@@ -97,17 +98,20 @@ class KubernetesRuntime:
         return await self._cluster.get("statefulset", self._spec.name) is not None
 
     async def status(self, network: Network) -> list[NodeStatus]:
-        return self._statuses(network, *await self._look())
+        return [_known(status, network) for status in await self._look()]
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
-        last = None
+        async for statuses in self._watch():
+            yield [_known(status, network) for status in statuses]
+
+    async def _watch(self) -> AsyncGenerator[list[NodeStatus]]:
+        last: list[NodeStatus] = []
         while True:
-            pods, told = await self._look()
-            if not pods and not await self.is_running():
+            statuses = await self._look()
+            if not any(map(_has_pod, statuses)) and not await self.is_running():
                 raise NotRunningError(
                     f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
                 )
-            statuses = self._statuses(network, pods, told)
             if statuses != last:
                 last = statuses
                 yield statuses
@@ -136,14 +140,15 @@ class KubernetesRuntime:
         before = {name: pod["metadata"]["uid"] for name, pod in (await self._pods()).items()}
         await run(self._cluster.kubectl("delete", "pods", *pods, "--ignore-not-found"))
         while True:
-            now = await self._pods()
-            if all(pod in now and now[pod]["metadata"]["uid"] != before.get(pod) and pod_state(now[pod]).running
-                   for pod in pods):  # fmt: skip
-                return
-            failed = [pod_state(now.get(pod)) for pod in pods]
-            for name, state in zip(names, failed, strict=True):
+            now = {
+                name: pod for name, pod in (await self._pods()).items() if pod["metadata"]["uid"] != before.get(name)
+            }
+            states = {name: pod_state(now[pod]) for name, pod in zip(names, pods, strict=True) if pod in now}
+            for name, state in states.items():
                 if state.state == "failed":
                     raise NodeError(f"{name}: {state.reason}", hint=f"see `quorumkit logs {name}`")
+            if len(states) == len(names) and all(state.running for state in states.values()):
+                return
             await asyncio.sleep(_POLL / 2)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
@@ -181,11 +186,10 @@ class KubernetesRuntime:
             NodeError: a pod cannot run.
             WaitTimeoutError: see `form`.
         """
-        placeholder = self._unidentified()
         statuses: list[NodeStatus] = []
         total = len(self._ordinals)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout), contextlib.aclosing(self.watch(placeholder)) as changes:
+            async with asyncio.timeout(timeout), contextlib.aclosing(self._watch()) as changes:
                 async for statuses in changes:
                     _raise_failed(statuses)
                     agreed = [status for status in statuses if status.account]
@@ -228,33 +232,35 @@ class KubernetesRuntime:
                     write_if_changed(directory / name, content)
         return network
 
-    def _unidentified(self) -> Network:
-        """The network before its nodes have told who they are: names, roles and peers are known."""
-        nobody = PublicIdentity("", "")
-        endpoints = self.addresses(self._spec, [])
-        nodes = (Node(n, role_of(n, self._spec), nobody, endpoints[n - 1]) for n in self._ordinals)
-        return Network(self._spec, tuple(nodes), {})
-
     async def _context_namespace(self) -> str:
         view = ["config", "view", "--minify", "--output=jsonpath={..namespace}"]
         return (await run(self._cluster.kubectl(*view))).strip() or "default"
 
-    async def _look(self) -> tuple[dict[str, dict[str, Any]], dict[str, NodeStatus]]:
-        """The pods, by name, and what the nodes themselves tell, by theirs."""
+    async def _look(self) -> list[NodeStatus]:
+        """Every node, by ordinal: what it tells itself, or else what its pod tells."""
         pods = await self._pods()
-        return pods, await self._ask([name for name, pod in pods.items() if pod_state(pod).running])
+        states = {name: pod_state(pod) for name, pod in pods.items()}
+        told = await self._ask(
+            {name: pods[name]["status"].get("podIP", "") for name, state in states.items() if state.running}
+        )
+        return [
+            self._status(ordinal, states.get(pod_name(self._spec, ordinal), NO_POD), told.get(node_name(ordinal)))
+            for ordinal in self._ordinals
+        ]
 
     async def _pods(self) -> dict[str, dict[str, Any]]:
         listed = await self._cluster.get("pods", self._nodes())
         return {pod["metadata"]["name"]: pod for pod in (listed or {}).get("items", [])}
 
-    async def _ask(self, pods: Sequence[str]) -> dict[str, NodeStatus]:
-        """What the node programs tell: one of the pods asks all, so that it is one connection into the cluster however
-        many they are."""
-        hosts = " ".join(f"{pod}.{self._spec.name}-peers" for pod in pods)
-        script = f"for host in {hosts}; do wget -q -T 3 -O - http://$host:{HEALTH_PORT}/status & done; wait"
+    async def _ask(self, addresses: Mapping[str, str]) -> dict[str, NodeStatus]:
+        """What the node programs tell, given their pods' addresses: one of the pods asks all, so that it is one
+        connection into the cluster however many they are."""
+        hosts = " ".join(f"[{address}]" if ":" in address else address for address in addresses.values())
+        # Not wget's own -T: Debian's static busybox 1.35 dies of it.
+        ask = f"busybox timeout {_ASK_TIMEOUT} wget -q -O - http://$host:{HEALTH_PORT}/status"
+        script = f"for host in {hosts}; do {ask} & done; wait"
         statuses: dict[str, NodeStatus] = {}
-        for asked in pods[:3]:  # the first may be about to go
+        for asked in list(addresses)[:3]:  # the first may be about to go
             with contextlib.suppress(RuntimeUnavailableError):
                 answers = await run(self._cluster.kubectl("exec", asked, "--", "sh", "-c", f"{script} 2>/dev/null"))
                 for line in answers.splitlines():
@@ -264,17 +270,11 @@ class KubernetesRuntime:
                 break
         return statuses
 
-    def _statuses(
-        self, network: Network, pods: dict[str, dict[str, Any]], told: dict[str, NodeStatus]
-    ) -> list[NodeStatus]:
-        return [self._status(network, node, pod_state(pods.get(self._pod(node.name))), told) for node in network.nodes]
-
-    def _status(self, network: Network, node: Node, pod: PodState, told: dict[str, NodeStatus]) -> NodeStatus:
-        status = told.get(node.name)
-        if status is None:
-            status = stopped_status(network, node)
-            status.state, status.error = pod.state, pod.reason
-        status.role, status.rpc_url = status.role or node.role, node.endpoints.rpc_url
+    def _status(self, ordinal: int, pod: PodState, told: NodeStatus | None) -> NodeStatus:
+        status = told or NodeStatus(
+            node_name(ordinal), ordinal, role_of(ordinal, self._spec), state=pod.state, error=pod.reason
+        )
+        status.role = status.role or role_of(ordinal, self._spec)
         status.pid = None  # of the pod's own processes: it means nothing here
         status.restarts += pod.restarts
         return status
@@ -291,6 +291,14 @@ class KubernetesRuntime:
 
     def _command(self, arguments: list[str]) -> Command:
         return Command(arguments, self._directory.path.absolute())
+
+
+def _known(status: NodeStatus, network: Network) -> NodeStatus:
+    """Completes what a node without a program cannot tell itself."""
+    known = stopped_status(network, network.node(status.ordinal))
+    status.rpc_url, status.enode, status.account = known.rpc_url, known.enode, known.account
+    status.expected_peers = status.expected_peers or known.expected_peers
+    return status
 
 
 def _raise_failed(statuses: Iterable[NodeStatus]) -> None:

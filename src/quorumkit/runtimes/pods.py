@@ -26,10 +26,11 @@ class PodState:
     restarts: int = 0
 
 
-def pod_state(pod: dict[str, Any] | None) -> PodState:
+NO_POD = PodState("stopped")
+
+
+def pod_state(pod: dict[str, Any]) -> PodState:
     """A failing pod's reason is one line, in words that say what to do."""
-    if pod is None:
-        return PodState("stopped")
     if pod["metadata"].get("deletionTimestamp"):
         return PodState("restarting", "its pod is being deleted")
     status = pod.get("status", {})
