@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import time
@@ -163,5 +164,5 @@ def _refusal(content: bytes, source: str, *, authentic: bool) -> QuorumkitError:
 
 
 def _reason(error: Any) -> str:
-    inner = getattr(error, "os_error", error)
-    return str(getattr(inner, "strerror", None) or inner or type(error).__name__).lower()
+    number = getattr(getattr(error, "os_error", error), "errno", None)
+    return (os.strerror(number) if number else str(error) or type(error).__name__).lower()

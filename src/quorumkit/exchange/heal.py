@@ -7,7 +7,6 @@ names are resolved here, now and then; what changed is rendered for the next sta
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,8 +77,7 @@ class Healer:
     async def heal(self, membership: Membership) -> None:
         """Never returns."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), RESOLVE_EVERY)
+            await happens(self._wake, RESOLVE_EVERY)
             self._wake.clear()
             try:
                 await self._resolve(membership)
@@ -163,6 +161,17 @@ class Healer:
                 await self._engine.add_peer(rpc, enode)
                 self._given[key] = enode
                 self._say("INFO", f"the running client was told where {_short(enode)} is")
+
+
+async def happens(event: asyncio.Event, seconds: float) -> bool:
+    """Waits for an event, so long and no longer; whether it came. (`asyncio.wait_for` of Python 3.11 loses a
+    cancellation that comes together with the event.)"""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _enodes(network: Network, own: int) -> dict[str, str]:

@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
+from quorumkit.consensus import consensus_of
+from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError, UsageError
 from quorumkit.exchange.agreement import Agreement, Block, Genesis, blocks
 from quorumkit.exchange.authentication import read_join_secret
 from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
-from quorumkit.exchange.heal import Healer
+from quorumkit.exchange.heal import Healer, happens
 from quorumkit.exchange.membership import Lock, Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.protocol import (
@@ -87,6 +88,7 @@ class Exchange:
             UsageError: a setting is wrong.
         """
         settings.names.check(settings.spec.nodes.total)
+        check_exchangeable(settings.spec)
         self.locked = asyncio.Event()
         self.port: int | None = None
         self._settings = settings
@@ -120,7 +122,7 @@ class Exchange:
             NodeError: the node's own word stands against what the network is.
             PortError: the exchange's address cannot be had.
         """
-        identity = await asyncio.to_thread(own_identity, self._directory, locked=self._store.lock_path.exists())
+        identity = own_identity(self._directory, locked=self._store.lock_path.exists())
         self._start_from_disk(identity)
         try:
             async with self._server.listening(self._settings.bind, self._server_tls) as self.port:
@@ -342,9 +344,8 @@ class Exchange:
             attempt += 1
             pause = back_off * random.uniform(0.5, 1.5)  # noqa: S311
             back_off = min(back_off * 2, LONGEST_BACK_OFF)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), pause)
-                attempt = 0 if source in block.ordinals else attempt
+            if await happens(heard, pause) and source in block.ordinals:
+                attempt = 0
 
     async def _settle_disputes(self) -> None:
         """Asks at the name of every ordinal that two nodes claim."""
@@ -435,8 +436,7 @@ class Exchange:
             if now - when > (1 if text != said else TELL_EVERY):
                 self._say("INFO", f"{self._name}: {text}")
                 said, when = text, now
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(change.wait(), 1)
+            await happens(change, 1)
             await asyncio.sleep(0.1)
 
     def _missing(self) -> str:
@@ -525,9 +525,7 @@ class Exchange:
                         self._note_refused(ordinal, error)
                     except Refusal as refusal:
                         self._log_refusal(refusal, node_name(ordinal))
-            try:
-                await asyncio.wait_for(change.wait(), SYNC_EVERY * random.uniform(0.7, 1.3))  # noqa: S311
-            except TimeoutError:
+            if not await happens(change, SYNC_EVERY * random.uniform(0.7, 1.3)):  # noqa: S311
                 others = [ordinal for ordinal in membership.current if ordinal != self._ordinal]
                 if others:
                     self._unsynced.add(random.choice(others))  # noqa: S311
@@ -594,6 +592,7 @@ class Exchange:
             exchange_port=settings.bind.port,
             enode_key=identity.enode_key,
             account=identity.account,
+            tm_key=identity.tm_key,
             chain_id=settings.spec.chain_id,
             spec=digest_of(self._terms),
         )
@@ -643,6 +642,22 @@ class Exchange:
         self._say("WARN", text + (f" [{count} more like it since]" if count else ""))
 
 
+def check_exchangeable(spec: NetworkSpec) -> None:
+    """Raises:
+    UsageError: the network needs what documents do not tell yet.
+    """
+    if spec.transaction_manager is not None:
+        raise UsageError(
+            "transaction_manager: not with exchanged identities: nodes do not tell each other where theirs is yet",
+            hint="leave the transaction manager out, or have the identities generated",
+        )
+    if consensus_of(spec.consensus.kind).full_mesh:
+        raise UsageError(
+            f"consensus.kind: {spec.consensus.kind} is not possible with exchanged identities yet",
+            hint="choose another consensus kind, or have the identities generated",
+        )
+
+
 def own_identity(directory: Path, *, locked: bool) -> PublicIdentity:
     """The node's identity, from its volume; made there at the first start.
 
@@ -660,7 +675,7 @@ def own_identity(directory: Path, *, locked: bool) -> PublicIdentity:
             hint="put it back from a backup, or empty the directory and admit the node anew: quorumkit node replace",
         )
     (directory / PASSWORD).unlink(missing_ok=True)
-    for leftover in (directory / KEYSTORE).glob("UTC--*"):
+    for leftover in (directory / KEYSTORE).glob("*"):
         leftover.unlink()
     secrets = generate_secrets()
     write_secrets(directory, secrets)

@@ -1,0 +1,67 @@
+"""Nodes for tests of the exchange: keys that are always the same, and what they sign."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import coincurve
+
+from quorumkit.exchange.agreement import Agreement, Genesis
+from quorumkit.exchange.protocol import Commitment, Document, Proven, digest_of, sign, terms_of
+from quorumkit.identity import PublicIdentity
+from quorumkit.spec import NetworkSpec, NodesSpec
+
+CHAIN_ID = 4242
+
+
+def spec_of(validators: int = 3, **more: object) -> NetworkSpec:
+    return NetworkSpec(name="bank", chain_id=CHAIN_ID, nodes=NodesSpec(validators=validators), **more)  # type: ignore[arg-type]
+
+
+def nodekey(name: object) -> bytes:
+    return hashlib.sha256(f"nodekey of {name}".encode()).digest()
+
+
+def enode_key(name: object) -> str:
+    return coincurve.PrivateKey(nodekey(name)).public_key.format(compressed=False)[1:].hex()
+
+
+def document_of(ordinal: int, name: object = None, *, spec: NetworkSpec | None = None, **more: object) -> Document:
+    """The document of the node with that ordinal; another `name` is another identity."""
+    name = ordinal if name is None else name
+    spec = spec or spec_of()
+    fields = {
+        "ordinal": ordinal,
+        "revision": 1,
+        "host": f"node{ordinal}",
+        "p2p_port": 30303,
+        "exchange_port": 9546,
+        "enode_key": enode_key(name),
+        "account": "0x" + hashlib.sha256(f"account of {name}".encode()).hexdigest()[:40],
+        "chain_id": spec.chain_id,
+        "spec": digest_of(terms_of(spec)),
+        **more,
+    }
+    return Document.model_validate(fields)
+
+
+def proven_of(ordinal: int, name: object = None, **more: object) -> Proven:
+    document = document_of(ordinal, name, **more)  # type: ignore[arg-type]
+    return Proven(document, sign(document, nodekey(ordinal if name is None else name)))
+
+
+def derive(identities: Sequence[PublicIdentity]) -> Genesis:
+    accounts = hashlib.sha256("".join(identity.account for identity in identities).encode()).hexdigest()
+    return Genesis(hashlib.sha256(accounts.encode()).hexdigest(), {"alloc": accounts[:16], "config.chainId": "00"})
+
+
+def agreement_of(ordinal: int, *, total: int = 3, name: object = None, **more: object) -> Agreement:
+    spec = spec_of(total)
+    terms = terms_of(spec)
+    own = proven_of(ordinal, name, spec=spec)
+    return Agreement(own, total=total, terms=terms, spec=digest_of(terms), derive=derive, **more)  # type: ignore[arg-type]
+
+
+def commitment_of(ordinal: int, genesis: str, name: object = None) -> Commitment:
+    return Commitment(ordinal=ordinal, enode_key=enode_key(ordinal if name is None else name), genesis=genesis)

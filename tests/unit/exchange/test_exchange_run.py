@@ -1,0 +1,409 @@
+"""The whole loop on real sockets, without clients: from empty directories to the lock, and what comes after it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exchange_samples import spec_of
+
+from quorumkit.errors import NodeError, QuorumkitError
+from quorumkit.exchange.names import Names, parse_peers
+from quorumkit.exchange.run import Exchange
+from quorumkit.exchange.settings import ExchangeSettings
+from quorumkit.plan import Endpoint
+from quorumkit.spec import NetworkSpec
+
+PATIENCE = 60.0
+
+
+@dataclass
+class Participant:
+    """A node without a client."""
+
+    settings: ExchangeSettings
+    directory: Path
+    log: list[str] = field(default_factory=list)
+    waits_for: str = ""
+    clock_off: float = 0.0
+    exchange: Exchange | None = None
+    task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self.exchange = Exchange(
+            self.settings,
+            self.directory,
+            say=lambda level, text: self.log.append(f"{level} {text}"),
+            tell=lambda text: setattr(self, "waits_for", text),
+            rendered=lambda: None,
+            clock=lambda: time.time() + self.clock_off,
+        )
+        self.task = asyncio.create_task(self.exchange.run())
+
+    async def die(self) -> None:
+        assert self.task is not None
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    async def locked(self) -> None:
+        assert self.exchange is not None
+        assert self.task is not None
+        opening = asyncio.create_task(self.exchange.locked.wait())
+        await asyncio.wait([opening, self.task], return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
+        if self.task.done():
+            self.task.result()
+        assert opening.done(), f"{self.directory.name}: {self.waits_for}; {self.log[-10:]}"
+
+    @property
+    def genesis(self) -> bytes:
+        return (self.directory / "genesis.json").read_bytes()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads((self.directory / "node.json").read_bytes())
+        return record
+
+    def said(self, *words: str) -> bool:
+        return any(all(word in line for word in words) for line in self.log)
+
+
+class Field:
+    """Where participants of one network stand."""
+
+    def __init__(self, folder: Path, free_ports: Callable[[int], list[int]], total: int = 3) -> None:
+        self.folder = folder
+        self.ports = free_ports(total + 2)
+        self.secret = folder / "join-secret"
+        self.secret.write_text("a join secret of some length")
+        self.hosts = folder / "hosts"
+        self.names = Names(1, parse_peers(",".join(f"127.0.0.1:{port}" for port in self.ports[:total]), 1))
+        self.participants = [self.participant(ordinal, spec_of(total)) for ordinal in range(1, total + 1)]
+
+    def participant(self, ordinal: int, spec: NetworkSpec, *, at: int | None = None, name: str = "") -> Participant:
+        port = self.ports[(at or ordinal) - 1]
+        settings = ExchangeSettings(
+            spec=spec,
+            ordinal=ordinal,
+            names=self.names,
+            secret=self.secret,
+            host="127.0.0.1",
+            bind=Endpoint("127.0.0.1", port),
+            p2p_bind=Endpoint("127.0.0.1", 30000 + ordinal),
+            p2p_port=30000 + ordinal,
+            rpc_bind=Endpoint("127.0.0.1", 31000 + ordinal),
+            rpc_url="http://127.0.0.1:1",
+            hosts_file=self.hosts,
+        )
+        return Participant(settings, self.folder / (name or f"node{ordinal}"))
+
+
+@pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    import socket
+
+    def find(count: int) -> list[int]:
+        sockets = [socket.socket() for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        ports = [each.getsockname()[1] for each in sockets]
+        for each in sockets:
+            each.close()
+        return ports
+
+    return find
+
+
+@pytest.fixture
+def play(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Callable[..., None]:
+    def run(scene: Callable[[Field], Any], total: int = 3) -> None:
+        async def whole() -> None:
+            stage = Field(tmp_path, free_ports, total)
+            started: list[Participant] = stage.participants
+            try:
+                async with asyncio.timeout(2 * PATIENCE):
+                    await scene(stage)
+            finally:
+                await asyncio.gather(*(each.die() for each in started if each.task))
+
+        asyncio.run(whole())
+
+    return run
+
+
+async def until(check: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not check():
+        assert time.monotonic() < deadline, what
+        await asyncio.sleep(0.02)
+
+
+async def form(stage: Field) -> None:
+    for each in stage.participants:
+        each.start()
+    await asyncio.gather(*(each.locked() for each in stage.participants))
+
+
+def test_empty_directories_become_nodes_of_one_network(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        assert len({each.genesis for each in stage.participants}) == 1
+        for each in stage.participants:
+            assert [peer["name"] for peer in each.record["peers"]] == [
+                other.directory.name for other in stage.participants if other is not each
+            ]
+            for file in each.directory.rglob("*"):
+                if file.is_file() and file.name not in {"genesis.json", "geth.toml", "node.json"}:
+                    assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+    play(scene, 5)
+
+
+def test_one_node_is_a_network_too(play: Callable[..., None]) -> None:
+    play(form, 1)
+
+
+def test_each_says_whom_it_waits_for_and_the_last_one_completes_it(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        one, two, three = stage.participants
+        one.start()
+        two.start()
+        await until(lambda: "identity of node3 (connection refused)" in one.waits_for, one.waits_for)
+        await until(lambda: "identity of node3" in two.waits_for, two.waits_for)
+        assert one.said("waits for the identity of", "node3")
+        three.start()
+        await asyncio.gather(*(each.locked() for each in stage.participants))
+
+    play(scene)
+
+
+def test_one_that_dies_at_any_moment_resumes(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        one, two, three = stage.participants
+        one.start()
+        three.start()
+        for pause in (0.0, 0.01, 0.02, 0.05, 0.1):
+            two.start()
+            await asyncio.sleep(pause)
+            await two.die()
+        two.start()
+        await asyncio.gather(*(each.locked() for each in stage.participants))
+        assert len({each.genesis for each in stage.participants}) == 1
+
+    play(scene)
+
+
+def test_after_the_lock_a_restart_needs_nobody(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        genesis = stage.participants[0].genesis
+        await asyncio.gather(*(each.die() for each in stage.participants))
+        (stage.participants[1].directory / "node.json").unlink()
+        stage.participants[1].start()
+        await stage.participants[1].locked()
+        assert stage.participants[1].genesis == genesis
+        assert len(stage.participants[1].record["peers"]) == 2
+
+    play(scene)
+
+
+def test_settings_that_give_another_genesis_are_refused_after_the_lock(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one = stage.participants[0]
+        await one.die()
+        one.settings = replace(one.settings, spec=one.settings.spec.model_copy(update={"chain_id": 7}))
+        one.start()
+        with pytest.raises(NodeError, match="another genesis"):
+            await one.locked()
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [("chain_id", "chain_id"), ("period", "spec"), ("secret", "wrong_secret"), ("clock", "clock")],
+)
+def test_a_misfit_is_told_apart_and_the_honest_ones_form(play: Callable[..., None], change: str, code: str) -> None:
+    """A second node2, set up wrongly, stands beside the right one."""
+
+    async def scene(stage: Field) -> None:
+        spec = stage.participants[0].settings.spec
+        if change == "chain_id":
+            spec = spec.model_copy(update={"chain_id": 7})
+        if change == "period":
+            spec = spec.model_copy(update={"consensus": spec.consensus.model_copy(update={"period": 9})})
+        misfit = stage.participant(2, spec, at=4, name="misfit")
+        if change == "secret":
+            other = stage.folder / "other-secret"
+            other.write_text("another join secret, as long")
+            misfit.settings = replace(misfit.settings, secret=other)
+        if change == "clock":
+            misfit.clock_off = 3600.0
+        stage.participants.append(misfit)
+        misfit.start()
+        one, two, three = stage.participants[:3]
+        one.start()
+        three.start()
+        await until(lambda: one.said(f"refused [{code}]") and three.said(f"refused [{code}]"), f"{one.log} {three.log}")
+        await until(lambda: "refuses this node" in misfit.waits_for, misfit.waits_for)
+        assert misfit.said("refuses this node"), misfit.log
+        two.start()
+        await asyncio.gather(*(each.locked() for each in (one, two, three)))
+        assert misfit.exchange is not None
+        assert not misfit.exchange.locked.is_set()
+
+    play(scene)
+
+
+def test_of_two_nodes_with_one_ordinal_the_one_at_that_name_stays(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        one, two, three = stage.participants
+        second = stage.participant(2, one.settings.spec, at=4, name="second")
+        stage.participants.append(second)
+        second.start()
+        one.start()
+        three.start()
+        await until(lambda: "node2" in one.waits_for, one.waits_for)
+        two.start()
+        await asyncio.gather(*(each.locked() for each in (one, two, three)))
+        key = two.record["enode_key"]
+        assert all(key in json.dumps(each.record["peers"]) for each in (one, three))
+        await until(lambda: second.said("refuses this node"), f"{second.log}")
+        assert any(each.said("refused [ordinal_taken]") or each.said("refused [identity_changed]") for each in
+                   (one, two, three)), one.log  # fmt: skip
+
+    play(scene)
+
+
+def test_a_sixth_node_joins_as_an_observer(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        late = stage.participant(4, stage.participants[0].settings.spec, name="late")
+        stage.participants.append(late)
+        late.start()
+        await late.locked()
+        assert late.record["role"] == "observer"
+        assert late.genesis == stage.participants[0].genesis
+        for each in stage.participants[:3]:
+            await until(lambda each=each: "node4" in {peer["name"] for peer in each.record["peers"]}, f"{each.log}")
+        await asyncio.gather(*(each.die() for each in stage.participants))
+        late.start()
+        await late.locked()
+
+    play(scene)
+
+
+def test_a_lost_disk_is_refused_until_it_is_replaced(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one, two, three = stage.participants
+        genesis, old = one.genesis, three.record["enode_key"]
+        await three.die()
+        with pytest.raises(NodeError, match="does not answer"):
+            await one.exchange.replace("node3")  # type: ignore[union-attr]
+        lost = stage.participant(3, three.settings.spec, name="node3 with a new disk")
+        stage.participants.append(lost)
+        lost.start()
+        await until(lambda: "quorumkit node replace" in lost.waits_for, lost.waits_for)
+        await until(lambda: one.said("refused [identity_changed]"), f"{one.log}")
+        await asyncio.sleep(0.3)
+        assert not lost.exchange.locked.is_set()  # type: ignore[union-attr]
+        with pytest.raises(NodeError, match="has the identity that is agreed on"):
+            await one.exchange.replace("node2")  # type: ignore[union-attr]
+        identity = await one.exchange.replace("node3")  # type: ignore[union-attr]
+        await lost.locked()
+        assert lost.record["role"] == "observer"
+        assert lost.genesis == genesis
+        for each in (one, two):
+            await until(lambda each=each: identity.enode_key in json.dumps(each.record["peers"]), f"{each.log}")
+            assert old not in json.dumps(each.record["peers"])
+        await asyncio.gather(*(each.die() for each in stage.participants))
+        lost.start()
+        one.start()
+        await asyncio.gather(lost.locked(), one.locked())
+        assert identity.enode_key in json.dumps(one.record["peers"])
+
+    play(scene)
+
+
+def test_a_moved_node_is_found_again_by_its_name(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        hosts = [f"host{ordinal}.invalid" for ordinal in (1, 2, 3)]
+        stage.hosts.write_text("".join(f"127.0.0.1 {host}\n" for host in hosts))
+        names = Names(1, tuple(Endpoint(host, port) for host, port in zip(hosts, stage.ports, strict=False)))
+        for each, host in zip(stage.participants, hosts, strict=True):
+            each.settings = replace(each.settings, names=names, host=host)
+        await form(stage)
+        one = stage.participants[0]
+        assert "@127.0.0.1:30002" in one.record["peers"][0]["enode"]
+        stage.hosts.write_text("127.0.0.1 host1.invalid host3.invalid\n127.0.0.5 host2.invalid\n")
+        await until(lambda: "@127.0.0.5:30002" in one.record["peers"][0]["enode"], f"{one.log}")
+        assert "127.0.0.5:30002" in (one.directory / "geth.toml").read_text()
+        assert one.said("node2 moved from 127.0.0.1 to 127.0.0.5")
+        stage.hosts.write_text("127.0.0.1 host1.invalid host3.invalid\n")
+        await asyncio.sleep(0.5)
+        assert "@127.0.0.5:30002" in one.record["peers"][0]["enode"], "a name that fails for a while moves nobody"
+
+    play(scene)
+
+
+def test_damaged_files_are_named(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one = stage.participants[0]
+        await one.die()
+        for name in ("exchange/lock.json", "exchange/commitment.json", "exchange/members.json", "data/geth/nodekey"):
+            file = one.directory / name
+            whole = file.read_bytes()
+            for damage in (b"", whole[: len(whole) // 2], b"{}", b"[]"):
+                file.write_bytes(damage)
+                with pytest.raises(QuorumkitError) as failure:
+                    one.start()
+                    await one.locked()
+                assert name.rpartition("/")[2] in failure.value.message
+                assert failure.value.hint
+            file.write_bytes(whole)
+        (one.directory / "data/geth/nodekey").unlink()
+        with pytest.raises(QuorumkitError, match="nodekey is missing"):
+            one.start()
+            await one.locked()
+
+    play(scene)
+
+
+def test_secrets_are_in_no_log_and_in_no_message(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one = stage.participants[0]
+        told = "\n".join([*one.log, json.dumps(one.record), one.genesis.decode()])
+        for secret in (one.directory / "data/geth/nodekey", one.directory / "password", stage.secret):
+            assert secret.read_text().strip() not in told
+        for file in (one.directory / "exchange").iterdir():
+            text = file.read_text()
+            assert (one.directory / "data/geth/nodekey").read_text().strip() not in text
+            assert (one.directory / "password").read_text().strip() not in text
+
+    play(scene)
+
+
+def test_a_first_start_that_was_killed_while_making_keys_is_made_anew(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        one = stage.participants[0]
+        (one.directory / "data/keystore").mkdir(parents=True)
+        (one.directory / "password").write_text("half")
+        (one.directory / "data/keystore/UTC--half").write_text("{")
+        await form(stage)
+        assert len(list((one.directory / "data/keystore").iterdir())) == 1
+        with contextlib.suppress(FileNotFoundError):
+            assert (one.directory / "password").read_text() != "half"
+
+    play(scene)
