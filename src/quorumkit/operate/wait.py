@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from quorumkit.errors import NodeError, WaitTimeoutError
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network
 from quorumkit.progress import Progress
 from quorumkit.runtimes import Runtime
+
+_NAMED = 4  # how many late nodes are named
 
 
 def patience(nodes: int) -> float:
@@ -40,7 +43,7 @@ async def wait_until_complete(
                 ready = sum(status.complete for status in statuses)
                 if connected and all(status.connected for status in statuses):
                     connected.set()
-                progress(_what(statuses), ready, total)
+                progress(*_what(statuses), total)
                 failed = [status for status in statuses if status.state == "failed"]
                 if failed:
                     raise NodeError(
@@ -58,14 +61,25 @@ async def wait_until_complete(
     )
 
 
-def _what(statuses: list[NodeStatus]) -> str:
-    if any(status.state == "exchanging" for status in statuses):
-        return "exchanging identities"
-    if any(status.state in ("starting", "stopped") for status in statuses):
-        return "starting clients"
-    if any((status.peers or 0) < status.expected_peers for status in statuses):
-        return "waiting for peers"
-    return "waiting for blocks"
+def _what(statuses: list[NodeStatus]) -> tuple[str, int]:
+    """What is waited for, with the nodes that are late, and how many are not."""
+    stages: list[tuple[str, Callable[[NodeStatus], bool]]] = [
+        ("exchanging identities", lambda status: status.state == "exchanging"),
+        ("starting clients", lambda status: status.state in ("starting", "stopped", "restarting")),
+        ("waiting for peers", lambda status: (status.peers or 0) < status.expected_peers),
+        ("waiting for blocks", lambda status: not status.ready),
+    ]
+    for stage, is_late in stages:
+        if late := [status.name for status in statuses if is_late(status)]:
+            return stage + _names(late, len(statuses)), len(statuses) - len(late)
+    return stages[-1][0], len(statuses)
+
+
+def _names(late: list[str], total: int) -> str:
+    """Some names tell where to look; all would tell nothing."""
+    if len(late) == total:
+        return ""
+    return ": " + ", ".join(late if len(late) <= _NAMED else [*late[: _NAMED - 1], f"{len(late) - _NAMED + 1} more"])
 
 
 def _missing(status: NodeStatus) -> str:
