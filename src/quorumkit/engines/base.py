@@ -39,8 +39,6 @@ class Engine(Protocol):
     """The client's JSON-RPC unix socket."""
     ipc_ready: bytes
     """A part of the log line that says the socket listens."""
-    seal_method: str | None
-    """The JSON-RPC method that makes a validator seal; None where it does so from its start."""
 
     def find(self, version: str, *, override: Path | None = None) -> Binary | None:
         """The checked binary, if there is one already: the one named, else the one built into the cache.
@@ -83,6 +81,15 @@ class Engine(Protocol):
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
         """The client's own JavaScript console on the running node; `script` is loaded first, `execute` is evaluated
         and printed instead of a prompt."""
+        ...
+
+    def seal_method(self, record: NodeRecord) -> str | None:
+        """The JSON-RPC method that makes a validator seal; None where it does so by itself."""
+        ...
+
+    def seals_before_peers(self, record: NodeRecord) -> bool:
+        """Whether the client has no peers until it is told them (`add_peer`), which must be after sealing began; else
+        it has them from its start, and seals once it is connected."""
         ...
 
     async def connected_keys(self, rpc: Rpc) -> frozenset[str]:

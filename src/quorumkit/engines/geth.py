@@ -37,7 +37,6 @@ class Geth:
     names_in_enodes = False
     ipc = Path("data/geth.ipc")
     ipc_ready = b"IPC endpoint opened"
-    seal_method: str | None = "miner_start"
 
     def find(self, version: str, *, override: Path | None = None) -> Binary | None:
         from quorumkit.engines.binaries import check_binary
@@ -87,14 +86,16 @@ class Geth:
         find each other again. The price: one that is behind asks for blocks at once only when it has min(5, MaxPeers)
         peers, and else after 10 s (eth/sync.go, nextSyncOp), as when a member of a small network is away.
         """
-        peers = [peer.enode for peer in network.peers_of(node)]
+        return {"geth.toml": self._config(network, node, known=[peer.enode for peer in network.peers_of(node)])}
+
+    def _config(self, network: Network, node: Node, *, known: list[str]) -> bytes:
         p2p = {
             "ListenAddr": str(node.endpoints.p2p_bind),
             "NoDiscovery": True,
-            "MaxPeers": max(1, len(peers)),
+            "MaxPeers": max(1, len(network.peers_of(node))),
             "DialRatio": 1,
-            "StaticNodes": peers,
-            "TrustedNodes": peers,
+            "StaticNodes": known,
+            "TrustedNodes": known,
         }
         http = {
             "HTTPHost": node.endpoints.rpc_bind.host,
@@ -104,7 +105,7 @@ class Geth:
             "HTTPVirtualHosts": list(node.endpoints.rpc_names),
         }
         head = f"# {node.name} of {network.spec.name}: rendered from quorumkit.yaml; edit that instead.\n"
-        return {"geth.toml": (head + _toml({"Node": http, "Node.P2P": p2p})).encode()}
+        return (head + _toml({"Node": http, "Node.P2P": p2p})).encode()
 
     def has_chain(self, directory: Path) -> bool:
         return (directory / "data/geth/chaindata").is_dir()
@@ -133,6 +134,12 @@ class Geth:
         if execute is not None:
             command += ["--exec", execute]
         return [*command, str(self.ipc)]
+
+    def seal_method(self, record: NodeRecord) -> str | None:
+        return "miner_start"
+
+    def seals_before_peers(self, record: NodeRecord) -> bool:
+        return False
 
     async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
         peers = await rpc.call("admin_peers")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VERSION = "24.4.1"
 
 _FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
+_TOLD_THEIR_PEERS = {"qbft", "ibft"}
 _VERSION_LINE = re.compile(r"^Quorum Version: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
 
 
@@ -77,16 +78,28 @@ class GoQuorum(Geth):
         }
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
-        """The static nodes stand in a file that raft numbers its members by: all of them, by ordinal, on every node the
-        same. The permissioned nodes are matched by key alone and read again at each connection
-        (permission/core/permissions.go), so a change needs no restart."""
+        """Raft numbers its members by their place in `static-nodes.json`: all of them, by ordinal, on every node the
+        same. QBFT and IBFT drop a peer whose message comes before they seal (consensus/istanbul/backend,
+        "stopped engine"), and dial it again after half a minute: so they know no peers until they are told.
+
+        The permissioned nodes are matched by key alone and read again at each connection
+        (permission/core/permissions.go), so a change needs no restart.
+        """
         everyone = [other.enode for other in network.nodes]
-        files = super().node_files(network, node)
-        return files | {
-            "data/static-nodes.json": to_json(everyone),
+        told = network.spec.consensus.kind in _TOLD_THEIR_PEERS
+        known = [] if told else [peer.enode for peer in network.peers_of(node)]
+        return {
+            "geth.toml": self._config(network, node, known=known),
+            "data/static-nodes.json": to_json([] if told else everyone),
             "data/permissioned-nodes.json": to_json(everyone),
             "data/disallowed-nodes.json": to_json([]),
         }
+
+    def seal_method(self, record: NodeRecord) -> str | None:
+        return None if record.consensus.kind == "raft" else "miner_start"
+
+    def seals_before_peers(self, record: NodeRecord) -> bool:
+        return record.consensus.kind in _TOLD_THEIR_PEERS
 
     def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
         command = [

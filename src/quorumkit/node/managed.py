@@ -343,9 +343,19 @@ class ManagedNode:
     async def _seal(self, rpc: IpcRpc) -> None:
         """Makes a validator seal once it is connected: to all its peers, or after a while to enough for a quorum.
 
+        With some consensus kinds it is the other way about, and it is connected once it seals.
+
         One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'.
         """
-        if self.record.role != "validator" or self._engine.seal_method is None:
+        method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
+        if self._engine.seals_before_peers(self.record):
+            with contextlib.suppress(RpcError):
+                if method is not None:
+                    await rpc.call(method)
+                for peer in self.record.peers:
+                    await self._engine.add_peer(rpc, peer.enode)
+            return
+        if method is None:
             return
         everyone = self.status.expected_peers
         enough = min(self.record.consensus.quorum - 1, (everyone + 1) // 2)
@@ -355,7 +365,7 @@ class ManagedNode:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._account_opens(rpc), ACCOUNT_OPEN_WITHIN)
         with contextlib.suppress(RpcError):
-            await rpc.call(self._engine.seal_method)
+            await rpc.call(method)
 
     async def _account_opens(self, rpc: IpcRpc) -> None:
         """Returns when the client can sign with its account, which it opens a moment after its socket.
