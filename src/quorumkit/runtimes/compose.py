@@ -34,6 +34,8 @@ from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 P2P_PORT = 30303
 RPC_PORT = 8545
+RAFT_PORT = 50400
+TM_PORT = 9001
 
 IMAGE_USER = 10001
 """Whom the nodes' files are given to where root makes them: containers never run as root."""
@@ -74,6 +76,9 @@ class ComposeRuntime:
                 rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
                 rpc_url=f"http://{LOOPBACK}:{rpc + ordinal - 1}",
                 rpc_names=("localhost", node_name(ordinal)),
+                raft_port=RAFT_PORT if spec.consensus.kind == "raft" else None,
+                tm=Endpoint(address(subnet, ordinal, total), TM_PORT) if spec.transaction_manager else None,
+                tm_bind=Endpoint("0.0.0.0", TM_PORT) if spec.transaction_manager else None,  # noqa: S104
             )
             for ordinal in range(1, total + 1)
         ]
@@ -213,7 +218,8 @@ class ComposeRuntime:
         if self._chosen_subnet is None:
             with contextlib.suppress(OSError, ValueError, KeyError, IndexError, TypeError, YAMLError):
                 present = _subnet_in(self._directory.compose)
-                if room(present) >= self._spec.nodes.total:
+                usable = bool(self._containers_quietly()) or self._overlapping(present) is None
+                if room(present) >= self._spec.nodes.total and usable:
                     self._chosen_subnet = present
         if self._chosen_subnet is None:
             in_use = [*host_subnets(), *_docker_subnets().values()]
@@ -227,18 +233,24 @@ class ComposeRuntime:
             PortError: it is.
         """
         subnet = _subnet_in(self._directory.compose)
-        taken = _docker_subnets()
-        own = {f"{self._spec.name}_quorum"}
-        others = [network for name, network in taken.items() if name not in own]
-        routes = host_subnets()
-        if own & taken.keys():  # a network that an earlier start left is an interface of this machine too
-            routes = [route for route in routes if route != Subnet(subnet)]
-        overlapping = clash(subnet, [*others, *routes])
+        overlapping = self._overlapping(subnet)
         if overlapping is not None:
+            again = "run `quorumkit up` again: another one is chosen"
+            asked = f"set another compose.subnet in {SPEC_NAME}, then run `quorumkit up` again"
             raise PortError(
                 f"compose.subnet: {subnet} overlaps {overlapping}, which this machine uses already",
-                hint=f"set another compose.subnet in {SPEC_NAME}, then run `quorumkit up` again",
+                hint=asked if self._spec.compose.subnet else again,
             )
+
+    def _overlapping(self, subnet: str) -> Subnet | None:
+        """What of this machine's networks overlaps the subnet, this project's own aside."""
+        taken = _docker_subnets()
+        own = f"{self._spec.name}_quorum"
+        others = [network for name, network in taken.items() if name != own]
+        routes = host_subnets()
+        if own in taken:  # a network that an earlier start left is an interface of this machine too
+            routes = [route for route in routes if route != Subnet(subnet)]
+        return clash(subnet, [*others, *routes])
 
     async def _compose(self, *arguments: str, see: Callable[[str], None] = lambda line: None) -> None:
         """One Compose command on this project; Ctrl-C ends it. `see` is given each line it says meanwhile.
