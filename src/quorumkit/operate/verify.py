@@ -185,21 +185,22 @@ async def _agree(connections: dict[str, Rpc], first: str, hashes: list[str], res
             result.contract = receipts[0]["contractAddress"]
             result.block, result.block_hash = int(receipts[1]["blockNumber"], 16), receipts[1]["blockHash"]
             asked = [name for name in connections if name not in result.errors]
-            outcomes = await asyncio.gather(
-                *(_read(connections[name], result.contract, result.block) for name in asked), return_exceptions=True
-            )
-            seen = set()
-            for name, outcome in zip(asked, outcomes, strict=True):
-                if isinstance(outcome, QuorumkitError):
-                    result.errors[name] = outcome.message
-                elif isinstance(outcome, BaseException):
-                    raise outcome
-                else:
-                    block_hash, result.reads[name] = outcome
-                    seen.add(block_hash)
-            result.hashes_equal = seen == {result.block_hash}
+            seen = await asyncio.gather(*(_read_into(result, name, connections[name]) for name in asked))
+            result.hashes_equal = set(seen) - {None} == {result.block_hash}
             if result.hashes_equal:
                 return
+
+
+async def _read_into(result: Verification, name: str, rpc: Rpc) -> str | None:
+    """Notes what a node answers, as soon as it does, so that one that is late costs no other's answer; its block
+    hash."""
+    assert result.block is not None
+    try:
+        block_hash, result.reads[name] = await _read(rpc, result.contract, result.block)
+    except QuorumkitError as error:
+        result.errors[name] = error.message
+        return None
+    return block_hash
 
 
 async def _read(rpc: Rpc, contract: str | None, block: int) -> tuple[str, int]:

@@ -1,0 +1,164 @@
+"""What is told of nodes: status, readiness, metrics, and waiting for a network to be whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from samples import planned, spec_of
+
+from quorumkit.errors import NodeError, WaitTimeoutError
+from quorumkit.node.health import HealthServer
+from quorumkit.node.status import NodeStatus, State
+from quorumkit.operate.wait import patience, wait_until_complete
+from quorumkit.progress import silent
+
+
+def status(number: int = 1, state: State = "running", **fields: Any) -> NodeStatus:
+    fields = {"peers": 2, "expected_peers": 2, "block": 7, "pid": 100 + number, "role": "validator"} | fields
+    return NodeStatus(f"node{number}", number, state=state, **fields)
+
+
+@pytest.mark.parametrize("state", ["stopped", "starting", "waiting", "syncing", "stalled", "restarting", "failed"])
+def test_only_a_running_node_is_ready(state: State) -> None:
+    assert status().ready
+    assert not status(state=state).ready
+    assert not status(state=state).complete
+
+
+@pytest.mark.parametrize(("peers", "complete"), [(None, False), (0, False), (1, False), (2, True), (3, True)])
+def test_a_node_is_complete_with_all_its_peers(peers: int | None, complete: bool) -> None:
+    assert status(peers=peers).complete is complete
+    assert status(peers=peers).connected is complete
+
+
+def test_a_lone_node_is_connected_once_its_client_answers() -> None:
+    assert status(peers=0, expected_peers=0).connected
+    assert not status(peers=None, expected_peers=0).connected
+
+
+def test_a_status_is_the_same_after_json() -> None:
+    one = status(error="it broke", block_hash="0x12")
+    assert NodeStatus.from_json(one.to_json()) == one
+
+
+def test_a_newer_programs_fields_are_passed_over() -> None:
+    assert NodeStatus.from_json(status().to_json() | {"mood": "good"}) == status()
+
+
+def ask(statuses: list[NodeStatus], *paths: str) -> list[tuple[int, str]]:
+    async def asking() -> list[tuple[int, str]]:
+        server = HealthServer("bank", lambda: statuses)
+        port = await server.listen("127.0.0.1", 0)
+        try:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+                answers = []
+                for path in paths:
+                    async with session.get(path) as answer:
+                        answers.append((answer.status, await answer.text()))
+                return answers
+        finally:
+            await server.close()
+
+    return asyncio.run(asking())
+
+
+def test_the_program_is_healthy_whatever_its_nodes_are() -> None:
+    assert ask([status(state="failed")], "/healthz") == [(200, "ok\n")]
+
+
+def test_readiness_says_why() -> None:
+    nodes = [status(1), status(2, "failed", peers=None, block=None, error="no such file")]
+    (whole, text), (one, _), (other, _), (unknown, _) = ask(
+        nodes, "/readyz", "/readyz/node1", "/readyz/node2", "/readyz/node9"
+    )
+    assert (whole, one, other, unknown) == (503, 200, 503, 404)
+    assert text == "node1: running, block 7, 2 of 2 peers\nnode2: failed, block -, 0 of 2 peers; no such file\n"
+
+
+def test_all_ready_is_ready() -> None:
+    assert ask([status(1), status(2)], "/readyz")[0][0] == 200
+
+
+def test_health_can_only_be_read() -> None:
+    async def post() -> int:
+        server = HealthServer("bank", list)
+        port = await server.listen("127.0.0.1", 0)
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"http://127.0.0.1:{port}/healthz") as answer,
+            ):
+                return answer.status
+        finally:
+            await server.close()
+
+    assert asyncio.run(post()) == 405
+
+
+def test_metrics_are_prometheus_text() -> None:
+    nodes = [status(1, restarts=3), status(2, "starting", peers=None, block=None, pid=None)]
+    ((code, text),) = ask(nodes, "/metrics")
+    assert code == 200
+    samples = {
+        (sample.name, sample.labels["node"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["quorumkit_node_ready", "node1"] == 1
+    assert samples["quorumkit_node_ready", "node2"] == 0
+    assert samples["quorumkit_client_up", "node1"] == 1
+    assert samples["quorumkit_client_up", "node2"] == 0
+    assert samples["quorumkit_block_number", "node1"] == 7
+    assert ("quorumkit_block_number", "node2") not in samples
+    assert samples["quorumkit_peers", "node1"] == 2
+    assert samples["quorumkit_static_peers", "node2"] == 2
+    assert samples["quorumkit_client_restarts_total", "node1"] == 3
+
+
+class Watched:
+    """A runtime of which only `watch` is used."""
+
+    def __init__(self, *steps: list[NodeStatus]) -> None:
+        self._steps = steps
+
+    async def watch(self, network: Any) -> AsyncGenerator[list[NodeStatus]]:
+        for step in self._steps:
+            yield step
+        await asyncio.Event().wait()
+
+
+def wait(*steps: list[NodeStatus], timeout: float = 5) -> list[NodeStatus]:
+    waiting: Callable[..., Awaitable[list[NodeStatus]]] = wait_until_complete
+    return asyncio.run(waiting(Watched(*steps), planned(spec_of(2)), silent, timeout=timeout))
+
+
+def test_waiting_ends_when_every_node_is_complete() -> None:
+    done = [status(1), status(2)]
+    assert wait([status(1), status(2, "starting")], [status(1, peers=1), status(2)], done) == done
+
+
+def test_waiting_ends_at_once_when_a_node_cannot_run() -> None:
+    with pytest.raises(NodeError, match="node2: no such file") as caught:
+        wait([status(1), status(2, "failed", error="no such file")])
+    assert "quorumkit logs node2" in (caught.value.hint or "")
+
+
+def test_a_node_that_is_started_again_is_still_waited_for() -> None:
+    done = [status(1), status(2)]
+    assert wait([status(1), status(2, "restarting", error="killed")], done) == done
+
+
+def test_waiting_too_long_tells_who_misses_what() -> None:
+    with pytest.raises(WaitTimeoutError) as caught:
+        wait([status(1), status(2, "waiting", peers=0, error="it broke")], timeout=0.1)
+    assert "node2 is waiting with 0 of 2 peers (it broke)" in caught.value.message
+    assert "node1" not in caught.value.message
+
+
+def test_patience_grows_with_the_network() -> None:
+    assert patience(100) > patience(5) > 30
