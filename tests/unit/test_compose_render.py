@@ -1,0 +1,124 @@
+"""The Compose project: a golden file, the same bytes every time, and what differs with the spec."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from samples import identity_number, spec_of
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.operate.generate import generate
+from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
+from quorumkit.progress import silent
+from quorumkit.render.compose import render_compose
+from quorumkit.runtimes import compose
+from quorumkit.runtimes.compose import ComposeRuntime
+from quorumkit.runtimes.subnets import address
+from quorumkit.spec import NetworkSpec
+
+GOLDEN = Path(__file__).parent / "golden/compose.yaml"
+SUBNET = "172.28.7.0/24"
+
+
+def network_of(spec: NetworkSpec) -> Network:
+    """A plan with addresses as the runtime gives them."""
+    total = spec.nodes.total
+    endpoints = [
+        NodeEndpoints(
+            p2p=Endpoint(address(SUBNET, n, total), 30303),
+            p2p_bind=Endpoint("0.0.0.0", 30303),
+            rpc_bind=Endpoint("0.0.0.0", 8545),
+            rpc_url=f"http://127.0.0.1:{8544 + n}",
+            rpc_names=("localhost", node_name(n)),
+        )
+        for n in range(1, total + 1)
+    ]
+    return plan(spec, [identity_number(n) for n in range(1, total + 1)], endpoints)
+
+
+def rendered(spec: NetworkSpec, user: str = "1000:1000") -> dict[str, bytes]:
+    return render_compose(network_of(spec), image="quorumkit/node:1-geth1", user=user, subnet=SUBNET)
+
+
+def parsed(spec: NetworkSpec, **options: str) -> Any:
+    return YAML(typ="safe", pure=True).load(io.BytesIO(rendered(spec, **options)["compose.yaml"]))
+
+
+def test_it_is_the_file_that_was_agreed_on() -> None:
+    """Change the golden file when the change is meant."""
+    assert rendered(spec_of(2, 1))["compose.yaml"].decode() == GOLDEN.read_text()
+
+
+def test_the_same_network_gives_the_same_bytes() -> None:
+    assert rendered(spec_of(7)) == rendered(spec_of(7))
+
+
+def test_the_projects_name_is_where_both_versions_of_compose_look() -> None:
+    assert rendered(spec_of())[".env"] == b"COMPOSE_PROJECT_NAME=bank\n"
+    assert "name" not in parsed(spec_of())
+
+
+@pytest.mark.parametrize("user", ["1000:1000", "10001:10001"])
+def test_containers_run_as_the_files_owner(user: str) -> None:
+    services = parsed(spec_of(), user=user)["services"]
+    assert {service["user"] for service in services.values()} == {user}
+
+
+def test_each_service_has_its_own_directory_port_and_address_and_all_limits() -> None:
+    spec = spec_of(3, compose={"memory": "512m", "pids": 100})
+    services = parsed(spec)["services"]
+    assert list(services) == ["node1", "node2", "node3"]
+    for number, (name, service) in enumerate(services.items(), start=1):
+        assert service["volumes"] == [f"./nodes/{name}:/node", "./genesis.json:/genesis.json:ro"]
+        assert service["ports"] == [f"127.0.0.1:{8544 + number}:8545"]
+        assert service["networks"] == {"quorum": {"ipv4_address": f"172.28.7.{10 + number}"}}
+        assert (service["mem_limit"], service["pids_limit"]) == ("512m", 100)
+        assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["restart"] == "unless-stopped"
+
+
+def test_an_image_of_our_own_is_never_fetched_and_one_that_was_named_may_be() -> None:
+    assert parsed(spec_of())["services"]["node1"]["pull_policy"] == "never"
+    named = spec_of(compose={"image": "registry.example/node:1"})
+    assert "pull_policy" not in parsed(named)["services"]["node1"]
+    assert b"image build" not in rendered(named)["compose.yaml"]
+
+
+def _init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[NetworkDirectory, Any]:
+    monkeypatch.setattr(compose, "_docker_subnets", dict)
+    monkeypatch.setattr(compose, "docker", lambda *arguments: "")
+    directory = NetworkDirectory(tmp_path / "bank")
+    spec = spec_of(runtime="compose")
+    runtime = ComposeRuntime(directory, spec)
+    runtime.render(generate(directory, spec, runtime.addresses, silent))
+    return directory, YAML(typ="safe", pure=True).load(directory.compose)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_that_root_makes_are_given_to_the_images_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory, project = _init(tmp_path, monkeypatch)
+    assert project["services"]["node1"]["user"] == "10001:10001"
+    assert {path.stat().st_uid for path in directory.node("node1").rglob("*")} == {10001}
+    assert directory.spec.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="for anybody but root")
+def test_files_that_a_user_makes_stay_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, project = _init(tmp_path, monkeypatch)
+    assert project["services"]["node1"]["user"] == f"{os.geteuid()}:{os.getegid()}"
+
+
+def test_a_rendered_network_keeps_its_subnet_and_one_that_outgrew_it_gets_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, project = _init(tmp_path, monkeypatch)
+    subnet = project["networks"]["quorum"]["ipam"]["config"][0]["subnet"]
+    assert ComposeRuntime(directory, spec_of(10, runtime="compose"))._subnet() == subnet
+    larger = ComposeRuntime(directory, spec_of(300, runtime="compose"))._subnet()
+    assert larger != subnet and larger.endswith("/23")

@@ -1,0 +1,103 @@
+"""What `doctor` finds of the container runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from quorumkit.cli.doctor import doctor
+from quorumkit.image.docker import compose_command
+from quorumkit.operate.doctor import Finding, examine
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Puts shell scripts on a PATH that has no others."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compose_command.cache_clear()
+
+    def put(name: str, script: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    yield put
+    compose_command.cache_clear()
+
+
+def found() -> dict[str, Finding]:
+    return {finding.subject: finding for finding in examine()}
+
+
+DOCKER = """case "$1 $2" in
+"version --format") echo 27.1.0 ;;
+"compose version") echo v2.29.1 ;;
+"image inspect") {image} ;;
+esac"""
+MISSING = 'echo "Error: No such image: $3" >&2; exit 1'
+
+
+def test_all_there(programs: Callable[[str, str], None]) -> None:
+    answer = [{"Id": "sha256:1", "Size": 140_000_000, "Config": {"Labels": {}}}]
+    programs("docker", DOCKER.format(image=f"echo '{json.dumps(answer)}'"))
+    findings = found()
+    assert findings["docker"].text == "engine 27.1.0 answers"
+    assert findings["compose"].text == "2.29.1, as `docker compose`"
+    assert "140 MB" in findings["node image"].text
+    assert [findings[name].verdict for name in ("docker", "compose", "node image")] == ["ok"] * 3
+
+
+def test_an_image_that_is_not_built_yet(programs: Callable[[str, str], None]) -> None:
+    programs("docker", DOCKER.format(image=MISSING))
+    image = found()["node image"]
+    assert image.verdict == "note" and "not built yet" in image.text
+    assert "quorumkit image build" in str(image.advice)
+
+
+def test_no_docker_is_a_note_for_there_are_processes(programs: Callable[[str, str], None]) -> None:
+    findings = found()
+    for name in ("docker", "compose"):
+        assert findings[name].verdict == "note"
+        assert "not on PATH" in findings[name].text and findings[name].advice
+    assert "node image" not in findings
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "advice"),
+    [
+        ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "does not run", "start it"),
+        (
+            "permission denied while trying to connect to the Docker daemon at unix:///x",
+            "no permission",
+            "group",
+        ),
+    ],
+)
+def test_a_daemon_that_does_not_answer(said: str, text: str, advice: str, programs: Callable[[str, str], None]) -> None:
+    programs("docker", f'if [ "$1" = compose ]; then echo v2.29.1; else echo "{said}" >&2; exit 1; fi')
+    findings = found()
+    assert findings["docker"].verdict == "note"
+    assert text in findings["docker"].text and advice in str(findings["docker"].advice)
+    assert findings["compose"].verdict == "ok"
+
+
+@pytest.mark.parametrize(("version", "verdict"), [("1.29.2", "ok"), ("1.28.0", "note"), ("v2.0.1", "ok")])
+def test_the_version_of_the_standalone_compose(
+    version: str, verdict: str, programs: Callable[[str, str], None]
+) -> None:
+    programs("docker", "exit 1")
+    programs("docker-compose", f"echo {version}")
+    compose = found()["compose"]
+    assert compose.verdict == verdict
+    assert compose.text.startswith(version.removeprefix("v")) and "`docker-compose`" in compose.text
+
+
+def test_the_command_prints_it_for_people_and_machines(programs: Callable[[str, str], None]) -> None:
+    programs("docker", DOCKER.format(image=MISSING))
+    told = CliRunner().invoke(doctor, [])
+    assert "node image" in told.output and "quorumkit image build" in told.output
+    answer = json.loads(CliRunner().invoke(doctor, ["--json"]).output)
+    assert {"docker", "compose", "node image"} <= {finding["subject"] for finding in answer["findings"]}
