@@ -1,0 +1,124 @@
+"""A release of the chart on a real cluster, through helm and kubectl as a person would use them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHART = Path(__file__).parents[2] / "charts/quorumkit"
+
+PATIENCE = 240.0
+"""Seconds that anything may take here: the machine may be busy with other things."""
+
+IMAGE = "quorumkit/node"
+TAG, NEXT_TAG = "test", "test-next"
+
+
+def eventually(check: Callable[[], Any], what: str, *, timeout: float = PATIENCE, pause: float = 0.5) -> Any:
+    """What `check` returns, once it is true."""
+    deadline = time.monotonic() + timeout
+    while not (value := check()):
+        assert time.monotonic() < deadline, f"not in {timeout:g} s: {what}; last: {value!r}"
+        time.sleep(pause)
+    return value
+
+
+def command(*words: str | Path, input: str | None = None, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [*map(str, words)], capture_output=True, text=True, timeout=2 * PATIENCE, check=False, input=input
+    )
+    assert code is None or done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def template(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """`helm template`, which asks no cluster."""
+    return command("helm", "template", "mynet", CHART, "--kube-version", "1.34.0", *arguments, code=code)
+
+
+@dataclass
+class Release:
+    """One, in a namespace of its own."""
+
+    namespace: str
+    name: str = "mynet"
+
+    def kubectl(self, *arguments: str, code: int | None = 0, input: str | None = None) -> str:
+        return command("kubectl", "--namespace", self.namespace, *arguments, code=code, input=input).stdout
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", "--output=json", *arguments))
+
+    def install(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Installs the chart, or upgrades what is there."""
+        options = ["--namespace", self.namespace, "--set", f"image.repository={IMAGE},image.tag={TAG}"]
+        return command("helm", "upgrade", "--install", self.name, CHART, *options, *arguments, code=code)
+
+    def test(self) -> None:
+        command("helm", "--namespace", self.namespace, "test", self.name, "--timeout", "6m")
+
+    def uninstall(self) -> None:
+        command("helm", "--namespace", self.namespace, "uninstall", self.name, "--wait")
+        self.kubectl("wait", "--for=delete", "pods", "--all", "--timeout=180s")
+
+    def pods(self) -> dict[str, dict[str, Any]]:
+        listed = self.get("pods", "--selector=app.kubernetes.io/component=node")["items"]
+        return {pod["metadata"]["name"]: pod for pod in listed}
+
+    def pod(self, index: int) -> dict[str, Any]:
+        return dict(self.get("pod", f"{self.name}-{index}"))
+
+    def delete_pods(self, *indexes: int) -> None:
+        self.kubectl("delete", "pods", *(f"{self.name}-{index}" for index in indexes))
+
+    def node(self, index: int) -> dict[str, Any] | None:
+        """What a node program tells of its node."""
+        answer = self.kubectl("exec", f"{self.name}-{index}", "--", "wget", "-q", "-O", "-",
+                              "http://127.0.0.1:9545/status", code=None)  # fmt: skip
+        return dict(json.loads(answer)[0]) if answer else None
+
+    def console(self, index: int, script: str) -> str:
+        return self.kubectl("exec", f"{self.name}-{index}", "--", "quorumkit", "console", "--exec", script).strip()
+
+    def block_hash(self, index: int, number: int) -> str:
+        return json.loads(self.console(index, f"eth.getBlock({number}).hash"))
+
+    def whole(self, count: int, *, away: int = 0) -> list[dict[str, Any]]:
+        """Waits until so many pods are ready and each node sees all the others; what they tell then. `away` more nodes
+        are known that were scaled away."""
+
+        def check() -> list[dict[str, Any]] | None:
+            pods = self.pods()
+            if len(pods) != count or not all(map(is_ready, pods.values())):
+                return None
+            nodes = [self.node(index) for index in range(count)]
+            complete = [
+                node for node in nodes
+                if node and node["peers"] == count - 1 and node["expected_peers"] == count - 1 + away
+            ]  # fmt: skip
+            return complete if len(complete) == count else None
+
+        return list(eventually(check, f"{count} pods in step, each with {count - 1} peers"))
+
+    def grows_beyond(self, index: int, block: int) -> int:
+        """Waits for a newer block on a node; its number."""
+        return int(
+            eventually(
+                lambda: (node["block"] or 0) > block and node["block"] if (node := self.node(index)) else None,
+                f"a block after {block} on {self.name}-{index}",
+            )
+        )
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in pod["metadata"]
+
+
+def restarts(pod: dict[str, Any]) -> int:
+    return sum(int(each["restartCount"]) for each in pod["status"]["containerStatuses"])
