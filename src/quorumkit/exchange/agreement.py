@@ -82,6 +82,7 @@ class Agreement:
         self.documents: dict[int, Proven] = {proven.document.ordinal: proven for proven in documents}
         self._reports: dict[int, Report] = {}
         self._commitments: dict[int, tuple[Commitment, Signed]] = {}
+        self._signatures: set[str] = set()
         self._terms = terms
         self._spec = spec
         self._derive = derive
@@ -176,6 +177,7 @@ class Agreement:
                 self.documents[ordinal] = answer
                 self._reports.pop(ordinal, None)
                 self._commitments.pop(ordinal, None)
+                self._signatures = {signed.signature for _, signed in self._commitments.values()}
         self._changed()
 
     def report(self, report: Report) -> None:
@@ -186,6 +188,10 @@ class Agreement:
         if present is None or report.version > present.version:
             self._reports[report.ordinal] = report
             self.version += 1
+
+    def knows(self, signed: Signed) -> bool:
+        """Whether that very commitment is here already."""
+        return signed.signature in self._signatures
 
     def commit(self, commitment: Commitment, signed: Signed) -> None:
         """Takes a commitment; this node's own comes by the same way, once it is on its disk."""
@@ -202,6 +208,7 @@ class Agreement:
             present[0] != commitment and holder is not None and holder.document.enode_key == commitment.enode_key
         ):
             self._commitments[commitment.ordinal] = commitment, signed
+            self._signatures.add(signed.signature)
             self.version += 1
 
     def admit(self, admission: Admission, *, source: str) -> None:

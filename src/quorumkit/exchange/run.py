@@ -24,6 +24,7 @@ from quorumkit.exchange.heal import Healer, happens
 from quorumkit.exchange.membership import Lock, Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.protocol import (
+    MOST_NODES,
     Admission,
     Commitment,
     Document,
@@ -51,8 +52,8 @@ from quorumkit.spec import NetworkSpec
 
 FIRST_WAITS = (1.0, 2.0, 5.0)
 WAIT = 10.0
-"""Seconds that others are asked to hold an answer back until it is whole; the first ones are shorter, so that what is
-missing is soon known."""
+"""Seconds that others are asked to hold an answer back until it is whole; the first ones, for identities, are shorter,
+so that who is missing is soon known."""
 
 FIRST_BACK_OFF = 0.05
 LONGEST_BACK_OFF = 3.0
@@ -113,6 +114,8 @@ class Exchange:
         self._membership: Membership | None = None
         self._unsynced: set[int] = set()
         self._synced: dict[int, float] = {}
+        self._seen: dict[tuple[str, str], Proven] = {}
+        """Documents whose signatures were checked, by text and signature."""
 
     async def run(self) -> None:
         """Never returns; to be cancelled.
@@ -315,7 +318,7 @@ class Exchange:
     async def _collect(self, block: Block) -> None:
         """Keeps asking for what of the block is missing."""
         attempt, back_off, waits = 0, FIRST_BACK_OFF, iter(FIRST_WAITS)
-        stage: Stage | None = None
+        stage: Stage = "documents"
         while True:
             change = self._change
             want = self._agreement.missing(block.ordinals)
@@ -323,7 +326,7 @@ class Exchange:
                 await change.wait()
                 continue
             if self._agreement.stage != stage:
-                stage, attempt, back_off, waits = self._agreement.stage, 0, FIRST_BACK_OFF, iter(FIRST_WAITS)
+                stage, attempt, back_off, waits = self._agreement.stage, 0, FIRST_BACK_OFF, iter(())
             source = block.sources[attempt % len(block.sources)]
             heard = self._heard.setdefault(source, asyncio.Event())
             heard.clear()
@@ -393,7 +396,7 @@ class Exchange:
             self._agreement.report(report)
         for signed in answer.commitments:
             with self._refusals_logged(name):
-                if signed not in self._agreement.commitments:
+                if not self._agreement.knows(signed):
                     self._agreement.commit(check_commitment(signed, source=name), signed)
         for signed in answer.admissions:
             with self._refusals_logged(name):
@@ -411,13 +414,13 @@ class Exchange:
 
     def _proven(self, signed: Signed, source: str) -> Proven | None:
         """The document, checked; the ones that are known need no second check."""
-        for known in (self._agreement.documents, self._membership.current if self._membership else {}):
-            for proven in known.values():
-                if proven.signed == signed:
-                    return proven
-        with self._refusals_logged(source):
-            return prove(signed, source=source)
-        return None
+        key = (signed.text, signed.signature)
+        if key not in self._seen:
+            with self._refusals_logged(source):
+                if len(self._seen) > 2 * MOST_NODES:
+                    self._seen.clear()
+                self._seen[key] = prove(signed, source=source)
+        return self._seen.get(key)
 
     async def _until_has(self, request: PullRequest) -> None:
         with contextlib.suppress(TimeoutError):
@@ -468,7 +471,9 @@ class Exchange:
             await self._until_admitted(membership)
         await self._healer.render(membership, first=not self.locked.is_set(), tell=self._tell)
         self.locked.set()
-        self._members_changed()
+        if membership.digest != Membership(membership.lock).digest:
+            # Others may have been away when this became known, or this node when something changed.
+            self._members_changed()
         await asyncio.gather(self._healer.heal(membership), self._sync())
 
     async def _until_admitted(self, membership: Membership) -> None:

@@ -17,7 +17,7 @@ from quorumkit.errors import CorruptFileError, QuorumkitError
 from quorumkit.exchange.membership import Lock, Membership, lock_from
 from quorumkit.exchange.protocol import Proven, Signed, prove
 from quorumkit.exchange.refusal import Refusal
-from quorumkit.files import SECRET_MODE, private_directory, to_json, write_atomic
+from quorumkit.files import SECRET_MODE, private_directory, write_atomic
 
 FOLDER = Path("exchange")
 FORMAT = 1
@@ -113,7 +113,8 @@ class ExchangeStore:
 
     def _write(self, path: Path, value: dict[str, Any]) -> None:
         private_directory(self._folder)
-        content = to_json({"format": FORMAT, **value})
+        # Not indented: with that, Python's encoder is ten times slower, and of 100 nodes each writes 100 documents.
+        content = (json.dumps({"format": FORMAT, **value}) + "\n").encode()
         with contextlib.suppress(FileNotFoundError):
             if path.read_bytes() == content:
                 return

@@ -363,15 +363,15 @@ def test_damaged_files_are_named(play: Callable[..., None]) -> None:
         await one.die()
         for name in ("exchange/lock.json", "exchange/commitment.json", "exchange/members.json", "data/geth/nodekey"):
             file = one.directory / name
-            whole = file.read_bytes()
-            for damage in (b"", whole[: len(whole) // 2], b"{}", b"[]"):
+            whole = file.read_bytes() if file.exists() else None
+            for damage in (b"", (whole or b"{}")[: len(whole or b"{}") // 2], b"{}", b"[]"):
                 file.write_bytes(damage)
                 with pytest.raises(QuorumkitError) as failure:
                     one.start()
                     await one.locked()
                 assert name.rpartition("/")[2] in failure.value.message
                 assert failure.value.hint
-            file.write_bytes(whole)
+            file.write_bytes(whole) if whole else file.unlink()
         (one.directory / "data/geth/nodekey").unlink()
         with pytest.raises(QuorumkitError, match="nodekey is missing"):
             one.start()
