@@ -83,6 +83,7 @@ class Agreement:
         self._reports: dict[int, Report] = {}
         self._commitments: dict[int, tuple[Commitment, Signed]] = {}
         self._signatures: set[str] = set()
+        self._reckoned: tuple[int, set[int], set[int]] = (-1, set(), set())
         self._terms = terms
         self._spec = spec
         self._derive = derive
@@ -289,13 +290,19 @@ class Agreement:
         return self._genesis is not None and self.committed not in (None, self._genesis.digest)
 
     def _without_report(self, ordinals: Iterable[int]) -> list[int]:
-        assert self._genesis is not None
-        digest = self._genesis.digest
-        agreeing = {ordinal for ordinal, report in self._reports.items() if report.genesis == digest}
-        return [n for n in ordinals if n not in agreeing and not self._is_committed(n)]
+        return [ordinal for ordinal in ordinals if ordinal not in self._standing()[0]]
 
     def _without_commitment(self, ordinals: Iterable[int]) -> list[int]:
-        return [ordinal for ordinal in ordinals if not self._is_committed(ordinal)]
+        return [ordinal for ordinal in ordinals if ordinal not in self._standing()[1]]
+
+    def _standing(self) -> tuple[set[int], set[int]]:
+        """Who reports the genesis and who gave his word for it; reckoned once for each version."""
+        if self._reckoned[0] != self.version:
+            committed = {ordinal for ordinal in self.ordinals if self._is_committed(ordinal)}
+            digest = self._genesis.digest if self._genesis else None
+            agreeing = {ordinal for ordinal, report in self._reports.items() if report.genesis == digest}
+            self._reckoned = self.version, agreeing | committed, committed
+        return self._reckoned[1], self._reckoned[2]
 
     def _is_committed(self, ordinal: int) -> bool:
         if self._genesis is None or ordinal not in self._commitments:

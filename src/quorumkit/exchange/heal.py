@@ -49,6 +49,7 @@ class Healer:
         self._engine = engine_of(settings.spec.engine.kind)
         self._wake = asyncio.Event()
         self._addresses = store.read_addresses()
+        self._basis: tuple[str, tuple[tuple[int, str], ...]] | None = None
         self._wanted: dict[str, str] = {}
         """The enode URLs that the client should have, by enode key; as they are in its file."""
         self._given: dict[str, str] = {}
@@ -119,6 +120,10 @@ class Healer:
         return endpoint.host if endpoint else membership.current[ordinal].document.host
 
     def _write(self, membership: Membership) -> None:
+        """Renders the files, where what they rest on has changed since."""
+        basis = (membership.digest, tuple(sorted(self._addresses.items())))
+        if basis == self._basis:
+            return
         settings = self._settings
         own = settings.ordinal
         # A network's plan names all its nodes; of those that are no peers of this one the address is not looked at.
@@ -137,6 +142,7 @@ class Healer:
         for name, content in render_node(network, node).items():
             written |= write_if_changed(self._directory / name, content)
         self._wanted = _enodes(network, own)
+        self._basis = basis
         if written:
             self._rendered()
 
