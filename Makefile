@@ -37,6 +37,7 @@ format: setup-dev ## Mend style
 
 docs: setup-dev ## Write the generated reference pages again
 	@$(bin)/python scripts/reference.py
+	@$(bin)/python scripts/chart_readme.py
 
 lock: setup-dev ## Write the lock files again (LOCK_ARGS=--upgrade for newer versions)
 	@$(compile) $(LOCK_ARGS) pyproject.toml --group build --output-file requirements.lock

@@ -1,7 +1,7 @@
 """What tests on a cluster share.
 
-They need helm, kubectl and a cluster that KUBECONFIG leads to; those that run pods also a Docker engine to build the node
-image with, and in QUORUMKIT_TEST_IMAGE_LOADER the command that brings a local image into the cluster, such as
+They need helm, kubectl and a cluster that KUBECONFIG leads to; those that run pods also a Docker engine to build the
+node image with, and in QUORUMKIT_TEST_IMAGE_LOADER the command that brings a local image into the cluster, such as
 `kind load docker-image`. Where one is missing they are skipped, and say which.
 """
 

@@ -15,6 +15,7 @@ from importlib.resources import as_file, files
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.engines import engine_of
 from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
 from quorumkit.files import private_directory, write_atomic, write_if_changed
 from quorumkit.identity import PublicIdentity
@@ -161,9 +162,20 @@ class KubernetesRuntime:
         return self._command(self._cluster.kubectl("logs", selector, *options))
 
     def console(self, node: Node, *, execute: str | None) -> Command:
-        return self.execute(node, ["quorumkit", "console", *(["--exec", execute] if execute is not None else [])])
+        return self._inside(node, ["quorumkit", "console", *(["--exec", execute] if execute is not None else [])])
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
+        told = {
+            "QUORUMKIT_NODE": node.name,
+            "QUORUMKIT_ENODE": node.enode,
+            "QUORUMKIT_ACCOUNT": node.identity.account,
+            "QUORUMKIT_RPC_URL": f"http://127.0.0.1:{RPC_PORT}",
+            "QUORUMKIT_IPC": f"/node/{engine_of(self._spec.engine.kind).ipc}",
+        }
+        return self._inside(node, ["env", *(f"{name}={value}" for name, value in told.items()), *arguments])
+
+    def _inside(self, node: Node, arguments: Sequence[str]) -> Command:
+        # Without a terminal on this side there is none to give to the other.
         terminal = ["--stdin", "--tty"] if os.isatty(0) and os.isatty(1) else ["--stdin"]
         return self._command(self._cluster.kubectl("exec", *terminal, self._pod(node.name), "--", *arguments))
 
