@@ -66,7 +66,7 @@ class ComposeRuntime:
         first = present[0]
         with open_register(self._directory.path) as register:
             keep = int(first.rpc_url.rpartition(":")[2]) if first else None
-            running = frozenset(range(keep, keep + total)) if keep and self._containers_quietly() else frozenset()
+            running = self._published(keep, total) if keep else frozenset()
             rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
             register.mine.subnet = subnet
         return [
@@ -82,6 +82,12 @@ class ComposeRuntime:
             )
             for ordinal in range(1, total + 1)
         ]
+
+    def _published(self, first: int, total: int) -> frozenset[int]:
+        """Which ports of the block this project's own containers hold now."""
+        containers = self._containers_quietly()
+        names = {node_name(ordinal): first + ordinal - 1 for ordinal in range(1, total + 1)}
+        return frozenset(port for name, port in names.items() if _runs(containers.get(name)))
 
     def render(self, network: Network) -> None:
         """Writes the Compose project, and gives the nodes' files to a user that containers may run as."""
@@ -335,11 +341,13 @@ class ComposeRuntime:
             await asyncio.sleep(_RECONNECT)
             if loop.time() - looked >= _STATE_EVERY:
                 looked = loop.time()
-                containers = await asyncio.to_thread(self._containers)
-                status = self._from_container(network, node, containers.get(node.name))
-                if status != statuses[node.name]:
-                    statuses[node.name] = status
-                    change.set()
+                # One that is removed between listing and looking is an error of Docker's, and gone at the next look.
+                with contextlib.suppress(RuntimeUnavailableError):
+                    containers = await asyncio.to_thread(self._containers)
+                    status = self._from_container(network, node, containers.get(node.name))
+                    if status != statuses[node.name]:
+                        statuses[node.name] = status
+                        change.set()
 
     def _as_told(self, node: Node, value: dict[str, Any]) -> NodeStatus:
         """What a node program tells of its node; the name is ours, for it may not be able to read its own."""
@@ -384,6 +392,10 @@ class ComposeRuntime:
                 if line.startswith(("error: ", "WARN ", "Fatal: ")) or _PYTHON_ERROR.match(line):
                     return line.removeprefix("error: ")
         return None
+
+
+def _runs(container: dict[str, Any] | None) -> bool:
+    return container is not None and container["State"]["Status"] in _RUNNING
 
 
 def _docker_subnets() -> dict[str, Subnet]:
