@@ -175,7 +175,9 @@ def main() -> None:
         print(f"{name:<8} median {median(values):6.2f} s   from {min(values):6.2f} to {max(values):6.2f}")
     for name in ("mine", "connect"):
         ratios = [one / other for one, other in zip(seconds["ours"], seconds[name], strict=True)]
-        print(f"ours/{name:<8} median {median(ratios):5.2f}   from {min(ratios):5.2f} to {max(ratios):5.2f}")
+        best = min(seconds["ours"]) / min(seconds[name])
+        spread = f"from {min(ratios):5.2f} to {max(ratios):5.2f}"
+        print(f"ours/{name:<8} median {median(ratios):5.2f}   {spread}   best against best {best:5.2f}")
 
 
 if __name__ == "__main__":
