@@ -16,6 +16,7 @@ import click
 from quorumkit.cli.options import directory_argument, json_option, spec_options
 from quorumkit.cli.output import ProgressLine, done, print_json, print_table, say
 from quorumkit.directory import NetworkDirectory
+from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError, UsageError
 from quorumkit.files import remove_tree
 from quorumkit.node.status import NodeStatus
@@ -240,7 +241,13 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
             for parent in parents:
                 part = part.setdefault(parent, {})
             part[last] = wanted
-    return parse_spec(value, source="the options given")
+    spec = parse_spec(value, source="the options given")
+    if asked["engine_binary"] is None:
+        return spec
+    # Checked before anything is made, and kept for the commands that come after.
+    binary = asked["engine_binary"].expanduser().absolute()
+    engine_of(spec.engine.kind).find(spec.engine.version, override=binary)
+    return spec.model_copy(update={"engine": spec.engine.model_copy(update={"binary": str(binary)})})
 
 
 def _name_from(path: Path) -> str:

@@ -11,7 +11,11 @@ from quorumkit.errors import UsageError
 
 @click.group()
 def tm() -> None:
-    """The transaction manager for GoQuorum's private transactions."""
+    """The transaction manager for GoQuorum's private transactions.
+
+    \b
+    quorumkit tm run mynet/nodes/node1/tm/tm.conf
+    """
 
 
 @tm.command()

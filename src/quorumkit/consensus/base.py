@@ -16,6 +16,9 @@ class Consensus(Protocol):
     full_mesh: bool
     """Whether every node must be connected to every other, however many they are."""
 
+    blocks_on_demand: bool
+    """Whether a block is made only when there are transactions."""
+
     def validator_address(self, identity: PublicIdentity) -> str:
         """The address a validator is known by: its account's, or its nodekey's."""
         ...

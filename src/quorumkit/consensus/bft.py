@@ -21,6 +21,7 @@ class ByzantineConsensus:
 
     kind: str
     full_mesh = False
+    blocks_on_demand = False
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Messages are signed with the nodekey."""

@@ -14,6 +14,7 @@ class Raft:
 
     kind = "raft"
     full_mesh = True
+    blocks_on_demand = True
 
     def validator_address(self, identity: PublicIdentity) -> str:
         return identity.node_address

@@ -42,6 +42,8 @@ class ConsensusRecord(_Part):
     period: int
     quorum: int = Field(ge=1)
     """How many validators must be connected for blocks to go on."""
+    blocks_on_demand: bool = False
+    """Whether a block comes only when there are transactions, so that none is no sign of anything."""
     raft_block_time: int | None = None
     """Milliseconds; raft only."""
 

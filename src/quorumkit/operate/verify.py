@@ -104,8 +104,14 @@ async def verify(
         result.ok = not result.errors and result.hashes_equal and all(value == VALUE for value in result.reads.values())
         if result.ok and tm_keys and len(nodes) > 1:
             progress("creating a private contract")
-            async with asyncio.timeout(timeout):
-                result.private = await verify_private(connections, tm_keys, VALUE)
+            try:
+                async with asyncio.timeout(timeout):
+                    result.private = await verify_private(connections, tm_keys, VALUE)
+            except TimeoutError:
+                raise WaitTimeoutError(
+                    f"{first}: the private transaction was in no block after {timeout:g} s",
+                    hint=f"see `quorumkit logs {first}`",
+                ) from None
             result.ok = result.private.ok
     finally:
         await asyncio.gather(*(connection.close() for connection in connections.values()))

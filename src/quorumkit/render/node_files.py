@@ -38,6 +38,7 @@ def record_of(network: Network, node: Node) -> NodeRecord:
             kind=spec.consensus.kind,
             period=spec.consensus.period,
             quorum=consensus_of(spec.consensus.kind).quorum(spec.nodes.validators),
+            blocks_on_demand=consensus_of(spec.consensus.kind).blocks_on_demand,
             raft_block_time=spec.consensus.raft_block_time if spec.consensus.kind == "raft" else None,
         ),
         chain_id=spec.chain_id,

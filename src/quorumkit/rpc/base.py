@@ -7,6 +7,9 @@ from typing import Any, Protocol, Self
 
 from quorumkit.errors import RpcError
 
+HEAD_IDLE = 1.0
+"""Seconds without a new head after which `heads` tells the last one again."""
+
 CALL_TIMEOUT = 10.0
 """Seconds a client may take to answer one request."""
 
@@ -23,7 +26,8 @@ class Rpc(Protocol):
         ...
 
     def heads(self) -> AsyncGenerator[int]:
-        """Block numbers as they come: the current one at once, then one for each new head."""
+        """Block numbers as they come: the current one at once, then one for each new head; and the last one again after
+        a second without any, for some chains make blocks only when there is something to put in."""
         ...
 
     async def close(self) -> None: ...

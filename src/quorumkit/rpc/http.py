@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Self
 
 from quorumkit.errors import RpcError
-from quorumkit.rpc.base import CALL_TIMEOUT, result_of
+from quorumkit.rpc.base import CALL_TIMEOUT, HEAD_IDLE, result_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -44,11 +45,11 @@ class HttpRpc:
         return result_of(answer, method, self._where)
 
     async def heads(self) -> AsyncGenerator[int]:
-        last = -1
+        last, told = -1, 0.0
         while True:
             number = int(await self.call("eth_blockNumber"), 16)
-            if number != last:
-                last = number
+            if number != last or time.monotonic() - told > HEAD_IDLE:
+                last, told = number, time.monotonic()
                 yield number
             await asyncio.sleep(_HEAD_POLL)
 

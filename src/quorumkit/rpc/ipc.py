@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from quorumkit.errors import RpcError
-from quorumkit.rpc.base import CALL_TIMEOUT, result_of
+from quorumkit.rpc.base import CALL_TIMEOUT, HEAD_IDLE, result_of
 from quorumkit.rpc.sockets import short_socket_path
 
 _LINE_LIMIT = 64 * 2**20  # bytes; one answer can hold a whole block's traces
@@ -67,8 +67,9 @@ class IpcRpc:
             self._waiting.pop(request_id, None)
         return result_of(answer, method, self._where)
 
-    async def subscribe(self, *params: Any, namespace: str = "eth") -> AsyncGenerator[Any]:
-        """The notifications of one subscription (geth's pub/sub), until the connection ends.
+    async def subscribe(self, *params: Any, namespace: str = "eth", idle: float | None = None) -> AsyncGenerator[Any]:
+        """The notifications of one subscription (geth's pub/sub), until the connection ends; and None after each `idle`
+        seconds without one.
 
         Raises:
             RpcError: the client refused the subscription, or the connection was lost.
@@ -81,17 +82,31 @@ class IpcRpc:
         if self._closed:
             queue.put_nowait(None)
         try:
-            while (item := await queue.get()) is not None:
+            while True:
+                try:
+                    item = await asyncio.wait_for(queue.get(), idle)
+                except TimeoutError:
+                    yield None
+                    continue
+                if item is None:
+                    break
                 yield item
             raise RpcError(f"{self._where}: connection lost")
         finally:
             self._subscriptions.pop(subscription, None)
 
     async def heads(self) -> AsyncGenerator[int]:
-        async with contextlib.aclosing(self.subscribe("newHeads")) as heads:
-            yield int(await self.call("eth_blockNumber"), 16)
+        async with contextlib.aclosing(self.subscribe("newHeads", idle=HEAD_IDLE)) as heads:
+            number = int(await self.call("eth_blockNumber"), 16)
+            yield number
             async for head in heads:
-                yield int(head["number"], 16)
+                number = number if head is None else int(head["number"], 16)
+                yield number
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the other side has not closed the connection yet."""
+        return not self._closed
 
     async def closed(self) -> None:
         """Returns when the other side has closed the connection."""
