@@ -22,7 +22,11 @@ def tm() -> None:
 @click.argument("conf", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--recover", is_flag=True, help="Have all other parties resend what they hold for this node.")
 def run(conf: Path, recover: bool) -> None:
-    """Run a transaction manager with the tm.conf CONF until SIGTERM or SIGINT."""
+    """Run a transaction manager with the tm.conf CONF until SIGTERM or SIGINT.
+
+    \b
+    quorumkit tm run mynet/nodes/node1/tm/tm.conf
+    """
     from quorumkit.tm.config import read_config
     from quorumkit.tm.server import run as run_manager
 
@@ -38,7 +42,11 @@ def run(conf: Path, recover: bool) -> None:
     help="Lock the private key with the first line of this file.",
 )
 def keygen(directory: Path, name: str, password_file: Path | None) -> None:
-    """Make a TM key pair in DIRECTORY and print the public key."""
+    """Make a TM key pair in DIRECTORY and print the public key.
+
+    \b
+    quorumkit tm keygen keys --name tm
+    """
     from quorumkit.files import private_directory
     from quorumkit.tm.keys import generate_key_pair, write_key_files
 
