@@ -101,3 +101,26 @@ def test_the_command_prints_it_for_people_and_machines(programs: Callable[[str, 
     assert "node image" in told.output and "quorumkit image build" in told.output
     answer = json.loads(CliRunner().invoke(doctor, ["--json"]).output)
     assert {"docker", "compose", "node image"} <= {finding["subject"] for finding in answer["findings"]}
+
+
+KUBECTL = 'echo \'{"clientVersion": {}, "serverVersion": {"gitVersion": "%s"}}\''
+
+
+@pytest.mark.parametrize(("version", "verdict"), [("v1.34.4", "ok"), ("v1.28.0-eks-1", "ok"), ("v1.27.9", "note")])
+def test_a_cluster(version: str, verdict: str, programs: Callable[[str, str], None]) -> None:
+    programs("kubectl", KUBECTL % version)
+    programs("helm", "echo v3.19.5")
+    finding = found()["kubernetes"]
+    assert finding.verdict == verdict
+    assert finding.text.startswith(f"{version} answers, Helm v3.19.5")
+
+
+def test_no_cluster_is_a_note(programs: Callable[[str, str], None]) -> None:
+    assert "helm is not on PATH: no `kubernetes` runtime" in found()["kubernetes"].text
+    programs("helm", "echo v3.19.5")
+    assert "kubectl is not on PATH" in found()["kubernetes"].text
+    refusal = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
+    programs("kubectl", f'echo "{refusal}" >&2; exit 1')
+    finding = found()["kubernetes"]
+    assert finding.verdict == "note"
+    assert "the cluster cannot be reached" in finding.text and "KUBECONFIG" in str(finding.advice)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import platform
 import re
@@ -23,6 +25,8 @@ Verdict = Literal["ok", "note", "missing"]
 _OPEN_FILES_PER_NODE = 200
 _MEMORY_PER_NODE = 300  # MiB
 _DOCKER_TIMEOUT = 15.0  # seconds
+_CLUSTER_TIMEOUT = 10.0  # seconds
+OLDEST_KUBERNETES = (1, 28)
 OLDEST_COMPOSE = (1, 29)
 
 
@@ -43,7 +47,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Looks at everything; nothing is changed."""
     checks: list[Callable[[], Finding]] = [_python, _geth, _go, _disk, _memory, _open_files]
-    return [check() for check in checks] + _containers()
+    return [check() for check in checks] + _containers() + _kubernetes()
 
 
 def _python() -> Finding:
@@ -141,3 +145,30 @@ def _image() -> Finding:
     if binary and image.inputs != inputs_digest(binary, image.base):
         return Finding("node image", "note", f"{text}, of other sources than these", "`quorumkit up` builds it again")
     return Finding("node image", "ok", text)
+
+
+def _kubernetes() -> list[Finding]:
+    """What the `kubernetes` runtime stands on. Nothing of it is `missing`: other runtimes need none of it."""
+    from quorumkit.runtimes.kubectl import Cluster, run
+
+    async def ask() -> tuple[str, str]:
+        async with asyncio.timeout(_CLUSTER_TIMEOUT):
+            helm = await run(["helm", "version", "--template={{.Version}}"])
+            answer = json.loads(await run(Cluster(None, None).kubectl("version", "--output=json")))
+            return helm.strip(), str(answer["serverVersion"]["gitVersion"])
+
+    try:
+        helm, version = asyncio.run(ask())
+    except RuntimeUnavailableError as error:
+        return [Finding("kubernetes", "note", f"{error.message}: no `kubernetes` runtime", error.hint)]
+    except (TimeoutError, ValueError, LookupError, TypeError):
+        return [
+            Finding(
+                "kubernetes", "note", "the cluster does not answer: no `kubernetes` runtime", "kubectl cluster-info"
+            )
+        ]
+    text = f"{version} answers, Helm {helm}"
+    if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < OLDEST_KUBERNETES:
+        oldest = ".".join(map(str, OLDEST_KUBERNETES))
+        return [Finding("kubernetes", "note", f"{text}: too old for the chart", f"it needs {oldest} or newer")]
+    return [Finding("kubernetes", "ok", text)]
