@@ -78,6 +78,8 @@ def settings(target: Path) -> None:
     copy(Path("/etc/os-release"), target)
     (target / "tmp").chmod(0o1777)
     os.chown(target / "node", USER, USER)
+    # A new volume takes this over, whoever its container runs as; nobody else is in there.
+    (target / "node").chmod(0o777)
 
 
 def libraries(target: Path) -> None:

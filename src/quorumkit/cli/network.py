@@ -28,7 +28,7 @@ from quorumkit.plan import Network
 from quorumkit.progress import Progress, silent
 from quorumkit.rpc.http import connect_patiently
 from quorumkit.runtimes import Runtime, runtime_of
-from quorumkit.runtimes.base import FormingRuntime
+from quorumkit.runtimes.base import FormingRuntime, PreparedRuntime
 from quorumkit.spec import NetworkSpec, parse_spec
 
 
@@ -46,6 +46,15 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     quorumkit init -n 4 --observers 2 --period 5 bank
     """
     spec = _spec_for(directory, asked)
+    runtime = _runtime(directory, spec, asked)
+    if isinstance(runtime, PreparedRuntime):
+        runtime.prepare()
+        if as_json:
+            print_json({"network": spec.name, "directory": str(directory.path.absolute()), "nodes": []})
+            return
+        done(f"{spec.name}: {spec.nodes.total} nodes that will make their own keys, in {directory.path}")
+        say(f"start it: quorumkit up {directory.path}")
+        return
     if spec.identities == "exchanged":
         raise UsageError(
             "with exchanged identities there is nothing to make beforehand: each node makes its own",
@@ -53,7 +62,6 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
             f"{directory.path}",
         )
     with ProgressLine(quiet=as_json) as progress:
-        runtime = _runtime(directory, spec, asked)
         network = generate(directory, spec, runtime.addresses, progress)
         runtime.render(network)
     if as_json:

@@ -7,10 +7,11 @@ refuses a top-level `name`.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quorumkit.plan import Network, Node
+from quorumkit.plan import Network, Node, NodeEndpoints
+from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 HEALTH_PORT = 9545
 """Where the node program answers inside a container, on the container's own loopback."""
@@ -21,36 +22,81 @@ STOP_GRACE = "75s"
 
 def render_compose(network: Network, *, image: str, user: str, subnet: str) -> dict[str, bytes]:
     """`compose.yaml` and `.env`, by path below the network directory. `user` is UID:GID of the nodes' files."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
-
-    spec = network.spec
-    project: dict[str, Any] = {
-        "x-node": {
-            "image": image,
-            # One that is made here is on no registry: what has its name there is somebody else's.
-            **({} if spec.compose.image else {"pull_policy": "never"}),
-            "user": Quoted(user),
-            "restart": "unless-stopped",
-            "read_only": True,
-            "tmpfs": ["/tmp"],  # noqa: S108
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges:true"],
-            "mem_limit": spec.compose.memory,
-            "pids_limit": spec.compose.pids,
-            "stop_grace_period": STOP_GRACE,
-            "healthcheck": {
-                "test": ["CMD", "wget", "-q", "-O", "-", f"http://127.0.0.1:{HEALTH_PORT}/readyz"],
-                "interval": "10s",
-                "timeout": "5s",
-                "retries": 3,
-                "start_period": "60s",
-            },
-            "logging": {"driver": "json-file", "options": {"max-size": "20m", "max-file": Quoted("5")}},
-        },
+    project = {
+        "x-node": _shared(network.spec, image, user),
         "services": {node.name: _service(node) for node in network.nodes},
         "networks": {"quorum": {"ipam": {"config": [{"subnet": subnet}]}}},
     }
+    return _files(network.spec, project)
+
+
+def render_exchanged_compose(
+    spec: NetworkSpec, names: Sequence[str], endpoints: Sequence[NodeEndpoints], *, image: str, user: str, secret: str
+) -> dict[str, bytes]:
+    """The same for nodes that make their own keys: each has a volume of its own, and all they are given is the spec and
+    the join secret (`secret`, a file beside). They find each other by their services' names.
+
+    `user` is UID:GID of the join secret's file.
+    """
+    shared = _shared(spec, image, user) | {
+        "environment": {
+            "QUORUMKIT_EXCHANGE": _quoted("1"),
+            "QUORUMKIT_SPEC": "/run/secrets/spec",
+            "QUORUMKIT_JOIN_SECRET_FILE": "/run/secrets/join-secret",
+            "QUORUMKIT_PEER_PREFIX": "node",
+            "QUORUMKIT_RPC_BIND": f"0.0.0.0:{endpoints[0].rpc_bind.port}",
+            # The other containers ask it too, so that one command tells how all of them are.
+            "QUORUMKIT_HEALTH": f"0.0.0.0:{HEALTH_PORT}",
+        },
+        "secrets": ["join-secret", "spec"],
+        "networks": ["quorum"],
+    }
+    project = {
+        "x-node": shared,
+        "services": {
+            name: {
+                "hostname": name,
+                "ports": [_published(endpoint)],
+                "volumes": [f"{name}:/node"],
+            }
+            for name, endpoint in zip(names, endpoints, strict=True)
+        },
+        "volumes": {name: {} for name in names},
+        "secrets": {"join-secret": {"file": f"./{secret}"}, "spec": {"file": f"./{SPEC_NAME}"}},
+        "networks": {"quorum": {}},
+    }
+    return _files(spec, project)
+
+
+def _shared(spec: NetworkSpec, image: str, user: str) -> dict[str, Any]:
+    """What all services have in common."""
+    return {
+        "image": image,
+        # One that is made here is on no registry: what has its name there is somebody else's.
+        **({} if spec.compose.image else {"pull_policy": "never"}),
+        "user": _quoted(user),
+        "restart": "unless-stopped",
+        "read_only": True,
+        "tmpfs": ["/tmp"],  # noqa: S108
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "mem_limit": spec.compose.memory,
+        "pids_limit": spec.compose.pids,
+        "stop_grace_period": STOP_GRACE,
+        "healthcheck": {
+            "test": ["CMD", "wget", "-q", "-O", "-", f"http://127.0.0.1:{HEALTH_PORT}/readyz"],
+            "interval": "10s",
+            "timeout": "5s",
+            "retries": 3,
+            "start_period": "60s",
+        },
+        "logging": {"driver": "json-file", "options": {"max-size": "20m", "max-file": _quoted("5")}},
+    }
+
+
+def _files(spec: NetworkSpec, project: Mapping[str, Any]) -> dict[str, bytes]:
+    from ruamel.yaml import YAML
+
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 200
@@ -65,13 +111,23 @@ def render_compose(network: Network, *, image: str, user: str, subnet: str) -> d
     return {"compose.yaml": (head + text.getvalue()).encode(), ".env": f"COMPOSE_PROJECT_NAME={spec.name}\n".encode()}
 
 
-def _service(node: Node) -> dict[str, Any]:
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
+def _quoted(text: str) -> str:
+    """A string that YAML could take for something else."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    port = node.endpoints.rpc_url.rpartition(":")[2]
+    quoted: str = DoubleQuotedScalarString(text)
+    return quoted
+
+
+def _published(endpoints: NodeEndpoints) -> str:
+    """JSON-RPC on this machine's loopback only."""
+    return _quoted(f"127.0.0.1:{endpoints.rpc_url.rpartition(':')[2]}:{endpoints.rpc_bind.port}")
+
+
+def _service(node: Node) -> dict[str, Any]:
     return {
         "hostname": node.name,
-        "ports": [Quoted(f"127.0.0.1:{port}:{node.endpoints.rpc_bind.port}")],
+        "ports": [_published(node.endpoints)],
         "volumes": [f"./nodes/{node.name}:/node", "./genesis.json:/genesis.json:ro"],
         "networks": {"quorum": {"ipv4_address": node.endpoints.p2p.host}},
     }
@@ -92,4 +148,4 @@ def _with_anchor(project: Mapping[str, Any]) -> Any:
         service = CommentedMap(fields)
         service.add_yaml_merge(merge)
         services[name] = service
-    return CommentedMap({"x-node": shared, "services": services, "networks": project["networks"]})
+    return CommentedMap({**project, "x-node": shared, "services": services})

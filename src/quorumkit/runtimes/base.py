@@ -109,8 +109,21 @@ class FormingRuntime(Runtime, Protocol):
         ...
 
 
+@runtime_checkable
+class PreparedRuntime(FormingRuntime, Protocol):
+    """One that has files of its own to start from, without the nodes' identities."""
+
+    def prepare(self) -> list[NodeEndpoints]:
+        """Writes them; returns every node's endpoints, by ordinal."""
+        ...
+
+
 def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> Runtime:
     """The runtime that the spec names; `binary` is a client binary to use instead of the spec's."""
+    if spec.runtime == "compose" and spec.identities == "exchanged":
+        from quorumkit.runtimes.compose_exchanged import ExchangedComposeRuntime
+
+        return ExchangedComposeRuntime(directory, spec, binary=binary)
     if spec.runtime == "compose":
         from quorumkit.runtimes.compose import ComposeRuntime
 

@@ -367,11 +367,19 @@ class ComposeRuntime:
         directory = self._directory.node(node.name)
         if container is None:
             return status
-        state = container["State"]
-        status.restarts = int(container.get("RestartCount", 0))
+        self._note_container(status, container)
         if not (directory / "node.json").exists():
             status.state, status.error = "failed", f"{directory}: its files are gone; put them back from a backup"
-        elif state["Status"] in _RUNNING:
+        status.error = self._on_host(node, status.error)
+        return status
+
+    def _note_container(self, status: NodeStatus, container: dict[str, Any] | None) -> None:
+        """Writes into a status what the node's container tells of it."""
+        if container is None:
+            return
+        state = container["State"]
+        status.restarts = int(container.get("RestartCount", 0))
+        if state["Status"] in _RUNNING:
             status.state = "starting" if state["Status"] == "running" else "restarting"
             if status.restarts >= FAILED_AFTER:
                 status.state = "failed"
@@ -380,8 +388,6 @@ class ComposeRuntime:
             status.state, status.error = "failed", self._last_complaint(container["Id"])
         elif state.get("Error"):
             status.state, status.error = "failed", state["Error"]
-        status.error = self._on_host(node, status.error)
-        return status
 
     @staticmethod
     def _last_complaint(container: str) -> str | None:

@@ -17,17 +17,16 @@ from typing import Any
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
-from quorumkit.files import private_directory, write_atomic, write_if_changed
-from quorumkit.identity import PublicIdentity
+from quorumkit.files import write_atomic
 from quorumkit.image.build import image_tag
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
-from quorumkit.plan import Network, Node, NodeEndpoints, node_name, plan, role_of
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
-from quorumkit.render import render_genesis, render_node
 from quorumkit.render.chart import HEALTH_PORT, RPC_PORT, chart_values, pod_endpoints, pod_name
 from quorumkit.rpc import Rpc
 from quorumkit.runtimes.base import Command, stopped_status
+from quorumkit.runtimes.forming import write_down
 from quorumkit.runtimes.kubectl import Cluster, ForwardedRpc, run
 from quorumkit.runtimes.pods import NO_POD, PodState, pod_state
 from quorumkit.spec import NetworkSpec, spec_to_yaml
@@ -62,10 +61,15 @@ class KubernetesRuntime:
         asyncio.run(run(self._cluster.kubectl("version", "--request-timeout=20s")))
         asyncio.run(run(self._cluster.helm("version", "--short")))
 
-    async def form(self, progress: Progress, timeout: float) -> Network:
+    def prepare(self) -> list[NodeEndpoints]:
+        """Writes the spec: the chart is all else that a cluster needs."""
         with locked(self._directory):
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+        return self.addresses(self._spec, [])
+
+    async def form(self, progress: Progress, timeout: float) -> Network:
+        self.prepare()
         ran = await self.is_running()
         try:
             progress("installing the chart")
@@ -229,20 +233,9 @@ class KubernetesRuntime:
 
     async def _write(self, statuses: Sequence[NodeStatus]) -> Network:
         """Writes down who the nodes are, as they tell it."""
-        identities = [
-            PublicIdentity(status.enode.removeprefix("enode://").partition("@")[0], status.account)
-            for status in statuses
-        ]
         namespace = self._spec.kubernetes.namespace or await self._context_namespace()
         endpoints = [pod_endpoints(self._spec, ordinal, namespace) for ordinal in self._ordinals]
-        network = plan(self._spec, identities, endpoints)
-        with locked(self._directory):
-            write_if_changed(self._directory.genesis, render_genesis(network))
-            for node in network.nodes:
-                directory = private_directory(self._directory.node(node.name))
-                for name, content in render_node(network, node).items():
-                    write_if_changed(directory / name, content)
-        return network
+        return write_down(self._directory, self._spec, statuses, endpoints)
 
     async def _context_namespace(self) -> str:
         view = ["config", "view", "--minify", "--output=jsonpath={..namespace}"]

@@ -1,0 +1,194 @@
+"""Containers that share nothing: each makes its own keys on its own volume, and they agree over HTTP by their names."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.error import YAMLError
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.errors import NodeError, RuntimeUnavailableError, WaitTimeoutError
+from quorumkit.files import SECRET_MODE, write_atomic, write_if_changed
+from quorumkit.image.docker import compose_command, run
+from quorumkit.node.status import NodeStatus
+from quorumkit.operate.generate import locked
+from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, role_of
+from quorumkit.progress import Progress
+from quorumkit.render.compose import HEALTH_PORT, render_exchanged_compose
+from quorumkit.runtimes.base import stopped_status
+from quorumkit.runtimes.compose import IMAGE_USER, P2P_PORT, RPC_PORT, ComposeRuntime
+from quorumkit.runtimes.forming import write_down
+from quorumkit.runtimes.ports import LOOPBACK, choose_block
+from quorumkit.runtimes.register import open_register
+from quorumkit.spec import NetworkSpec, spec_to_yaml
+
+JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name
+_POLL = 0.5
+_ASK_SECONDS = 5
+
+
+class ExchangedComposeRuntime(ComposeRuntime):
+    """See `FormingRuntime`."""
+
+    def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
+        super().__init__(directory, spec, binary=binary)
+        self._names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+
+    def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
+        """Names, not addresses: a container that comes back with another one is found again by its name."""
+        total = spec.nodes.total
+        keep = self._published()
+        with open_register(self._directory.path) as register:
+            running = frozenset(range(keep, keep + total)) if keep and self._containers_quietly() else frozenset[int]()
+            rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
+        return [
+            NodeEndpoints(
+                p2p=Endpoint(name, P2P_PORT),
+                p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a container's own network
+                rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
+                rpc_url=f"http://{LOOPBACK}:{rpc + offset}",
+                rpc_names=("localhost", name),
+            )
+            for offset, name in enumerate(self._names)
+        ]
+
+    def prepare(self) -> list[NodeEndpoints]:
+        """Writes the Compose project and the join secret: all that `docker compose up` needs. Makes no keys."""
+        with locked(self._directory):
+            if not self._directory.exists():
+                write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+            secret = self._directory.path / JOIN_SECRET
+            if not secret.exists():
+                write_atomic(secret, secrets.token_urlsafe(32).encode(), mode=SECRET_MODE)
+            owner = secret.stat()
+            uid, gid = owner.st_uid, owner.st_gid
+            if os.geteuid() == 0 and uid == 0:
+                uid = gid = IMAGE_USER
+                os.chown(secret, uid, gid)
+            endpoints = self.addresses(self._spec, [])
+            project = render_exchanged_compose(
+                self._spec, self._names, endpoints, image=self._tag, user=f"{uid}:{gid}", secret=JOIN_SECRET
+            )
+            for name, content in project.items():
+                write_if_changed(self._directory.path / name, content)
+        return endpoints
+
+    def render(self, network: Network) -> None:
+        """`prepare` does."""
+
+    async def form(self, progress: Progress, timeout: float) -> Network:
+        endpoints = await asyncio.to_thread(self.prepare)
+        before = await asyncio.to_thread(self._containers)
+        statuses: list[NodeStatus] = []
+        total = len(self._names)
+        try:
+            progress("starting containers", 0, total)
+            await self._compose("up", "--detach", "--no-build", "--remove-orphans")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    while True:
+                        statuses = await self._look()
+                        _raise_failed(statuses)
+                        agreed = sum(bool(status.account) for status in statuses)
+                        progress("exchanging identities", agreed, total)
+                        if agreed == total:
+                            break
+                        await asyncio.sleep(_POLL)
+                    return await asyncio.to_thread(write_down, self._directory, self._spec, statuses, endpoints)
+        except asyncio.CancelledError:  # Ctrl-C
+            if not before:
+                progress("interrupted: stopping what was started")
+                await self.stop(progress)
+            raise
+        missing = [f"{s.name} is {s.state}{f' ({s.error})' if s.error else ''}" for s in statuses if not s.account]
+        raise WaitTimeoutError(
+            f"not agreed after {timeout:g} s: {'; '.join(missing) or 'no container answered'}",
+            hint="they go on trying: see `quorumkit logs NODE`; `quorumkit down` stops them",
+        )
+
+    async def start(self, network: Network, progress: Progress) -> bool:
+        """`form` has started them."""
+        return False
+
+    async def discard(self, progress: Progress) -> None:
+        """Removes the volumes, and with them the keys and the chain."""
+        progress("removing volumes")
+        if self._directory.compose.exists():
+            await self._compose("down", "--volumes", "--remove-orphans")
+
+    async def status(self, network: Network) -> list[NodeStatus]:
+        return [self._completed(network, status) for status in await self._look()]
+
+    async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
+        await self._must_run()
+        last: list[NodeStatus] = []
+        while True:
+            statuses = await self.status(network)
+            if statuses != last:
+                last = statuses
+                yield statuses
+            await asyncio.sleep(_POLL)
+
+    def _published(self) -> int | None:
+        """The first node's port on this machine, as the project has it."""
+        from ruamel.yaml import YAML
+
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, YAMLError):
+            project = YAML(typ="safe", pure=True).load(self._directory.compose.read_text(encoding="utf-8"))
+            return int(project["services"][self._names[0]]["ports"][0].split(":")[1])
+        return None
+
+    async def _look(self) -> list[NodeStatus]:
+        """Every node, by ordinal: what its program tells, or else what its container does."""
+        containers = await asyncio.to_thread(self._containers)
+        running = [name for name in self._names if name in containers and containers[name]["State"]["Running"]]
+        told = await self._ask_all(running)
+        return [
+            told.get(name) or self._told_by_container(ordinal, name, containers.get(name))
+            for ordinal, name in enumerate(self._names, start=1)
+        ]
+
+    async def _ask_all(self, running: Sequence[str]) -> dict[str, NodeStatus]:
+        """One of the containers asks all of them, so that it is one command however many they are."""
+        ask = f"busybox timeout {_ASK_SECONDS} wget -q -O - http://$host:{HEALTH_PORT}/status"
+        script = f"for host in {' '.join(running)}; do {ask} & done; wait"
+        statuses: dict[str, NodeStatus] = {}
+        for asked in running[:3]:  # the first may be about to go
+            with contextlib.suppress(RuntimeUnavailableError):
+                command = [*compose_command(), "exec", "-T", asked, "sh", "-c", f"{script} 2>/dev/null"]
+                answers = await asyncio.to_thread(run, command, directory=self._directory.path)
+                for line in answers.splitlines():
+                    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
+                        status = NodeStatus.from_json(json.loads(line)[0])
+                        statuses[status.name] = status
+                break
+        return statuses
+
+    def _told_by_container(self, ordinal: int, name: str, container: dict[str, Any] | None) -> NodeStatus:
+        status = NodeStatus(name, ordinal, role_of(ordinal, self._spec))
+        self._note_container(status, container)
+        return status
+
+    def _completed(self, network: Network, status: NodeStatus) -> NodeStatus:
+        """What a node whose program does not answer cannot tell itself."""
+        known = stopped_status(network, network.node(status.ordinal))
+        status.rpc_url, status.role = known.rpc_url, known.role
+        status.enode, status.account = status.enode or known.enode, status.account or known.account
+        status.expected_peers = status.expected_peers or known.expected_peers
+        return status
+
+
+def _raise_failed(statuses: Sequence[NodeStatus]) -> None:
+    failed = [status for status in statuses if status.state == "failed"]
+    if failed:
+        raise NodeError(
+            "; ".join(f"{status.name}: {status.error}" for status in failed),
+            hint="put it right and run `quorumkit up` again; `quorumkit down` stops the rest",
+        )

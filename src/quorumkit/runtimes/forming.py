@@ -1,0 +1,32 @@
+"""Networks whose nodes make their own identities: what they agreed on is written down here as they tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.files import private_directory, write_if_changed
+from quorumkit.identity import PublicIdentity
+from quorumkit.node.status import NodeStatus
+from quorumkit.operate.generate import locked
+from quorumkit.plan import Network, NodeEndpoints, plan
+from quorumkit.render import render_genesis, render_node
+from quorumkit.spec import NetworkSpec
+
+
+def write_down(
+    directory: NetworkDirectory, spec: NetworkSpec, statuses: Sequence[NodeStatus], endpoints: Sequence[NodeEndpoints]
+) -> Network:
+    """The network that the nodes' own words amount to, and its public files on this side: no keys, for those never
+    leave the nodes. `statuses` and `endpoints` are one for each node, by ordinal."""
+    identities = [
+        PublicIdentity(status.enode.removeprefix("enode://").partition("@")[0], status.account) for status in statuses
+    ]
+    network = plan(spec, identities, endpoints)
+    with locked(directory):
+        write_if_changed(directory.genesis, render_genesis(network))
+        for node in network.nodes:
+            place = private_directory(directory.node(node.name))
+            for name, content in render_node(network, node).items():
+                write_if_changed(place / name, content)
+    return network
