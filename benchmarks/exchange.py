@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import math
 import multiprocessing
 import os
+import random
 import resource
 import socket
 import statistics
@@ -50,6 +52,18 @@ class Measured:
     per_node_and_log2: float
     reference_seconds: float
     ratio: float
+
+
+def free_ports(count: int) -> list[int]:
+    """Below 32768, where no outgoing connection takes one before its node starts (ip(7), ip_local_port_range)."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 30_000), 10_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def settings_of(folder: Path, ports: list[int], ordinal: int) -> ExchangeSettings:
@@ -89,7 +103,8 @@ async def exchange(folder: Path, ports: list[int], mine: list[int], last: int, p
     if last in nodes:
         running.append(asyncio.create_task(nodes[last].run()))
     waiting = [asyncio.create_task(node.locked.wait()) for node in nodes.values()]
-    await asyncio.wait(waiting)
+    for failed in (await asyncio.wait([asyncio.gather(*waiting), *running], return_when=asyncio.FIRST_COMPLETED))[0]:
+        failed.result()
     ended = time.monotonic()
     after = resource.getrusage(resource.RUSAGE_SELF)
     total = sum(node.client.requests for node in nodes.values())
@@ -163,12 +178,7 @@ def measure(nodes: int) -> Measured:
         for ordinal in range(1, nodes + 1):
             (folder / f"node{ordinal}").mkdir()
             own_identity(folder / f"node{ordinal}", locked=False)
-        sockets = [socket.socket() for _ in range(nodes)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in sockets]
-        for each in sockets:
-            each.close()
+        ports = free_ports(nodes)
         shares = [list(range(start, nodes + 1, WORKERS)) for start in range(1, WORKERS + 1)]
         # Time for all but the last to learn of each other, as when one comes minutes later.
         began, results = in_two(

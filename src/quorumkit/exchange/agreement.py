@@ -186,6 +186,8 @@ class Agreement:
         if report.ordinal > self.total or (report.ordinal == self.ordinal and not self.joins):
             return
         present = self._reports.get(report.ordinal)
+        if self._genesis is not None and report.genesis == self._genesis.digest:
+            report = report.model_copy(update={"fields": dict(self._genesis.fields)})
         if present is None or report.version > present.version:
             self._reports[report.ordinal] = report
             self.version += 1
@@ -246,6 +248,11 @@ class Agreement:
             return None
         return self._genesis.digest
 
+    def promise(self, genesis: str) -> None:
+        """From now on the set stays as it is, while the word for it is written down; `commit` then gives it."""
+        self.committed = genesis
+        self.version += 1
+
     def missing(self, ordinals: Iterable[int]) -> list[int]:
         """Of whom of these the present stage still lacks something."""
         if self._genesis is None:
@@ -262,8 +269,10 @@ class Agreement:
             return all(ordinal in self._reports or ordinal in self._commitments for ordinal in ordinals)
         return all(ordinal in self._commitments for ordinal in ordinals)
 
-    def reports_of(self, ordinals: Iterable[int]) -> list[Report]:
-        return [self._reports[ordinal] for ordinal in ordinals if ordinal in self._reports]
+    def reports_of(self, ordinals: Iterable[int], *, genesis: str | None = None) -> list[Report]:
+        """What these derive, for one who derives `genesis` himself: of equal ones he knows the fields."""
+        found = [self._reports[ordinal] for ordinal in ordinals if ordinal in self._reports]
+        return [each if each.genesis != genesis else each.model_copy(update={"fields": {}}) for each in found]
 
     def commitments_of(self, ordinals: Iterable[int]) -> list[Signed]:
         return [self._commitments[ordinal][1] for ordinal in ordinals if ordinal in self._commitments]

@@ -191,7 +191,7 @@ class Exchange:
         if request.stage == "documents":
             answer["documents"] = agreement.documents_of(request.want)
         else:
-            reports = agreement.reports_of(request.want)
+            reports = agreement.reports_of(request.want, genesis=request.genesis)
             answer["commitments"] = agreement.commitments_of(request.want)
             # Whoever derives another genesis from as many documents holds another document.
             if agreement.genesis and request.genesis and request.genesis != agreement.genesis.digest:
@@ -277,7 +277,7 @@ class Exchange:
             try:
                 while not agreement.locked and agreement.joins == joins:
                     change = self._change
-                    self._give_word()
+                    await self._give_word()
                     if agreement.locked:
                         break
                     waiting = asyncio.create_task(change.wait())
@@ -296,13 +296,13 @@ class Exchange:
             tuple(agreement.documents[ordinal] for ordinal in agreement.ordinals),
             tuple(agreement.commitments_of(agreement.ordinals)),
         )
-        self._store.write_lock(lock)
+        await asyncio.to_thread(self._store.write_lock, lock)
         self._membership = Membership(lock)
         how = "joins" if agreement.joins else "agreed"
         self._say("INFO", f"{self._name} {how}: {agreement.total} nodes, genesis {lock.genesis[:16]}…")
         self._notify()
 
-    def _give_word(self) -> None:
+    async def _give_word(self) -> None:
         """Commits, where it is time to: on the disk first."""
         before = self._agreement.version
         digest = self._agreement.may_commit(version=self._now())
@@ -310,7 +310,8 @@ class Exchange:
             commitment = Commitment(ordinal=self._ordinal, enode_key=self._own.document.enode_key, genesis=digest)
             signed = sign(commitment, self._nodekey())
             documents = tuple(self._agreement.documents[ordinal] for ordinal in self._agreement.ordinals)
-            self._store.write_word(Word(digest, signed, documents))
+            self._agreement.promise(digest)
+            await asyncio.to_thread(self._store.write_word, Word(digest, signed, documents))
             self._agreement.commit(commitment, signed)
         if self._agreement.version != before:
             self._notify()
@@ -440,7 +441,7 @@ class Exchange:
                 self._say("INFO", f"{self._name}: {text}")
                 said, when = text, now
             await happens(change, 1)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
 
     def _missing(self) -> str:
         agreement = self._agreement

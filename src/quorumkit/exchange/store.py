@@ -102,7 +102,8 @@ class ExchangeStore:
         })  # fmt: skip
 
     def write_addresses(self, addresses: dict[int, str]) -> None:
-        self._write(self._addresses_path, {"addresses": {str(key): value for key, value in addresses.items()}})
+        content = {"addresses": {str(key): value for key, value in addresses.items()}}
+        self._write(self._addresses_path, content, durable=False)
 
     def read_addresses(self) -> dict[int, str]:
         """The last address of each node; only a beginning, so a damaged file counts as none."""
@@ -111,14 +112,14 @@ class ExchangeStore:
             return {int(key): str(address) for key, address in value["addresses"].items()}
         return {}
 
-    def _write(self, path: Path, value: dict[str, Any]) -> None:
+    def _write(self, path: Path, value: dict[str, Any], *, durable: bool = True) -> None:
         private_directory(self._folder)
         # Not indented: with that, Python's encoder is ten times slower, and of 100 nodes each writes 100 documents.
         content = (json.dumps({"format": FORMAT, **value}) + "\n").encode()
         with contextlib.suppress(FileNotFoundError):
             if path.read_bytes() == content:
                 return
-        write_atomic(path, content, mode=SECRET_MODE)
+        write_atomic(path, content, mode=SECRET_MODE, durable=durable)
 
     def _read(self, path: Path, what: str) -> dict[str, Any] | None:
         try:

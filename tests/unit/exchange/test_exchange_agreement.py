@@ -108,6 +108,17 @@ def test_a_different_genesis_is_named_with_its_field() -> None:
     assert two.own_report is not None
     one.report(two.own_report)
     assert [str(each) for each in one.differences] == ["node2 in alloc"]
+    # Handed on by one who agrees with it, to one who does not, it still says where it differs.
+    assert one.genesis is not None
+    equal, different = two.genesis, one.genesis
+    assert equal is not None
+    three = agreement_of(3, name="impostor")
+    for ordinal in (1, 2):
+        three.offer(proven_of(ordinal), source="x")
+    for report in [two.own_report.model_copy(update={"fields": {}})]:
+        three.report(report)
+    assert three.reports_of([2], genesis=equal.digest)[0].fields == {}
+    assert three.reports_of([2], genesis=different.digest)[0].fields == equal.fields
     assert one.may_commit(version=2) is None
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
+import shutil
 import stat
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,12 +18,12 @@ from typing import Any
 import pytest
 from exchange_samples import spec_of
 
-from quorumkit.errors import NodeError, QuorumkitError
+from quorumkit.errors import NodeError, QuorumkitError, UsageError
 from quorumkit.exchange.names import Names, parse_peers
 from quorumkit.exchange.run import Exchange
-from quorumkit.exchange.settings import ExchangeSettings
+from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
 from quorumkit.plan import Endpoint
-from quorumkit.spec import NetworkSpec
+from quorumkit.spec import NetworkSpec, parse_spec
 
 PATIENCE = 60.0
 
@@ -111,13 +114,15 @@ def free_ports() -> Callable[[int], list[int]]:
     import socket
 
     def find(count: int) -> list[int]:
-        sockets = [socket.socket() for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in sockets]
-        for each in sockets:
-            each.close()
-        return ports
+        # Below 32768, where no outgoing connection takes one before its node starts (ip(7), ip_local_port_range).
+        found: list[int] = []
+        for port in random.sample(range(20_000, 30_000), 10_000):
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                break
+        return found
 
     return find
 
@@ -407,3 +412,66 @@ def test_a_first_start_that_was_killed_while_making_keys_is_made_anew(play: Call
             assert (one.directory / "password").read_text() != "half"
 
     play(scene)
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def authority(folder: Path) -> Path:
+    folder.mkdir()
+    request = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    openssl(folder, *request, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
+    return folder
+
+
+def certify(ca: Path, name: str, address: str = "127.0.0.1") -> TlsFiles:
+    key = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}")
+    openssl(ca, *key, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    (ca / "names").write_text(f"subjectAltName = IP:{address}\n")
+    sign = ("x509", "-req", "-days", "2", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
+    openssl(ca, *sign, "-in", f"{name}.csr", "-out", f"{name}.pem")
+    return TlsFiles(ca / f"{name}.pem", ca / f"{name}.key", ca / "ca.pem")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates with")
+def test_with_tls_a_node_needs_a_certificate_for_its_name_from_the_same_authority(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        ours, theirs = authority(stage.folder / "ours"), authority(stage.folder / "theirs")
+        one, two, three = stage.participants
+        for each in (one, two):
+            each.settings = replace(each.settings, tls=certify(ours, each.directory.name))
+        wrong = certify(ours, "elsewhere", "127.0.0.99")
+        three.settings = replace(three.settings, tls=wrong)
+        for each in stage.participants:
+            each.start()
+        await until(lambda: "node3 (certificate not accepted" in one.waits_for, one.waits_for)
+        await three.die()
+        three.settings = replace(three.settings, tls=replace(certify(theirs, "node3"), authority=ours / "ca.pem"))
+        three.start()
+        await asyncio.sleep(1)
+        assert not one.exchange.locked.is_set()  # type: ignore[union-attr]
+        await three.die()
+        three.settings = replace(three.settings, tls=None)
+        three.start()
+        await asyncio.sleep(1)
+        assert not one.exchange.locked.is_set()  # type: ignore[union-attr]
+        await three.die()
+        three.settings = replace(three.settings, tls=certify(ours, "node3"))
+        three.start()
+        await asyncio.gather(*(each.locked() for each in stage.participants))
+
+    play(scene)
+
+
+def test_what_documents_do_not_tell_yet_is_refused(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> None:
+    stage = Field(tmp_path, free_ports)
+    spec = parse_spec({"name": "bank", "nodes": {"validators": 3}, "engine": {"kind": "goquorum"}})
+    assert spec.transaction_manager is not None
+    one = stage.participant(1, spec)
+    with pytest.raises(UsageError, match="transaction_manager"):
+        asyncio.run(started(one))
+
+
+async def started(participant: Participant) -> None:
+    participant.start()
