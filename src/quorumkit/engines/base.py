@@ -92,6 +92,31 @@ class Engine(Protocol):
         it has them from its start, and seals once it is connected."""
         ...
 
+    async def accept_blocks(self, rpc: Rpc) -> None:
+        """Has a validator's client take the others' blocks from now on, before it seals any itself.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
+        ...
+
+    async def open_account(self, rpc: Rpc, account: str, password: str) -> None:
+        """Lets the running client sign with the node's account, where its command line did not do so.
+
+        Raises:
+            EngineError: the password is wrong.
+            RpcError: it cannot be told.
+        """
+        ...
+
+    async def seal(self, rpc: Rpc) -> None:
+        """Makes a validator's client seal.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
+        ...
+
     async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
         """The enode keys of the peers that the running client is connected to.
 

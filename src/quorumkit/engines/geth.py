@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.engines.base import Binary
+from quorumkit.errors import EngineError, RpcError
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ _FATAL = re.compile(
 
 
 _VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
+
+_SOON = 0.005  # seconds
 
 
 class Geth:
@@ -123,8 +127,9 @@ class Geth:
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
             *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
             *("--miner.gasprice", "1", "--miner.etherbase", record.account),
-            # The account must be open to seal and to send; over HTTP it can pay for transactions, no more.
-            *("--unlock", record.account, "--password", "password", "--allow-insecure-unlock"),
+            # The account must be open to seal and to send, which `open_account` does over the unix socket; over HTTP it
+            # can pay for transactions, no more.
+            *("--allow-insecure-unlock", "--rpc.enabledeprecatedpersonal"),
         ]
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
@@ -140,6 +145,35 @@ class Geth:
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return False
+
+    async def accept_blocks(self, rpc: Rpc) -> None:
+        """A geth with a new chain drops the blocks that others announce until it has synced once or begins to seal
+        (eth/handler.go, enableSyncedFeatures). Two that drop each other's first block and seal their own never meet:
+        each waits for the other to seal the second. So it begins to seal at once, with its account still closed."""
+        await rpc.call("miner_start")
+
+    async def open_account(self, rpc: Rpc, account: str, password: str) -> None:
+        try:
+            await rpc.call("personal_unlockAccount", account, password, 0)
+        except RpcError as error:
+            if "could not decrypt key" not in error.message:
+                raise
+            raise EngineError(error.message, hint="put the node's `password` file back from a backup") from None
+
+    async def seal(self, rpc: Rpc) -> None:
+        """What it could not sign before it tries again only after another's block, or when it is started anew: a start
+        is ignored until a stop has come through (miner/miner.go), and so is the same block again (miner/worker.go,
+        taskLoop), from which other extra data tells it apart.
+
+        A peer counts as connected a moment before it hears of blocks, and what is sealed in between never reaches it.
+        """
+        while any(peer["protocols"].get("eth") == "handshake" for peer in await rpc.call("admin_peers")):  # noqa: ASYNC110
+            await asyncio.sleep(_SOON)
+        await rpc.call("miner_stop")
+        while await rpc.call("eth_mining"):  # noqa: ASYNC110
+            await asyncio.sleep(_SOON)
+        await rpc.call("miner_setExtra", "quorumkit")
+        await rpc.call("miner_start")
 
     async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
         peers = await rpc.call("admin_peers")

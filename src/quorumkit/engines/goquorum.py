@@ -16,6 +16,7 @@ from quorumkit.progress import Progress
 if TYPE_CHECKING:
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
+    from quorumkit.rpc import Rpc
 
 VERSION = "24.4.1"
 
@@ -100,6 +101,15 @@ class GoQuorum(Geth):
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in _TOLD_THEIR_PEERS
+
+    async def accept_blocks(self, rpc: Rpc) -> None:
+        pass
+
+    async def open_account(self, rpc: Rpc, account: str, password: str) -> None:
+        """Its command line does."""
+
+    async def seal(self, rpc: Rpc) -> None:
+        await rpc.call("miner_start")
 
     def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
         command = [

@@ -15,6 +15,7 @@ from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
 from quorumkit.identity import PublicIdentity, check_identity
+from quorumkit.identity.store import PASSWORD
 from quorumkit.node.companion import transaction_manager
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.record import NodeRecord, read_record
@@ -81,8 +82,10 @@ class ManagedNode:
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._process: asyncio.subprocess.Process | None = None
+        self._refusal: str | None = None
         self._first_block: int | None = None
         self._peers_changed = asyncio.Event()
+        self._is_stalled = False
         self._stall: asyncio.TimerHandle | None = None
         self._gate: Gate | None = None
 
@@ -243,6 +246,7 @@ class ManagedNode:
         listening = asyncio.Event()
         process = await self._spawn(self._engine.run_command(self._binary.path, self.record))
         self._process = process
+        self._refusal = None
         self.status.pid = process.pid
         self._changed()
         if not self._wanted.is_set():  # stopped in the moment of the start
@@ -255,8 +259,8 @@ class ManagedNode:
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
-        if failure:
-            return failure
+        if failure or self._refusal:
+            return failure or str(self._refusal)
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
     async def _spawn(self, command: list[str]) -> asyncio.subprocess.Process:
@@ -298,8 +302,19 @@ class ManagedNode:
             with contextlib.suppress(RpcError):
                 socket = self.directory / self._engine.ipc
                 async with await IpcRpc.connect(socket, where=self.record.name) as rpc:
-                    await asyncio.gather(self._follow_heads(rpc), self._follow_peers(rpc), self._seal(rpc))
-            # Only a client that closes a connection and lives comes here.
+                    following = [
+                        asyncio.create_task(self._follow_heads(rpc)),
+                        asyncio.create_task(self._follow_peers(rpc)),
+                    ]
+                    sealing = asyncio.create_task(self._seal(rpc))
+                    try:
+                        # One that ends, because an answer took too long, is taken up again with the others.
+                        await asyncio.wait(following, return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        for task in (*following, sealing):
+                            task.cancel()
+                        await asyncio.gather(*following, sealing, return_exceptions=True)
+            # Only a client that closes a connection, or is too slow to answer, and lives comes here.
             await asyncio.sleep(1)
 
     async def _follow_heads(self, rpc: IpcRpc) -> None:
@@ -345,7 +360,8 @@ class ManagedNode:
 
         With some consensus kinds it is the other way about, and it is connected once it seals.
 
-        One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'.
+        One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'. Before it
+        seals it takes the others' blocks, and its account stays closed.
         """
         method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
         if self._engine.seals_before_peers(self.record):
@@ -356,16 +372,36 @@ class ManagedNode:
                     await self._engine.add_peer(rpc, peer.enode)
             return
         if method is None:
+            await self._open_account(rpc)
             return
+        with contextlib.suppress(RpcError):
+            await self._engine.accept_blocks(rpc)
         everyone = self.status.expected_peers
         enough = min(self.record.consensus.quorum - 1, (everyone + 1) // 2)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._peers_reach(everyone), SEAL_ANYWAY_AFTER)
         await self._peers_reach(enough)
+        await self._open_account(rpc)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._account_opens(rpc), ACCOUNT_OPEN_WITHIN)
         with contextlib.suppress(RpcError):
-            await rpc.call(method)
+            await self._engine.seal(rpc)
+
+    async def _open_account(self, rpc: IpcRpc) -> None:
+        """Opens the node's account; a client that refuses is ended, and the reason told."""
+        while rpc.is_open:
+            try:
+                password = (self.directory / PASSWORD).read_text(encoding="utf-8").strip()
+                await self._engine.open_account(rpc, self.record.account, password)
+            except RpcError:  # it is slow, or gone
+                await asyncio.sleep(1)
+            except (EngineError, OSError, ValueError) as error:
+                self._refusal = str(error)
+                if self._process is not None:
+                    await self._end(self._process)
+                return
+            else:
+                return
 
     async def _account_opens(self, rpc: IpcRpc) -> None:
         """Returns when the client can sign with its account, which it opens a moment after its socket.
@@ -391,10 +427,12 @@ class ManagedNode:
     def _see_head(self, head: dict[str, str]) -> None:
         self.status.block = int(head["number"], 16)
         self.status.block_hash = head["hash"]
+        self._is_stalled = False
         if self._stall is not None:
             self._stall.cancel()
-        loop = asyncio.get_running_loop()
-        self._stall = loop.call_later(stall_after(self.record.consensus.period), self._stalled)
+        if not self.record.consensus.blocks_on_demand:
+            loop = asyncio.get_running_loop()
+            self._stall = loop.call_later(stall_after(self.record.consensus.period), self._stalled)
         self._reckon()
 
     def _see_peers(self, count: str) -> None:
@@ -405,21 +443,26 @@ class ManagedNode:
 
     def _reckon(self) -> None:
         """The state that block and peers amount to."""
+        alone = bool(self.status.expected_peers) and not self.status.peers
         advanced = self.status.block is not None and self.status.block != self._first_block
-        if advanced:
+        if self._is_stalled:
+            self._set_state("stalled")
+        elif advanced or (self.record.consensus.blocks_on_demand and self.status.block is not None and not alone):
             self._set_state("running")
-        elif self.status.expected_peers and not self.status.peers:
+        elif alone:
             self._set_state("waiting")
         else:
             self._set_state("syncing")
 
     def _stalled(self) -> None:
         if self._process is not None:
-            self._set_state("stalled")
+            self._is_stalled = True
+            self._reckon()
 
     def _forget_client(self) -> None:
         self._process = None
         self._first_block = None
+        self._is_stalled = False
         if self._stall is not None:
             self._stall.cancel()
         self.status.pid = self.status.peers = self.status.block = self.status.block_hash = None

@@ -1,0 +1,244 @@
+"""The geth engine without geth: what counts as the right binary, its command line, and its last words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import planned, spec_of
+
+from quorumkit.engines import engine_of
+from quorumkit.engines import geth_build as building
+from quorumkit.engines.go_toolchain import go_on_path
+from quorumkit.errors import EngineError, RpcError
+from quorumkit.progress import silent
+from quorumkit.render.node_files import record_of
+
+GETH = engine_of("geth")
+
+
+def program(path: Path, script: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def geth(path: Path, version: str = "1.13.15") -> Path:
+    return program(path, f"printf 'Geth\\nVersion: {version}-stable\\nArchitecture: amd64\\n'")
+
+
+def test_a_geth_of_that_version_is_taken(tmp_path: Path) -> None:
+    path = geth(tmp_path / "geth")
+    binary = GETH.find("1.13.15", override=path)
+    assert binary is not None
+    assert (binary.path, binary.version) == (path, "1.13.15")
+    assert len(binary.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("true", "not geth"),
+        ("false", "not geth"),
+        ("echo 'Version: 1.13.15'", "not geth"),
+        ("printf 'Geth\\nVersion: 1.14.0-stable\\n'", "geth 1.14.0, where the spec wants 1.13.15"),
+        ("printf 'Geth\\nVersion: 1.13.1-stable\\n'", "geth 1.13.1, where the spec wants 1.13.15"),
+    ],
+)
+def test_another_program_or_version_is_refused(script: str, told: str, tmp_path: Path) -> None:
+    path = program(tmp_path / "geth", script)
+    with pytest.raises(EngineError, match=told) as caught:
+        GETH.find("1.13.15", override=path)
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+
+
+def test_what_is_missing_no_file_or_not_executable_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    for name, told in (("missing", "no such file"), (".", "no such file"), ("plain", "not executable")):
+        with pytest.raises(EngineError, match=told):
+            GETH.find("1.13.15", override=tmp_path / name)
+
+
+def test_what_cannot_be_run_or_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = program(tmp_path / "geth", "")
+    path.write_bytes(b"\x7fELF nonsense")
+    with pytest.raises(EngineError, match="cannot be run"):
+        GETH.find("1.13.15", override=path)
+
+    def hang(*arguments: object, **options: object) -> None:
+        raise subprocess.TimeoutExpired("geth", 30)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    with pytest.raises(EngineError, match="cannot be run"):
+        GETH.find("1.13.15", override=path)
+
+
+def test_a_binary_named_without_a_directory_is_the_one_that_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not one of that name on PATH."""
+    program(tmp_path / "bin/geth", "true")
+    geth(tmp_path / "here/geth")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    monkeypatch.chdir(tmp_path / "here")
+    binary = GETH.find("1.13.15", override=Path("geth"))
+    assert binary is not None
+    assert binary.path == tmp_path / "here/geth"
+
+
+def put_into_cache(cache: Path) -> Path:
+    path = geth(cache / "engines/geth-1.13.15/geth")
+    now = path.stat()
+    record = {"version": "1.13.15", "sha256": "ab" * 32, "size": now.st_size, "mtime_ns": now.st_mtime_ns}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    return path
+
+
+def test_the_binary_in_the_cache_is_found(cache: Path) -> None:
+    assert GETH.find("1.13.15") is None
+    path = put_into_cache(cache)
+    binary = GETH.find("1.13.15")
+    assert binary is not None
+    assert binary.path == path
+    assert GETH.acquire("1.13.15", progress=silent) == binary
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", "null", "{}", '{"version": "1.13.15"}'])
+def test_a_cache_whose_record_is_broken_is_built_anew(record: str, cache: Path) -> None:
+    path = put_into_cache(cache)
+    path.with_suffix(".json").write_text(record)
+    assert GETH.find("1.13.15") is None
+
+
+def test_a_binary_that_was_changed_in_the_cache_is_not_used(cache: Path) -> None:
+    path = put_into_cache(cache)
+    path.write_text("#!/bin/sh\n")
+    assert GETH.find("1.13.15") is None
+    path.unlink()
+    assert GETH.find("1.13.15") is None
+
+
+def test_another_version_cannot_be_built(cache: Path) -> None:
+    with pytest.raises(EngineError, match=r"only geth 1\.13\.15 can be built here, not 1\.10\.0") as caught:
+        GETH.acquire("1.10.0", progress=silent)
+    assert "--engine-binary" in (caught.value.hint or "")
+
+
+def test_a_build_without_room_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "_ROOM", 10**18)
+    with pytest.raises(EngineError, match="GB of disk") as caught:
+        GETH.acquire("1.13.15", progress=silent)
+    assert "QUORUMKIT_CACHE" in (caught.value.hint or "")
+
+
+def test_a_build_that_fails_tells_the_compilers_reason(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "bin/go", 'test "$1" = env && echo go1.26.0 && exit\necho "dial tcp: no route" >&2\nexit 1')
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    with pytest.raises(EngineError, match="geth could not be built: dial tcp: no route"):
+        GETH.acquire("1.13.15", progress=silent)
+    assert GETH.find("1.13.15") is None
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo go1.23", True),
+        ("echo go1.26.8", True),
+        ("echo go1.22.9", False),
+        ("echo devel", False),
+        ("exit 1", False),
+    ],
+)
+def test_only_a_new_enough_go_is_used(
+    script: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "bin/go", script)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    assert (go_on_path() is not None) is found
+
+
+def test_commands_name_no_path_below_the_network() -> None:
+    """They run in the node's directory, so that sockets stay short and secrets out of sight."""
+    network = planned(spec_of(2))
+    command = GETH.run_command(Path("/cache/geth"), record_of(network, network.node(1)))
+    assert command[0] == "/cache/geth"
+    assert not [word for word in command[1:] if word.startswith("/")]
+    assert command[command.index("--datadir") + 1] == "data"
+    assert command[command.index("--ipcpath") + 1] == "data/geth.ipc"
+    assert command[command.index("--networkid") + 1] == "1337"
+    assert "--unlock" not in command  # that would be before it takes others' blocks
+    assert "--http" not in command
+    assert "--mine" not in command
+
+
+@pytest.mark.parametrize(("state", "mode"), [("archive", "archive"), ("pruned", "full")])
+def test_state_is_kept_as_the_spec_says(state: str, mode: str) -> None:
+    network = planned(spec_of(1, engine={"state": state, "cache": 64}))
+    command = GETH.run_command(Path("geth"), record_of(network, network.node(1)))
+    assert command[command.index("--gcmode") + 1] == mode
+    assert command[command.index("--cache") + 1] == "64"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Fatal: Failed to unlock account 0x12", "Failed to unlock account 0x12"),
+        ("CRIT [01-02|03:04:05.678] Failed to write block", "Failed to write block"),
+        ("panic: runtime error: index out of range", "runtime error: index out of range"),
+        ("flag provided but not defined: -x", "flag provided but not defined: -x"),
+        ("INFO [01-02|03:04:05.678] Imported new chain segment", None),
+        ("WARN [01-02|03:04:05.678] Fatal: is only quoted here", None),
+        ("", None),
+    ],
+)
+def test_last_words_are_understood(line: str, reason: str | None) -> None:
+    assert GETH.failure_in(line) == reason
+
+
+class FakeClient:
+    """Answers what geth answers while a validator gets ready, and notes what it was asked."""
+
+    def __init__(self, answers: dict[str, list[Any]]) -> None:
+        self.answers, self.asked = answers, []
+
+    async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
+        self.asked.append(method)
+        answer = self.answers.get(method, [None])
+        answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def peer(eth: object) -> list[dict[str, Any]]:
+    return [{"protocols": {"eth": eth}}]
+
+
+def test_sealing_begins_once_every_peer_hears_of_blocks_and_the_stop_came_through() -> None:
+    client = FakeClient(
+        {
+            "admin_peers": [peer("handshake"), peer("handshake"), peer({"version": 68})],
+            "eth_mining": [True, True, False],
+        }
+    )
+    asyncio.run(GETH.seal(client))
+    assert client.asked == [
+        *["admin_peers"] * 3, "miner_stop", *["eth_mining"] * 3, "miner_setExtra", "miner_start",
+    ]  # fmt: skip
+
+
+def test_a_wrong_password_is_told_apart_from_a_client_that_is_slow() -> None:
+    refusal = RpcError("node1: personal_unlockAccount: could not decrypt key with given password")
+    with pytest.raises(EngineError, match="could not decrypt key"):
+        asyncio.run(GETH.open_account(FakeClient({"personal_unlockAccount": [refusal]}), "0x12", "wrong"))
+    slow = RpcError("node1: personal_unlockAccount: no answer in 10 s")
+    with pytest.raises(RpcError, match="no answer"):
+        asyncio.run(GETH.open_account(FakeClient({"personal_unlockAccount": [slow]}), "0x12", "right"))
