@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -128,6 +130,8 @@ class NodeProgram:
         with self.log_path.open("rb") as log:
             log.seek(start)
             said = log.read().decode("utf-8", "replace").strip()
+        if not said and shutil.disk_usage(self.log_path.parent).free == 0:  # nor could it say so
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.log_path.parent))
         reason = said.removeprefix("error: ").splitlines()[0] if said else f"exit code {process.returncode}"
         raise NodeError(f"the node program did not start: {reason}", hint=f"see {self.log_path}")
 
