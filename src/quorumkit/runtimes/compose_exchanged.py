@@ -44,7 +44,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         """Names, not addresses: a container that comes back with another one is found again by its name."""
         total = spec.nodes.total
-        keep = self._published()
+        keep = self._first_port()
         with open_register(self._directory.path) as register:
             running = frozenset(range(keep, keep + total)) if keep and self._containers_quietly() else frozenset[int]()
             rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
@@ -136,7 +136,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
                 yield statuses
             await asyncio.sleep(_POLL)
 
-    def _published(self) -> int | None:
+    def _first_port(self) -> int | None:
         """The first node's port on this machine, as the project has it."""
         from ruamel.yaml import YAML
 

@@ -1,0 +1,82 @@
+"""`init --no-shared-data`: containers that make their own keys and agree over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from projects import Project, docker, eventually, quorumkit
+
+pytestmark = pytest.mark.compose
+
+
+@pytest.fixture(scope="module")
+def project(new_project: Callable[[str], Project]) -> Project:
+    project = new_project("apart")
+    project.init(4, "--no-shared-data")
+    made = {path.name for path in project.path.rglob("*") if path.is_file() and not path.name.endswith(".lock")}
+    assert made == {"quorumkit.yaml", "compose.yaml", ".env", "join-secret"}, "no key is made outside its container"
+    project.compose("docker compose", "up", "-d")  # by hand, as anybody would
+    project.up("--verify")
+    return project
+
+
+def test_it_is_verified(project: Project) -> None:
+    assert project.verify()["ok"] is True
+
+
+def test_no_volume_is_in_two_containers_and_no_key_on_this_side(project: Project) -> None:
+    mounts = [
+        mount["Name"]
+        for number in range(1, 5)
+        for mount in project.container(number)["Mounts"]
+        if mount["Type"] == "volume"
+    ]
+    assert len(mounts) == len(set(mounts)) == 4
+    for secret in ("nodekey", "password", "UTC--*"):
+        assert not list(project.path.rglob(secret))
+
+
+def test_the_join_secret_is_in_no_environment_and_no_argument(project: Project) -> None:
+    secret = (project.path / "join-secret").read_text().strip()
+    assert secret
+    for number in range(1, 5):
+        assert secret not in json.dumps(project.container(number)["Config"])
+
+
+def test_a_container_that_comes_back_with_another_address_is_found_again(project: Project) -> None:
+    network = f"{project.name}_quorum"
+    container = project.container(2)
+    before = container["NetworkSettings"]["Networks"][network]["IPAddress"]
+    starts = {number: project.container(number)["State"]["StartedAt"] for number in (1, 3, 4)}
+    docker("stop", container["Id"])
+    docker("network", "disconnect", network, container["Id"])
+    # Its old address goes to somebody else, as it does where others come and go.
+    somebody = docker("run", "--detach", "--network", network, "--entrypoint", "sleep",
+                      container["Config"]["Image"], "600").strip()  # fmt: skip
+    try:
+        docker("network", "connect", "--alias", "node2", network, container["Id"])
+        docker("start", container["Id"])
+        assert project.container(2)["NetworkSettings"]["Networks"][network]["IPAddress"] != before
+        project.until_complete()
+        assert {number: project.container(number)["State"]["StartedAt"] for number in (1, 3, 4)} == starts
+        project.verify()
+    finally:
+        docker("rm", "--force", somebody)
+
+
+def test_a_node_restarts_with_all_others_down(project: Project) -> None:
+    project.compose("docker compose", "stop")
+    project.compose("docker compose", "start", "node3")
+    eventually(lambda: "IPC endpoint opened" in docker("logs", "--tail", "200", project.container(3)["Id"]), "node3 up")
+    project.compose("docker compose", "start")
+    project.until_complete()
+
+
+def test_destroy_removes_the_volumes(new_project: Callable[[str], Project]) -> None:
+    project = new_project("gone")
+    project.up("-n", "1", "--runtime", "compose", "--no-shared-data", "--name", project.name)
+    assert f"{project.name}_node1" in docker("volume", "ls", "--format", "{{.Name}}").split()
+    quorumkit("destroy", project.path, "--yes")
+    assert f"{project.name}_node1" not in docker("volume", "ls", "--format", "{{.Name}}").split()
