@@ -152,10 +152,14 @@ def up_fails(network: Network, *options: str) -> str:
     return line
 
 
-def test_a_missing_image_is_told_at_once(make: Callable[[str], Network]) -> None:
+def test_a_missing_image_is_told_at_once_and_another_takes_its_place(make: Callable[[str], Network]) -> None:
     network = make("noimage")
-    network.write(image="quorumkit/node:no-such", values={"image": {"pullPolicy": "Never"}})
+    never = {"image": {"pullPolicy": "Never"}}
+    network.write(validators=1, observers=0, image="quorumkit/node:no-such", values=never)
     assert "node1: image quorumkit/node:no-such not found" in up_fails(network)
+    network.write(validators=1, observers=0, values=never)
+    [node] = network.ask("up", "--timeout", f"{PATIENCE:g}")["nodes"]
+    assert node["state"] == "running"
 
 
 def test_pods_that_no_node_takes_are_told(make: Callable[[str], Network]) -> None:

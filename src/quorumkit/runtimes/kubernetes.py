@@ -190,6 +190,27 @@ class KubernetesRuntime:
         with as_file(files("quorumkit").joinpath("chart")) as chart:
             command = self._cluster.helm("upgrade", "--install", self._spec.name, str(chart), *create, "--values=-")
             await run(command, stdin=values)
+        await self._replace_broken()
+
+    async def _replace_broken(self) -> None:
+        """Deletes pods that do not run and were made from settings that are no more: with `OnDelete`, and in parts with
+        `RollingUpdate` too, a StatefulSet would keep them as they are, however well its new settings."""
+        while True:
+            found = await self._cluster.get("statefulset", self._spec.name)
+            if found is None:
+                return
+            status = found.get("status", {})
+            if status.get("observedGeneration", 0) >= found["metadata"]["generation"]:
+                break
+            await asyncio.sleep(_POLL / 4)
+        broken = [
+            name
+            for name, pod in (await self._pods()).items()
+            if pod["metadata"]["labels"].get("controller-revision-hash") != status.get("updateRevision")
+            and not pod_state(pod).running
+        ]
+        if broken:
+            await run(self._cluster.kubectl("delete", "pods", *broken, "--ignore-not-found"))
 
     async def _is_installed(self) -> bool:
         listed = await run(self._cluster.helm("list", "--all", "--short", f"--filter=^{self._spec.name}$"))
