@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from quorumkit.errors import CorruptFileError, NotANetworkError, NotRunningError
+from quorumkit.errors import CorruptFileError, NewerFormatError, NotANetworkError, NotRunningError
 from quorumkit.identity import PublicIdentity
 from quorumkit.node.record import RECORD_NAME, EndpointRecord, NodeRecord, read_record
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
+
+_NO_ACCOUNT = "0x" + "00" * 20
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,37 @@ class NetworkDirectory:
                 raise CorruptFileError(f"{self.node(node_name(ordinal))}: holds node{record.ordinal}'s record")
         return plan(spec, [identity_of(record) for record in records], [endpoints_of(record) for record in records])
 
+    def load_what_is_there(self) -> Network:
+        """Like `load`, for whoever only looks: a node whose record is gone or unreadable is what its peers' records say
+        of it, without its account.
+
+        Raises:
+            CorruptFileError: no node's record is left.
+        """
+        spec = self.read_spec()
+        names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+        records: dict[str, NodeRecord] = {}
+        for name in names:
+            with contextlib.suppress(CorruptFileError, NewerFormatError, OSError):
+                record = read_record(self.node(name))
+                if record.name == name:
+                    records[name] = record
+        if len(records) in (0, spec.nodes.total):
+            return self.load()
+        told = {peer.name: peer.enode for record in records.values() for peer in record.peers}
+        witness = next(iter(records.values()))
+        identities, endpoints = [], []
+        for ordinal, name in enumerate(names, start=1):
+            record = records.get(name, witness)
+            identity, endpoint = identity_of(record), endpoints_of(record)
+            if record.name != name:
+                key, _, place = told.get(name, witness.enode).removeprefix("enode://").partition("@")
+                identity = PublicIdentity(key, _NO_ACCOUNT)
+                endpoint = _moved(endpoint, urlsplit(f"//{place}"), ordinal - record.ordinal)
+            identities.append(identity)
+            endpoints.append(endpoint)
+        return plan(spec, identities, endpoints)
+
 
 def identity_of(record: NodeRecord) -> PublicIdentity:
     """The public identity that a record tells."""
@@ -105,6 +139,13 @@ def endpoints_of(record: NodeRecord) -> NodeEndpoints:
         tm=_tm_endpoint(record),
         tm_bind=_endpoint(record.tm_bind) if record.tm_bind else None,
     )
+
+
+def _moved(witness: NodeEndpoints, place: SplitResult, offset: int) -> NodeEndpoints:
+    """A node's endpoints by those of another: ports that people use are in ordinal order."""
+    url, _, port = witness.rpc_url.rpartition(":")
+    p2p = Endpoint(str(place.hostname), int(place.port or witness.p2p.port))
+    return replace(witness, p2p=p2p, rpc_url=f"{url}:{int(port) + offset}")
 
 
 def _tm_endpoint(record: NodeRecord) -> Endpoint | None:

@@ -71,7 +71,6 @@ def test_a_directory_that_cannot_be_read_is_told_from_the_containers_end(bank: P
     bank.until_complete()
 
 
-@pytest.mark.xfail(strict=True, reason="status reads every node's record before it asks anybody")
 def test_a_record_that_is_gone_is_told_and_the_other_nodes_with_it(bank: Project) -> None:
     with gone(bank.node(3) / "node.json"):
         statuses = bank.status()

@@ -164,7 +164,7 @@ def status(directory: NetworkDirectory, as_json: bool, watch: bool) -> None:
     quorumkit status mynet --watch
     quorumkit status --json
     """
-    network = directory.load()
+    network = directory.load_what_is_there()
     runtime = runtime_of(directory, network.spec)
     if watch:
         asyncio.run(_watch(runtime, network, as_json))

@@ -76,7 +76,8 @@ async def _keep(directory: Path, log: LogSink) -> None:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_PATIENCE)
+                async with asyncio.timeout(STOP_PATIENCE):
+                    await process.wait()
             if process.returncode is None:
                 process.kill()
             raise

@@ -166,7 +166,8 @@ class ManagedNode:
             self._say("WARN", f"{self.status.name} ended: {reason}; next start in {delay:g} s")
             self._set_state("failed" if deaths >= FAILED_AFTER else "restarting", error=reason)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._unwanted.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._unwanted.wait()
             delay = min(delay * 2, LONGEST_DELAY)
             if not self._wanted.is_set():
                 deaths, delay = 0, FIRST_DELAY
@@ -340,7 +341,8 @@ class ManagedNode:
                 news.clear()
                 self._see_peers(await rpc.call("net_peerCount"))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await news.wait()
                 pause = min(pause * 2, LONGEST_PEER_PAUSE)
         except (RpcError, ValueError, TypeError):
             pass  # the connection is gone, or will be
@@ -379,11 +381,13 @@ class ManagedNode:
         everyone = self.status.expected_peers
         enough = min(self.record.consensus.quorum - 1, (everyone + 1) // 2)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._peers_reach(everyone), SEAL_ANYWAY_AFTER)
+            async with asyncio.timeout(SEAL_ANYWAY_AFTER):
+                await self._peers_reach(everyone)
         await self._peers_reach(enough)
         await self._open_account(rpc)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._account_opens(rpc), ACCOUNT_OPEN_WITHIN)
+            async with asyncio.timeout(ACCOUNT_OPEN_WITHIN):
+                await self._account_opens(rpc)
         with contextlib.suppress(RpcError):
             await self._engine.seal(rpc)
 
@@ -479,7 +483,8 @@ class ManagedNode:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_GRACE)
+            async with asyncio.timeout(STOP_GRACE):
+                await process.wait()
         except TimeoutError:
             self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):

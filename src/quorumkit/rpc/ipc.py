@@ -84,7 +84,8 @@ class IpcRpc:
         try:
             while True:
                 try:
-                    item = await asyncio.wait_for(queue.get(), idle)
+                    async with asyncio.timeout(idle):
+                        item = await queue.get()
                 except TimeoutError:
                     yield None
                     continue
