@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.supervisor import INFO_NAME
 from quorumkit.rpc import HttpRpc, IpcRpc
 
@@ -74,8 +75,13 @@ class RunningNetwork:
     def run(self, command: str, *arguments: str | Path) -> Result:
         """A command on this network that must succeed."""
         result = quorumkit(command, *arguments, self.path)
-        assert result.code == 0, result.err or result.out
+        assert result.code == 0, f"{result.err or result.out}\n{self.last_words()}"
         return result
+
+    def last_words(self) -> str:
+        """What its logs end with, to find out why something failed."""
+        logs = sorted((self.path / ".state").rglob("*.log"))
+        return "\n".join(f"{log.name}:\n" + "\n".join(log.read_text().splitlines()[-30:]) for log in logs)
 
     def on_node(self, command: str, *arguments: str | Path, code: int = 0, **options: Any) -> Result:
         """A command that takes the network by `--dir`."""
@@ -97,8 +103,13 @@ class RunningNetwork:
         return {node["name"]: node for node in self.run("status", "--json").json["nodes"]}
 
     def complete(self) -> bool:
-        """Whether every node runs and sees all its peers."""
-        nodes = self.status().values()
+        """Whether every node runs and sees all its peers, as the node program says."""
+
+        async def ask() -> Any:
+            async with await IpcRpc.connect(self.path / ".state" / SOCKET_NAME) as rpc:
+                return await rpc.call("node_status")
+
+        nodes = asyncio.run(ask())
         return all(node["state"] == "running" and node["peers"] == node["expected_peers"] for node in nodes)
 
     def verify(self) -> dict[str, Any]:
@@ -186,5 +197,7 @@ def kill_all(path: Path) -> None:
 
 def destroy(path: Path) -> None:
     """Leaves nothing of it, whatever state it is in."""
-    quorumkit("destroy", path, "--yes")
-    kill_all(path)
+    try:
+        quorumkit("destroy", path, "--yes")
+    finally:
+        kill_all(path)

@@ -142,7 +142,9 @@ class ManagedNode:
             await self._wanted.wait()
             began = time.monotonic()
             try:
-                self._set_state("starting", error=self.status.error if deaths else None)
+                # One that keeps dying is failed until its client is up.
+                state: State = "failed" if deaths >= FAILED_AFTER else "starting"
+                self._set_state(state, error=self.status.error if deaths else None)
                 if await self._may_start():
                     await self._prepare()
                     async with transaction_manager(self.directory, self.record, self._log):
