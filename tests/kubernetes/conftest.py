@@ -57,7 +57,7 @@ def image(cluster: None) -> str:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no Docker engine to build the node image with")
-    build_image(f"{IMAGE}:{TAG}", Geth().acquire(VERSION, progress=silent), silent)
+    build_image(f"{IMAGE}:{TAG}", Geth(), Geth().acquire(VERSION, progress=silent), silent)
     command("docker", "tag", f"{IMAGE}:{TAG}", f"{IMAGE}:{NEXT_TAG}")
     for tag in (TAG, NEXT_TAG):
         command(*shlex.split(loader), f"{IMAGE}:{tag}")

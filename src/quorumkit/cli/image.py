@@ -40,7 +40,7 @@ def build(tag: str | None, base: str | None, again: bool, as_json: bool) -> None
 
     with ProgressLine(quiet=as_json) as progress:
         binary = Geth().acquire(VERSION, progress=progress)
-        built = build_image(tag or image_tag("geth", VERSION), binary, progress, base=base, again=again)
+        built = build_image(tag or image_tag("geth", VERSION), Geth(), binary, progress, base=base, again=again)
     if as_json:
         print_json(built.to_json())
     else:

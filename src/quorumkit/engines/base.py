@@ -29,6 +29,8 @@ class Engine(Protocol):
     so they stay short enough for a unix socket however deep the network directory lies."""
 
     kind: str
+    package: str
+    """Its package URL without a version (purl specification), for bills of materials."""
     consensus: frozenset[str]
     """The consensus kinds this client can run."""
     private_transactions: bool

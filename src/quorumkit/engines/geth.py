@@ -36,6 +36,7 @@ class Geth:
     """One geth a node."""
 
     kind = "geth"
+    package = "pkg:golang/github.com/ethereum/go-ethereum"
     consensus = frozenset({"clique"})
     private_transactions = False
     names_in_enodes = False

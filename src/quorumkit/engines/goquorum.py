@@ -29,6 +29,7 @@ class GoQuorum(Geth):
     """A fork of geth 1.10.3: its files, console and admin API are geth's; what differs stands here."""
 
     kind = "goquorum"
+    package = "pkg:github/Consensys/quorum"
     consensus = frozenset({"qbft", "ibft", "raft", "clique"})
     private_transactions = True
 

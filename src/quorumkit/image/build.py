@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit import __version__
 from quorumkit.cache import cache_directory
-from quorumkit.engines import Binary
+from quorumkit.engines import Binary, Engine
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.files import remove_tree, to_json
 from quorumkit.image.docker import docker, refusal
@@ -85,7 +85,9 @@ def find_image(tag: str) -> Image | None:
     return Image(tag, found["Id"], labels.get(INPUTS_LABEL, ""), labels.get(_BASE_LABEL, BASE), int(found["Size"]))
 
 
-def build_image(tag: str, binary: Binary, progress: Progress, *, base: str | None = None, again: bool = False) -> Image:
+def build_image(
+    tag: str, engine: Engine, binary: Binary, progress: Progress, *, base: str | None = None, again: bool = False
+) -> Image:
     """The image of that name, built where it is missing or was built from something else. It is built in `base`; else
     in what the present one was built in, so that a mirror needs to be named once.
 
@@ -105,13 +107,13 @@ def build_image(tag: str, binary: Binary, progress: Progress, *, base: str | Non
         shutil.copyfile(binary.path, context / "geth")
         for name in ("Dockerfile", "assemble.py"):
             (context / name).write_bytes(files(__package__).joinpath("context", name).read_bytes())
-        (context / "sbom.json").write_bytes(to_json(_bill_of_materials(context / "site", binary)))
+        (context / "sbom.json").write_bytes(to_json(_bill_of_materials(context / "site", engine, binary)))
         labels = {
             INPUTS_LABEL: inputs,
             "org.opencontainers.image.title": "Quorumkit node",
             "org.opencontainers.image.version": __version__,
             "org.opencontainers.image.licenses": "MIT AND GPL-3.0-only AND LGPL-3.0-only",
-            "org.quorumkit.engine": f"geth {binary.version}",
+            "org.quorumkit.engine": f"{engine.kind} {binary.version}",
             _BASE_LABEL: base,
         }
         _build(context, tag, base, labels, progress, again=again)
@@ -262,14 +264,14 @@ def _copy_own_package(site: Path) -> None:
     (description / "METADATA").write_text(f"Metadata-Version: 2.1\nName: quorumkit\nVersion: {__version__}\n")
 
 
-def _bill_of_materials(site: Path, binary: Binary) -> dict[str, Any]:
+def _bill_of_materials(site: Path, engine: Engine, binary: Binary) -> dict[str, Any]:
     """A CycloneDX 1.5 document of what this side puts into the image; the build adds its Debian packages."""
     components = [
         {
             "type": "application",
-            "name": "go-ethereum",
+            "name": engine.package.rpartition("/")[2],
             "version": binary.version,
-            "purl": f"pkg:golang/github.com/ethereum/go-ethereum@v{binary.version}",
+            "purl": f"{engine.package}@v{binary.version}",
             "hashes": [{"alg": "SHA-256", "content": binary.sha256}],
         }
     ]

@@ -21,6 +21,7 @@ from quorumkit.image.build import build_image, find_image, image_tag
 from quorumkit.image.docker import compose_command, docker, refusal, run
 from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.managed import FAILED_AFTER
+from quorumkit.node.record import RECORD_NAME
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
@@ -110,7 +111,7 @@ class ComposeRuntime:
                     hint=f"docker pull {self._spec.compose.image}, or leave compose.image out and one is built",
                 )
             return
-        build_image(self._tag, self._binary(progress), progress)
+        build_image(self._tag, self._engine, self._binary(progress), progress)
 
     async def start(self, network: Network, progress: Progress) -> bool:
         before = await asyncio.to_thread(self._containers)
@@ -355,6 +356,9 @@ class ComposeRuntime:
         status.name, status.ordinal, status.role = node.name, node.ordinal, node.role
         status.rpc_url = node.endpoints.rpc_url
         status.error = self._on_host(node, status.error)
+        path = self._directory.node(node.name) / RECORD_NAME
+        if status.ready and not path.exists():
+            status.error = f"{path}: it is gone; the node goes on, but cannot start again without it"
         return status
 
     def _on_host(self, node: Node, text: str | None) -> str | None:
@@ -368,7 +372,7 @@ class ComposeRuntime:
         if container is None:
             return status
         self._note_container(status, container)
-        if not (directory / "node.json").exists():
+        if not (directory / RECORD_NAME).exists():
             status.state, status.error = "failed", f"{directory}: its files are gone; put them back from a backup"
         status.error = self._on_host(node, status.error)
         return status

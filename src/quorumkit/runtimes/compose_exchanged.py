@@ -14,7 +14,7 @@ from typing import Any
 from ruamel.yaml.error import YAMLError
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import NodeError, RuntimeUnavailableError, WaitTimeoutError
+from quorumkit.errors import RuntimeUnavailableError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, write_atomic, write_if_changed
 from quorumkit.image.docker import compose_command, run
 from quorumkit.node.status import NodeStatus
@@ -24,7 +24,7 @@ from quorumkit.progress import Progress
 from quorumkit.render.compose import HEALTH_PORT, render_exchanged_compose
 from quorumkit.runtimes.base import stopped_status
 from quorumkit.runtimes.compose import IMAGE_USER, P2P_PORT, RPC_PORT, ComposeRuntime
-from quorumkit.runtimes.forming import write_down
+from quorumkit.runtimes.forming import raise_failed, write_down
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
 from quorumkit.runtimes.register import open_register
 from quorumkit.spec import NetworkSpec, spec_to_yaml
@@ -95,7 +95,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
                 async with asyncio.timeout(timeout):
                     while True:
                         statuses = await self._look()
-                        _raise_failed(statuses)
+                        raise_failed(statuses)
                         agreed = sum(bool(status.account) for status in statuses)
                         progress("exchanging identities", agreed, total)
                         if agreed == total:
@@ -183,12 +183,3 @@ class ExchangedComposeRuntime(ComposeRuntime):
         status.enode, status.account = status.enode or known.enode, status.account or known.account
         status.expected_peers = status.expected_peers or known.expected_peers
         return status
-
-
-def _raise_failed(statuses: Sequence[NodeStatus]) -> None:
-    failed = [status for status in statuses if status.state == "failed"]
-    if failed:
-        raise NodeError(
-            "; ".join(f"{status.name}: {status.error}" for status in failed),
-            hint="put it right and run `quorumkit up` again; `quorumkit down` stops the rest",
-        )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.errors import NodeError
 from quorumkit.files import private_directory, write_if_changed
 from quorumkit.identity import PublicIdentity
 from quorumkit.node.status import NodeStatus
@@ -12,6 +13,18 @@ from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, NodeEndpoints, plan
 from quorumkit.render import render_genesis, render_node
 from quorumkit.spec import NetworkSpec
+
+
+def raise_failed(statuses: Iterable[NodeStatus]) -> None:
+    """Raises:
+    NodeError: a node cannot run; the message says why.
+    """
+    failed = [status for status in statuses if status.state == "failed"]
+    if failed:
+        raise NodeError(
+            "; ".join(f"{status.name}: {status.error}" for status in failed),
+            hint="put it right and run `quorumkit up` again; `quorumkit down` stops the rest",
+        )
 
 
 def write_down(

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -26,7 +26,7 @@ from quorumkit.progress import Progress
 from quorumkit.render.chart import HEALTH_PORT, RPC_PORT, chart_values, pod_endpoints, pod_name
 from quorumkit.rpc import Rpc
 from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.forming import write_down
+from quorumkit.runtimes.forming import raise_failed, write_down
 from quorumkit.runtimes.kubectl import Cluster, ForwardedRpc, run
 from quorumkit.runtimes.pods import NO_POD, PodState, pod_state
 from quorumkit.spec import NetworkSpec, spec_to_yaml
@@ -228,7 +228,7 @@ class KubernetesRuntime:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout), contextlib.aclosing(self._watch()) as changes:
                 async for statuses in changes:
-                    _raise_failed(statuses)
+                    raise_failed(statuses)
                     agreed = [status for status in statuses if status.account]
                     if len(agreed) == total:
                         return await self._write(statuses)
@@ -325,15 +325,6 @@ def _known(status: NodeStatus, network: Network) -> NodeStatus:
     status.rpc_url, status.enode, status.account = known.rpc_url, known.enode, known.account
     status.expected_peers = status.expected_peers or known.expected_peers
     return status
-
-
-def _raise_failed(statuses: Iterable[NodeStatus]) -> None:
-    failed = [status for status in statuses if status.state == "failed"]
-    if failed:
-        raise NodeError(
-            "; ".join(f"{status.name}: {status.error}" for status in failed),
-            hint="put it right and run `quorumkit up` again; `quorumkit down` stops the rest",
-        )
 
 
 def _stage(statuses: Sequence[NodeStatus]) -> tuple[str, int, int]:
