@@ -80,7 +80,8 @@ def locked(directory: NetworkDirectory) -> Iterator[None]:
         foreign = sorted(
             entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.endswith(PARTIAL)
         )
-        if foreign:
+        # Looked at again: another command may have made it a network in between, and the spec comes first.
+        if foreign and not directory.exists():
             raise NotANetworkError(
                 f"{path}: not a network, and not empty ({', '.join(foreign[:3])}{' …' if len(foreign) > 3 else ''})",
                 hint="name a new or an empty directory",
