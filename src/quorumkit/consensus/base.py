@@ -16,6 +16,9 @@ class Consensus(Protocol):
     full_mesh: bool
     """Whether every node must be connected to every other, however many they are."""
 
+    fixed_members: bool
+    """Whether the nodes of the first start are the members for good: nobody follows the chain without being one."""
+
     blocks_on_demand: bool
     """Whether a block is made only when there are transactions."""
 

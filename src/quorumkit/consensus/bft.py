@@ -21,6 +21,7 @@ class ByzantineConsensus:
 
     kind: str
     full_mesh = False
+    fixed_members = False
     blocks_on_demand = False
 
     def validator_address(self, identity: PublicIdentity) -> str:

@@ -14,6 +14,7 @@ class Raft:
 
     kind = "raft"
     full_mesh = True
+    fixed_members = True
     blocks_on_demand = True
 
     def validator_address(self, identity: PublicIdentity) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,18 +25,32 @@ TM_SOCKET = Path("tm/tm.ipc")
 """Appears when the manager is ready, and not before."""
 
 
+class Companion:
+    """A transaction manager that is kept running, or none."""
+
+    def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process | None = None
+
+    def files_changed(self) -> None:
+        """Has it read again who else is in the network."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGHUP)
+
+
 @contextlib.asynccontextmanager
-async def transaction_manager(directory: Path, record: NodeRecord, log: LogSink) -> AsyncIterator[None]:
+async def transaction_manager(directory: Path, record: NodeRecord, log: LogSink) -> AsyncIterator[Companion]:
     """Runs the node's transaction manager for as long as the block does; nothing where it has none.
 
     Raises:
         NodeError: it ended, or was not ready in time.
     """
+    companion = Companion()
     if record.tm is None:
-        yield
+        yield companion
         return
     (directory / TM_SOCKET).unlink(missing_ok=True)
-    keeping = asyncio.create_task(_keep(directory, log), name=f"transaction manager of {record.name}")
+    keeping = asyncio.create_task(_keep(companion, directory, log), name=f"transaction manager of {record.name}")
     try:
         try:
             async with asyncio.timeout(START_PATIENCE):
@@ -47,14 +62,14 @@ async def transaction_manager(directory: Path, record: NodeRecord, log: LogSink)
             raise NodeError(
                 f"the transaction manager was not ready in {START_PATIENCE:g} s", hint="its lines in the log say why"
             ) from None
-        yield
+        yield companion
     finally:
         keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
 
 
-async def _keep(directory: Path, log: LogSink) -> None:
+async def _keep(companion: Companion, directory: Path, log: LogSink) -> None:
     """Starts it again whenever it ends; cancelled, it ends it."""
     delay = _FIRST_DELAY
     while True:
@@ -67,6 +82,7 @@ async def _keep(directory: Path, log: LogSink) -> None:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
+        companion.process = process
         try:
             assert process.stdout is not None
             async for line in process.stdout:

@@ -16,7 +16,7 @@ from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError
 from quorumkit.files import write_atomic
 from quorumkit.identity import PublicIdentity, check_identity
 from quorumkit.identity.store import PASSWORD
-from quorumkit.node.companion import transaction_manager
+from quorumkit.node.companion import Companion, transaction_manager
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.status import NodeStatus, State
@@ -88,6 +88,7 @@ class ManagedNode:
         self._is_stalled = False
         self._stall: asyncio.TimerHandle | None = None
         self._gate: Gate | None = None
+        self._companion = Companion()
 
     def wait_for(self, gate: Gate) -> None:
         """Has the client start only when that is open."""
@@ -102,6 +103,7 @@ class ManagedNode:
         """The node's files were written again: what it is, and how many peers it should have, may be new."""
         with contextlib.suppress(QuorumkitError, OSError):
             self.load()
+            self._companion.files_changed()
             self._changed()
 
     @property
@@ -147,7 +149,7 @@ class ManagedNode:
                 self._set_state(state, error=self.status.error if deaths else None)
                 if await self._may_start():
                     await self._prepare()
-                    async with transaction_manager(self.directory, self.record, self._log):
+                    async with transaction_manager(self.directory, self.record, self._log) as self._companion:
                         reason = await self._run_client()
                 else:
                     reason = "stopped before it started"

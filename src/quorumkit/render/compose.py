@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quorumkit.plan import Network, Node, NodeEndpoints
+from quorumkit.render.containers import HEALTH_PORT
 from quorumkit.spec import SPEC_NAME, NetworkSpec
-
-HEALTH_PORT = 9545
-"""Where the node program answers inside a container, on the container's own loopback."""
 
 STOP_GRACE = "75s"
 """A little longer than the node program gives its client."""

@@ -18,7 +18,7 @@ def tm_files(network: Network, node: Node) -> dict[str, bytes]:
     own, bind = node.endpoints.tm, node.endpoints.tm_bind
     if own is None or bind is None:
         raise ValueError(f"{node.name} has a transaction manager and no endpoint for it")
-    others = [other for other in network.nodes if other is not node]
+    others = [other for other in network.members if other is not node]
     content = render_tm_conf(
         url=tm_url(own),
         port=bind.port,

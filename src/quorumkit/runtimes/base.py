@@ -151,4 +151,5 @@ def stopped_status(network: Network, node: Node) -> NodeStatus:
         rpc_url=node.endpoints.rpc_url,
         enode=node.enode,
         account=node.identity.account,
+        tm_key=node.identity.tm_key,
     )

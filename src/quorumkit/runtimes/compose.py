@@ -23,20 +23,16 @@ from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.managed import FAILED_AFTER
 from quorumkit.node.record import RECORD_NAME
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.render.compose import render_compose
+from quorumkit.render.containers import container_endpoints
 from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
 from quorumkit.runtimes.register import open_register
 from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
-
-P2P_PORT = 30303
-RPC_PORT = 8545
-RAFT_PORT = 50400
-TM_PORT = 9001
 
 IMAGE_USER = 10001
 """Whom the nodes' files are given to where root makes them: containers never run as root."""
@@ -71,15 +67,11 @@ class ComposeRuntime:
             rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
             register.mine.subnet = subnet
         return [
-            NodeEndpoints(
-                p2p=Endpoint(address(subnet, ordinal, total), P2P_PORT),
-                p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a container's own network
-                rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
+            container_endpoints(
+                spec,
+                address(subnet, ordinal, total),
                 rpc_url=f"http://{LOOPBACK}:{rpc + ordinal - 1}",
                 rpc_names=("localhost", node_name(ordinal)),
-                raft_port=RAFT_PORT if spec.consensus.kind == "raft" else None,
-                tm=Endpoint(address(subnet, ordinal, total), TM_PORT) if spec.transaction_manager else None,
-                tm_bind=Endpoint("0.0.0.0", TM_PORT) if spec.transaction_manager else None,  # noqa: S104
             )
             for ordinal in range(1, total + 1)
         ]

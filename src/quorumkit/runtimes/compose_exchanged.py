@@ -19,11 +19,12 @@ from quorumkit.files import SECRET_MODE, write_atomic, write_if_changed
 from quorumkit.image.docker import compose_command, run
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, role_of
+from quorumkit.plan import Network, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
-from quorumkit.render.compose import HEALTH_PORT, render_exchanged_compose
+from quorumkit.render.compose import render_exchanged_compose
+from quorumkit.render.containers import HEALTH_PORT, container_endpoints
 from quorumkit.runtimes.base import stopped_status
-from quorumkit.runtimes.compose import IMAGE_USER, P2P_PORT, RPC_PORT, ComposeRuntime
+from quorumkit.runtimes.compose import IMAGE_USER, ComposeRuntime
 from quorumkit.runtimes.forming import raise_failed, write_down
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
 from quorumkit.runtimes.register import open_register
@@ -49,13 +50,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
             running = frozenset(range(keep, keep + total)) if keep and self._containers_quietly() else frozenset[int]()
             rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
         return [
-            NodeEndpoints(
-                p2p=Endpoint(name, P2P_PORT),
-                p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a container's own network
-                rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
-                rpc_url=f"http://{LOOPBACK}:{rpc + offset}",
-                rpc_names=("localhost", name),
-            )
+            container_endpoints(spec, name, rpc_url=f"http://{LOOPBACK}:{rpc + offset}", rpc_names=("localhost", name))
             for offset, name in enumerate(self._names)
         ]
 

@@ -33,7 +33,8 @@ def write_down(
     """The network that the nodes' own words amount to, and its public files on this side: no keys, for those never
     leave the nodes. `statuses` and `endpoints` are one for each node, by ordinal."""
     identities = [
-        PublicIdentity(status.enode.removeprefix("enode://").partition("@")[0], status.account) for status in statuses
+        PublicIdentity(status.enode.removeprefix("enode://").partition("@")[0], status.account, status.tm_key)
+        for status in statuses
     ]
     network = plan(spec, identities, endpoints)
     with locked(directory):

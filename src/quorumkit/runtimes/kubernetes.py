@@ -23,7 +23,8 @@ from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
-from quorumkit.render.chart import HEALTH_PORT, RPC_PORT, chart_values, pod_endpoints, pod_name
+from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
+from quorumkit.render.containers import HEALTH_PORT, RPC_PORT
 from quorumkit.rpc import Rpc
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.forming import raise_failed, write_down

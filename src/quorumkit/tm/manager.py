@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from quorumkit.tm.enclave import Enclave, for_recipient
@@ -193,6 +193,11 @@ class TransactionManager:
     async def run(self) -> None:
         """Keeps the knowledge of the network true, until cancelled."""
         await self._peers.keep_asking(self._recover_from)
+
+    def relist(self, other_nodes: Iterable[str], other_keys: Mapping[bytes, str]) -> None:
+        """Takes another list of the network's other transaction managers, and of their keys."""
+        self.parties.relist(other_nodes, other_keys)
+        self._peers.listed_anew()
 
     async def forget_recovery(self) -> None:
         """Has every peer asked again for what it holds for this node. Raises StoreError."""

@@ -125,6 +125,10 @@ class PeerClient:
         if peer is not None and not peer.answered:
             self._wake.set()
 
+    def listed_anew(self) -> None:
+        """The network's list changed: whoever is new in it is asked soon."""
+        self._wake.set()
+
     async def keep_asking(self, answered: Callable[[Peer], None]) -> None:
         """Keeps what is known of the network true, until cancelled. Calls `answered` for every answer."""
         loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from quorumkit.errors import NodeError, PortError
 from quorumkit.tm.api import Api, private_api, public_api
-from quorumkit.tm.config import IpAddress, TlsConfig, TmConfig
+from quorumkit.tm.config import IpAddress, TlsConfig, TmConfig, read_config
 from quorumkit.tm.enclave import Enclave
 from quorumkit.tm.errors import TmConfigError
 from quorumkit.tm.limits import FIRST_REQUEST_TIMEOUT, KEEPALIVE, MAX_HEADER
@@ -39,6 +39,8 @@ log = logging.getLogger("quorumkit.tm")
 
 def run(config: TmConfig, *, recover: bool = False) -> None:
     """Runs the transaction manager until SIGTERM or SIGINT. With `recover` all peers resend what they have for it.
+
+    At SIGHUP it reads its tm.conf again and takes over `othernodes` and `otherkeys`; all else is for the next start.
 
     Raises TmConfigError, TmKeyError, PortError, NodeError (the socket is in use), StoreError.
     """
@@ -89,10 +91,25 @@ async def _run_until_signal(config: TmConfig, recover: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    early = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, early.set)
     async with serving(config, recover=recover) as manager:
+        loop.add_signal_handler(signal.SIGHUP, _relist, config.source, manager)
+        if early.is_set():
+            _relist(config.source, manager)
         log.info("%s serves %d keys", manager.parties.own_url, len(manager.enclave.keys))
         await stop.wait()
         log.info("stopping")
+
+
+def _relist(source: Path, manager: TransactionManager) -> None:
+    try:
+        config = read_config(source)
+    except TmConfigError as error:
+        log.error("tm.conf is not what it should be, so the network's list stays as it was: %s", error.message)
+        return
+    manager.relist(config.other_nodes, config.other_keys)
+    log.warning("read again: %d other transaction managers", len(config.other_nodes))
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -89,3 +89,25 @@ def test_peers_are_found_in_any_spelling_and_strangers_are_not():
     assert known.peer_at("http://B:1") is known.peers[B]
     for stranger in ("http://b:2/", "https://b:1/", "http://b:1/x", "", "\x00", "http://[::bad"):
         assert known.peer_at(stranger) is None
+
+
+def test_another_list_keeps_what_those_who_stay_said():
+    known = parties()
+    known.learn(known.peers[B], says(B, (B_KEY, B)), Dialect.CLASSIC)
+    known.learn(known.peers[C], says(C, (C_KEY, C)), Dialect.CLASSIC)
+    new = "http://n:1/"
+    known.relist([B, new], {})
+    assert known.peer_of(B_KEY) is known.peers[B]
+    assert known.peers[B].answered
+    assert known.peer_of(C_KEY) is None
+    assert not known.complete()
+    assert known.learn(known.peers[new], says(new, (C_KEY, new)), Dialect.CLASSIC) == []
+
+
+def test_another_list_of_keys_holds_at_once():
+    known = parties(other_keys={B_KEY: B, C_KEY: C})
+    known.learn(known.peers[B], says(B, (B_KEY, B)), Dialect.CLASSIC)
+    known.relist([B, C], {NEW: B, C_KEY: C})
+    assert known.peer_of(NEW) is known.peers[B]
+    assert known.peer_of(B_KEY) is None
+    assert known.peers[B].keys == {NEW}
