@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import RpcError
+from quorumkit.node.status import NodeStatus
 from quorumkit.rpc import Rpc
 
 _GAS = 300_000
 _OVERLOOKED_AFTER = 5
+_RETRY = 0.3  # seconds between two tries to reach a node program that is starting
 
 
 @dataclass
@@ -70,6 +72,38 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
         for name in connections
     )
     return result
+
+
+async def ask_tm_keys(health_urls: Mapping[str, str], *, timeout: float) -> dict[str, str]:
+    """The nodes' TM public keys as their node programs tell them; none of those that have no transaction manager.
+
+    `health_urls` are where the programs serve their health, by name. Programs that are only starting are waited for.
+
+    Raises:
+        RpcError: one did not answer in that time.
+    """
+    import aiohttp
+
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+
+    async def ask(session: aiohttp.ClientSession, url: str) -> str | None:
+        while True:
+            try:
+                async with session.get(f"{url.rstrip('/')}/status") as response:
+                    (told,) = map(NodeStatus.from_json, await response.json(content_type=None))
+                if told.started:
+                    return told.tm_key
+                reason = f"it is {told.state}"
+            except (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError) as error:
+                reason = str(error) or type(error).__name__
+            if loop.time() >= deadline:
+                raise RpcError(f"{url}: does not tell its node's state: {reason}")
+            await asyncio.sleep(_RETRY)
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        keys = await asyncio.gather(*(ask(session, url) for url in health_urls.values()))
+    return {name: key for name, key in zip(health_urls, keys, strict=True) if key}
 
 
 async def _read(rpc: Rpc, contract: str, block: int, payload_hash: str) -> tuple[int | None, bool]:
