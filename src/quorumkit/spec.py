@@ -62,8 +62,22 @@ class ConsensusSpec(_Part):
     request_timeout: int = Field(default=4, ge=1, le=3600)
     """Seconds that a round of QBFT or IBFT waits for its proposal before the next validator proposes; doubled with each
     round."""
+    max_request_timeout: int = Field(default=30, ge=1, le=86_400)
+    """Seconds that a round of QBFT waits at most: with doubling alone, a network whose validators were away for an hour
+    may wait another before it goes on. IBFT has no such bound."""
     raft_block_time: int = Field(default=50, ge=5, le=60_000)
     """Milliseconds between two of raft's blocks under load."""
+
+    @property
+    def own_fields(self) -> dict[str, Any]:
+        """The kind, and the fields that mean something with it."""
+        meant = {
+            "clique": ("period", "epoch"),
+            "qbft": ("period", "epoch", "request_timeout", "max_request_timeout"),
+            "ibft": ("period", "epoch", "request_timeout"),
+            "raft": ("raft_block_time",),
+        }
+        return {field: getattr(self, field) for field in ("kind", *meant[self.kind])}
 
 
 class EngineSpec(_Part):
@@ -237,6 +251,13 @@ class NetworkSpec(_Part):
         return self
 
     @model_validator(mode="after")
+    def _rounds_may_grow(self) -> NetworkSpec:
+        first, longest = self.consensus.request_timeout, self.consensus.max_request_timeout
+        if longest < first and self.consensus.kind == "qbft":
+            raise ValueError(f"consensus.max_request_timeout: {longest} is less than request_timeout, {first}")
+        return self
+
+    @model_validator(mode="after")
     def _subnet_has_room(self) -> NetworkSpec:
         if self.compose.subnet is not None:
             total = self.nodes.total
@@ -362,11 +383,8 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
 
 def _not_of(consensus: ConsensusSpec) -> set[str]:
     """The fields that mean nothing with that kind, where nobody set them."""
-    meant = {"clique": {"period", "epoch"}, "raft": {"raft_block_time"}}.get(
-        consensus.kind, {"period", "epoch", "request_timeout"}
-    )
     defaults = ConsensusSpec()
-    fields = set(ConsensusSpec.model_fields) - {"kind", *meant}
+    fields = set(ConsensusSpec.model_fields) - set(consensus.own_fields)
     return {field for field in fields if getattr(consensus, field) == getattr(defaults, field)}
 
 

@@ -129,6 +129,7 @@ consensus:
   epoch: {{ int64 .Values.network.consensus.epoch }}
   {{- if eq .Values.network.engine.kind "goquorum" }}
   request_timeout: {{ int64 .Values.network.consensus.requestTimeout }}
+  max_request_timeout: {{ int64 .Values.network.consensus.maxRequestTimeout }}
   raft_block_time: {{ int64 .Values.network.consensus.raftBlockTime }}
   {{- end }}
 engine:

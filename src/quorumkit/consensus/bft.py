@@ -36,6 +36,10 @@ class ByzantineConsensus:
         """F of N >= 3F + 1."""
         return (validators - 1) // 3
 
+    def further_fields(self, spec: ConsensusSpec) -> dict[str, Any]:
+        """Parts of the kind's configuration that the other has not."""
+        return {}
+
     def _fields(self, spec: ConsensusSpec, extra_data: bytes) -> dict[str, Any]:
         return {
             "config": {
@@ -45,6 +49,7 @@ class ByzantineConsensus:
                     "requesttimeoutseconds": spec.request_timeout,
                     "policy": 0,  # round robin
                     "ceil2Nby3Block": 0,
+                    **self.further_fields(spec),
                 }
             },
             "difficulty": "0x1",

@@ -210,7 +210,7 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
         "chain_id": spec.chain_id,
         "nodes.validators": spec.nodes.validators,
         "nodes.observers": spec.nodes.observers,
-        "consensus": canonical(spec.consensus.model_dump()),
+        "consensus": canonical(spec.consensus.own_fields),
         "engine.kind": spec.engine.kind,
         # Not told where there is none, so that networks that were made before there were any go on.
         **({"transaction_manager.kind": manager.kind} if manager else {}),

@@ -25,6 +25,7 @@ def chart_values(spec: NetworkSpec, *, image: str) -> dict[str, Any]:
                 "period": spec.consensus.period,
                 "epoch": spec.consensus.epoch,
                 "requestTimeout": spec.consensus.request_timeout,
+                "maxRequestTimeout": spec.consensus.max_request_timeout,
                 "raftBlockTime": spec.consensus.raft_block_time,
             },
             "engine": {
