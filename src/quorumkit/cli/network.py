@@ -19,6 +19,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError, UsageError
 from quorumkit.files import remove_tree
+from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate import verify as verifying
 from quorumkit.operate.generate import check_request, generate
@@ -236,6 +237,8 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "engine.kind": asked["engine"],
         "consensus.kind": asked["consensus"],
         "identities": asked["identities"],
+        "transaction_manager.kind": asked["transaction_manager"],
+        "transaction_manager.binary": asked["tm_binary"] and str(asked["tm_binary"].expanduser().absolute()),
     }
     if directory.exists():
         spec = directory.read_spec()
@@ -250,9 +253,11 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
                 part = part.setdefault(parent, {})
             part[last] = wanted
     spec = parse_spec(value, source="the options given")
+    # Programs are checked before anything is made, and kept for the commands that come after.
+    if spec.transaction_manager is not None and spec.transaction_manager.binary is not None:
+        manager_of(spec.transaction_manager.kind).find(override=Path(spec.transaction_manager.binary))
     if asked["engine_binary"] is None:
         return spec
-    # Checked before anything is made, and kept for the commands that come after.
     binary = asked["engine_binary"].expanduser().absolute()
     engine_of(spec.engine.kind).find(spec.engine.version, override=binary)
     return spec.model_copy(update={"engine": spec.engine.model_copy(update={"binary": str(binary)})})

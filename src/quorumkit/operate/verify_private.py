@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from quorumkit.rpc import Rpc
 
 _GAS = 300_000
 _OVERLOOKED_AFTER = 5
+_KNOWN_WITHIN = 15.0
+"""Seconds that transaction managers have to learn of each other: Tessera asks its peers every 5 s."""
 
 
 @dataclass
@@ -46,7 +49,7 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
         "privateFrom": tm_keys[first],
         "privateFor": [tm_keys[second]],
     }
-    hash_ = await sender.call("eth_sendTransaction", transaction, timeout=30)
+    hash_ = await _send(sender, transaction)
     receipt = None
     looks = 0
     async with contextlib.aclosing(sender.heads()) as heads:
@@ -70,6 +73,19 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
         for name in connections
     )
     return result
+
+
+async def _send(sender: Rpc, transaction: Mapping[str, object]) -> str:
+    """Sends it; again for a while, where the sender's manager does not know the party yet. What a manager refuses is
+    nowhere: not with it, and not on the chain."""
+    began = time.monotonic()
+    while True:
+        try:
+            return str(await sender.call("eth_sendTransaction", transaction, timeout=30))
+        except RpcError:
+            if time.monotonic() - began > _KNOWN_WITHIN:
+                raise
+        await asyncio.sleep(0.5)
 
 
 async def _read(rpc: Rpc, contract: str, block: int, payload_hash: str) -> tuple[int | None, bool]:
