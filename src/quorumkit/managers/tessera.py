@@ -84,8 +84,8 @@ class Tessera:
             )
         if override.suffix != ".jar" and not os.access(override, os.X_OK):
             raise EngineError(f"{override}: not executable", hint=f"chmod +x {override}")
-        if not Path(_java()).is_absolute():
-            raise EngineError("Tessera needs Java, and there is no `java` on PATH", hint="install a Java 17 runtime")
+        if shutil.which(_java()) is None:
+            raise EngineError(f"Tessera needs Java, and there is no {_java()}", hint="install a Java 17 runtime")
         return override.absolute()
 
     def check_place(self, directory: Path) -> None:
@@ -168,7 +168,7 @@ class Tessera:
 def _java() -> str:
     """The Java that Tessera's start script would take: JAVA_HOME's, else PATH's."""
     home = os.environ.get("JAVA_HOME")
-    return str(Path(home) / "bin" / "java") if home else shutil.which("java") or "java"
+    return str(Path(home) / "bin" / "java") if home else "java"
 
 
 def _java_options(asked: str | None) -> str:
