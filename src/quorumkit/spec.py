@@ -221,8 +221,6 @@ class NetworkSpec(_Part):
                 raise ValueError("identities: pods make their own keys, so with runtime kubernetes they are exchanged")
             if not self.name[0].isalpha():
                 raise ValueError(f"name: {self.name} must begin with a letter, as Kubernetes asks of a Service")
-            if self.engine.kind != "geth":
-                raise ValueError(f"engine.kind: the chart has no {self.engine.kind} (it has geth)")
         return self
 
     @model_validator(mode="before")

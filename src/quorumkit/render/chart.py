@@ -20,8 +20,20 @@ def chart_values(spec: NetworkSpec, *, image: str) -> dict[str, Any]:
         "network": {
             "name": spec.name,
             "chainId": spec.chain_id,
-            "consensus": {"period": spec.consensus.period, "epoch": spec.consensus.epoch},
-            "engine": {"state": spec.engine.state, "cache": spec.engine.cache},
+            "consensus": {
+                "kind": spec.consensus.kind,
+                "period": spec.consensus.period,
+                "epoch": spec.consensus.epoch,
+                "requestTimeout": spec.consensus.request_timeout,
+                "raftBlockTime": spec.consensus.raft_block_time,
+            },
+            "engine": {
+                "kind": spec.engine.kind,
+                "version": spec.engine.version,
+                "state": spec.engine.state,
+                "cache": spec.engine.cache,
+            },
+            "transactionManager": spec.transaction_manager.kind if spec.transaction_manager else "none",
             "genesis": {
                 "gasLimit": spec.genesis.gas_limit,
                 # Helm's numbers are floating-point ones.

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError
-from quorumkit.files import private_directory, write_if_changed
+from quorumkit.files import private_directory, to_json, write_if_changed
 from quorumkit.identity import PublicIdentity
+from quorumkit.node.record import RECORD_NAME
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, NodeEndpoints, plan
-from quorumkit.render import render_genesis, render_node
+from quorumkit.render import render_genesis
+from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec
 
 
@@ -30,8 +32,8 @@ def raise_failed(statuses: Iterable[NodeStatus]) -> None:
 def write_down(
     directory: NetworkDirectory, spec: NetworkSpec, statuses: Sequence[NodeStatus], endpoints: Sequence[NodeEndpoints]
 ) -> Network:
-    """The network that the nodes' own words amount to, and its public files on this side: no keys, for those never
-    leave the nodes. `statuses` and `endpoints` are one for each node, by ordinal."""
+    """The network that the nodes' own words amount to, and its genesis and records on this side: no keys, for those
+    never leave the nodes, and no client's files. `statuses` and `endpoints` are one for each node, by ordinal."""
     identities = [
         PublicIdentity(status.enode.removeprefix("enode://").partition("@")[0], status.account, status.tm_key)
         for status in statuses
@@ -41,6 +43,5 @@ def write_down(
         write_if_changed(directory.genesis, render_genesis(network))
         for node in network.nodes:
             place = private_directory(directory.node(node.name))
-            for name, content in render_node(network, node).items():
-                write_if_changed(place / name, content)
+            write_if_changed(place / RECORD_NAME, to_json(record_of(network, node).model_dump()))
     return network

@@ -45,7 +45,10 @@ class PeerClient:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls if tls is not None else True, limit=200, limit_per_host=32),
+            # No cache: a party that moved is found again by its name at the next connection.
+            connector=aiohttp.TCPConnector(
+                ssl=tls if tls is not None else True, use_dns_cache=False, limit=200, limit_per_host=32
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=_EXCHANGE_TIMEOUT),
