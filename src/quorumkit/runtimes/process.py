@@ -29,11 +29,15 @@ from quorumkit.spec import SPEC_NAME, NetworkSpec
 class ProcessRuntime:
     """See `Runtime`."""
 
-    def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
+    def __init__(
+        self, directory: NetworkDirectory, spec: NetworkSpec,
+        *, binary: Path | None = None, tm_binary: Path | None = None,
+    ) -> None:  # fmt: skip
         self._directory = directory
         self._spec = spec
         self._engine = engine_of(spec.engine.kind)
         self._override = binary or directory.engine_override(spec)
+        self._tm_override = tm_binary or directory.manager_override(spec)
         nodes = [directory.node(node_name(ordinal)) for ordinal in range(1, spec.nodes.total + 1)]
         self._program = NodeProgram(directory.state, nodes, network=directory.path)
 
@@ -82,7 +86,7 @@ class ProcessRuntime:
         self._engine.acquire(self._spec.engine.version, override=self._override, progress=progress)
         if self._spec.transaction_manager is not None:
             manager = manager_of(self._spec.transaction_manager.kind)
-            manager.find(override=self._directory.manager_override(self._spec))
+            manager.find(override=self._tm_override)
             for ordinal in range(1, self._spec.nodes.total + 1):
                 manager.check_place(self._directory.node(node_name(ordinal)))
 
@@ -201,8 +205,8 @@ class ProcessRuntime:
         arguments += ["--health", f"{LOOPBACK}:{self._spec.ports.health or 0}"]
         if self._override:
             arguments += ["--engine-binary", str(self._override.absolute())]
-        if manager := self._directory.manager_override(self._spec):
-            arguments += ["--tm-binary", str(manager.absolute())]
+        if self._tm_override:
+            arguments += ["--tm-binary", str(self._tm_override.absolute())]
         return arguments
 
     def _binary(self) -> Binary:
