@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -143,6 +144,11 @@ class Report(_Part):
     genesis: Digest
     fields: dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=16)]] = Field(max_length=60)
     """A short digest of each field of the genesis, so that a difference can be named."""
+
+    @cached_property
+    def without_fields(self) -> Report:
+        """The same for one who knows the fields; made once, for it is handed to many."""
+        return self.model_copy(update={"fields": {}})
 
 
 Terms = dict[Annotated[str, Field(max_length=60)], int | str]
