@@ -100,8 +100,15 @@ class EngineSpec(_Part):
 class TransactionManagerSpec(_Part):
     """What keeps the payloads of private transactions."""
 
-    kind: Literal["builtin"] = "builtin"
-    """Quorumkit's own: docs/reference/transaction-manager.md."""
+    kind: Literal["builtin", "tessera"] = "builtin"
+    """Quorumkit's own (docs/reference/transaction-manager.md), or Tessera."""
+    version: str = Field(default="24.4.2", pattern=r"^\d+\.\d+\.\d+$")
+    """The tag of Tessera's image; a program that is named is run as it is."""
+    binary: str | None = None
+    """Tessera as a process: `bin/tessera` of its distribution, or a .jar; relative to the network directory. Default:
+    the `tessera` on PATH."""
+    image: str | None = Field(default=None, pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*[A-Za-z0-9]$")
+    """Tessera with Compose. Default: `quorumengineering/tessera:VERSION`."""
 
 
 class GenesisSpec(_Part):
@@ -136,6 +143,9 @@ class PortsSpec(_Part):
 
 ENGINE_CONSENSUS = {"geth": ("clique",), "goquorum": ("qbft", "ibft", "raft", "clique")}
 """Which consensus kinds an engine can run."""
+
+OWN_CONTAINER = ("tessera",)
+"""Transaction managers that come in an image of their own: with Compose each is a container beside its node's."""
 
 _MEMORY = re.compile(r"[1-9]\d*[kmg]")
 
@@ -250,6 +260,35 @@ class NetworkSpec(_Part):
             raise ValueError("nodes.observers: with raft every node of the first start is a member")
         return self
 
+    @property
+    def manager_apart(self) -> bool:
+        """Whether each node's transaction manager has a container of its own."""
+        manager = self.transaction_manager
+        return self.runtime == "compose" and manager is not None and manager.kind in OWN_CONTAINER
+
+    @property
+    def containers(self) -> int:
+        """How many the `compose` runtime makes."""
+        return self.nodes.total * (2 if self.manager_apart else 1)
+
+    @model_validator(mode="after")
+    def _manager_can_run(self) -> NetworkSpec:
+        manager = self.transaction_manager
+        if manager is None:
+            return self
+        if manager.kind == "builtin":
+            if meaningless := sorted(manager.model_fields_set - {"kind"}):
+                raise ValueError(f"transaction_manager.{meaningless[0]}: builtin has none; kind tessera has")
+        elif self.runtime == "kubernetes":
+            raise ValueError(f"transaction_manager.kind: the chart has no {manager.kind} (it has builtin)")
+        elif self.identities == "exchanged":
+            raise ValueError(
+                f"transaction_manager.kind: with exchanged identities there is no {manager.kind} (there is builtin)"
+            )
+        if manager.binary is not None and self.manager_apart:
+            raise ValueError("transaction_manager.binary: with runtime compose it runs from its image; name that")
+        return self
+
     @model_validator(mode="after")
     def _rounds_may_grow(self) -> NetworkSpec:
         first, longest = self.consensus.request_timeout, self.consensus.max_request_timeout
@@ -260,10 +299,11 @@ class NetworkSpec(_Part):
     @model_validator(mode="after")
     def _subnet_has_room(self) -> NetworkSpec:
         if self.compose.subnet is not None:
-            total = self.nodes.total
+            total = self.containers
             room = ipaddress.IPv4Network(self.compose.subnet).num_addresses - 3  # network, gateway, broadcast
             if room < total:
-                raise ValueError(f"compose.subnet: {self.compose.subnet} has room for {room} nodes, not for {total}")
+                what = "containers" if self.manager_apart else "nodes"
+                raise ValueError(f"compose.subnet: {self.compose.subnet} has room for {room} {what}, not for {total}")
         return self
 
     @model_validator(mode="after")
@@ -365,7 +405,9 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
         "genesis": spec.genesis.model_dump(exclude_defaults=False),
     }
     if spec.transaction_manager is not None:
-        values["transaction_manager"] = spec.transaction_manager.model_dump()
+        manager = spec.transaction_manager
+        said = {"kind"} if manager.kind == "builtin" else None
+        values["transaction_manager"] = manager.model_dump(include=said, exclude_none=True)
     values |= {
         field: value
         for field, value in spec.model_dump(exclude_defaults=True, exclude_none=True).items()

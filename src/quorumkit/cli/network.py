@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError, UsageError
 from quorumkit.files import remove_tree
+from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate import verify as verifying
 from quorumkit.operate.generate import check_request, generate
@@ -248,26 +249,43 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "engine.kind": asked["engine"],
         "consensus.kind": asked["consensus"],
         "identities": asked["identities"],
+        "transaction_manager.kind": asked["transaction_manager"],
     }
+    manager_binary = {"transaction_manager.binary": str(_absolute(asked["tm_binary"])) if asked["tm_binary"] else None}
     if directory.exists():
         spec = directory.read_spec()
         check_request(spec, paths, directory)
+        if asked["tm_binary"]:  # for this time only, as a client's is; what the spec could not say is no more possible
+            parse_spec(_completed(spec.model_dump(exclude_unset=True), manager_binary), source="the options given")
         return spec
-    value: dict[str, Any] = {"name": _name_from(directory.path)}
-    for path, wanted in paths.items():
+    value = _completed({"name": _name_from(directory.path)}, paths | manager_binary)
+    spec = parse_spec(value, source="the options given")
+    # Programs are checked before anything is made, and kept for the commands that come after.
+    if spec.transaction_manager is not None and spec.transaction_manager.binary is not None:
+        manager_of(spec.transaction_manager.kind).find(override=Path(spec.transaction_manager.binary))
+    if asked["engine_binary"] is None:
+        return spec
+    binary = _absolute(asked["engine_binary"])
+    engine_of(spec.engine.kind).find(spec.engine.version, override=binary)
+    return spec.model_copy(update={"engine": spec.engine.model_copy(update={"binary": str(binary)})})
+
+
+def _completed(value: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's plain mapping with what was asked for, by dotted paths; None is what was not asked."""
+    for path, wanted in asked.items():
         if wanted is not None:
             *parents, last = path.split(".")
             part = value
             for parent in parents:
-                part = part.setdefault(parent, {})
+                if part.get(parent) is None:
+                    part[parent] = {}
+                part = part[parent]
             part[last] = wanted
-    spec = parse_spec(value, source="the options given")
-    if asked["engine_binary"] is None:
-        return spec
-    # Checked before anything is made, and kept for the commands that come after.
-    binary = asked["engine_binary"].expanduser().absolute()
-    engine_of(spec.engine.kind).find(spec.engine.version, override=binary)
-    return spec.model_copy(update={"engine": spec.engine.model_copy(update={"binary": str(binary)})})
+    return value
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
 
 
 def _name_from(path: Path) -> str:
@@ -277,7 +295,7 @@ def _name_from(path: Path) -> str:
 
 
 def _runtime(directory: NetworkDirectory, spec: NetworkSpec, asked: dict[str, Any]) -> Runtime:
-    return runtime_of(directory, spec, binary=asked["engine_binary"])
+    return runtime_of(directory, spec, binary=asked["engine_binary"], tm_binary=asked["tm_binary"])
 
 
 async def _start(

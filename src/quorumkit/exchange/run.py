@@ -46,9 +46,9 @@ from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore, Word
 from quorumkit.identity import PublicIdentity, generate_secrets, load_identity, write_secrets
 from quorumkit.identity.store import KEYSTORE, NODEKEY, PASSWORD, TM_KEY
+from quorumkit.managers import tm_url
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
 from quorumkit.render import render_genesis
-from quorumkit.render.transaction_manager import tm_url
 from quorumkit.spec import NetworkSpec
 
 FIRST_WAITS = (1.0, 2.0, 5.0)

@@ -69,11 +69,15 @@ class Gate(Protocol):
 class ManagedNode:
     """One node and its client. `run` lives as long as the node program; `start` and `stop` change what it aims at."""
 
-    def __init__(self, directory: Path, *, override: Path | None, log: LogSink, changed: Callable[[], None]) -> None:
-        """`override` is a client binary to run instead of the one in the cache."""
+    def __init__(
+        self, directory: Path, *, override: Path | None, tm_override: Path | None = None, log: LogSink,
+        changed: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`override` is a client binary to run instead of the one in the cache, `tm_override` a transaction manager."""
         self.directory = directory
         self.status = NodeStatus(name=directory.name)
         self._override = override
+        self._tm_override = tm_override
         self._log = log
         self._changed = changed
         self._wanted = asyncio.Event()
@@ -149,7 +153,9 @@ class ManagedNode:
                 self._set_state(state, error=self.status.error if deaths else None)
                 if await self._may_start():
                     await self._prepare()
-                    async with transaction_manager(self.directory, self.record, self._log) as self._companion:
+                    async with transaction_manager(
+                        self.directory, self.record, self._log, override=self._tm_override, unwanted=self._unwanted
+                    ) as self._companion:
                         reason = await self._run_client()
                 else:
                     reason = "stopped before it started"

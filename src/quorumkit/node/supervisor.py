@@ -41,6 +41,8 @@ class Options:
     """Where the control socket, the lock and what runs now are kept."""
     binary: Path | None = None
     """The client to run; without it, the one in the cache."""
+    tm_binary: Path | None = None
+    """The transaction manager to run, where it is not Quorumkit's own; without it, the one on PATH."""
     logs: Path | None = None
     """A directory for rotated logs, a file a node; without it they go to standard output."""
     health: tuple[str, int] | None = None
@@ -93,7 +95,10 @@ class Supervisor:
         self._exchange: Exchange | None = None
         for directory in options.nodes:
             log = self._sink(directory.absolute().name, alone=len(options.nodes) == 1)
-            node = ManagedNode(directory.absolute(), override=options.binary, log=log, changed=self._note_change)
+            node = ManagedNode(
+                directory.absolute(), override=options.binary, tm_override=options.tm_binary, log=log,
+                changed=self._note_change,
+            )  # fmt: skip
             # What is wrong with a node is told in its status, and its next start may find it mended.
             with contextlib.suppress(QuorumkitError, OSError):
                 node.load()

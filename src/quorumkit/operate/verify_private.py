@@ -14,7 +14,9 @@ from quorumkit.rpc import Rpc
 
 _GAS = 300_000
 _OVERLOOKED_AFTER = 5
-_RETRY = 0.3  # seconds between two tries to reach a node program that is starting
+_KNOWN_WITHIN = 15.0
+"""Seconds that transaction managers have to learn of each other: Tessera asks its peers every 5 s."""
+_RETRY = 0.3  # seconds between two tries
 
 
 @dataclass
@@ -48,7 +50,7 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
         "privateFrom": tm_keys[first],
         "privateFor": [tm_keys[second]],
     }
-    hash_ = await sender.call("eth_sendTransaction", transaction, timeout=30)
+    hash_ = await _send(sender, transaction)
     receipt = None
     looks = 0
     async with contextlib.aclosing(sender.heads()) as heads:
@@ -72,6 +74,20 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
         for name in connections
     )
     return result
+
+
+async def _send(sender: Rpc, transaction: Mapping[str, object]) -> str:
+    """Sends it; again for a while, where the sender's manager does not know the party yet. What a manager refuses is
+    nowhere: not with it, and not on the chain."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _KNOWN_WITHIN
+    while True:
+        try:
+            return str(await sender.call("eth_sendTransaction", transaction, timeout=30))
+        except RpcError:
+            if loop.time() >= deadline:
+                raise
+        await asyncio.sleep(_RETRY)
 
 
 async def ask_tm_keys(health_urls: Mapping[str, str], *, timeout: float) -> dict[str, str]:

@@ -18,8 +18,11 @@ HEALTH_PORT = 9545
 _ANY = "0.0.0.0"  # noqa: S104 - the container's own network
 
 
-def container_endpoints(spec: NetworkSpec, host: str, *, rpc_url: str, rpc_names: tuple[str, ...]) -> NodeEndpoints:
-    """The endpoints of the node that the others reach by `host`, an address or a name."""
+def container_endpoints(
+    spec: NetworkSpec, host: str, *, rpc_url: str, rpc_names: tuple[str, ...], tm_host: str | None = None
+) -> NodeEndpoints:
+    """The endpoints of the node that the others reach by `host`, an address or a name; its transaction manager by
+    `tm_host`, where that has a container of its own."""
     manager = spec.transaction_manager is not None
     return NodeEndpoints(
         p2p=Endpoint(host, P2P_PORT),
@@ -28,6 +31,6 @@ def container_endpoints(spec: NetworkSpec, host: str, *, rpc_url: str, rpc_names
         rpc_url=rpc_url,
         rpc_names=rpc_names,
         raft_port=RAFT_PORT if spec.consensus.kind == "raft" else None,
-        tm=Endpoint(host, TM_PORT) if manager else None,
+        tm=Endpoint(tm_host or host, TM_PORT) if manager else None,
         tm_bind=Endpoint(_ANY, TM_PORT) if manager else None,
     )

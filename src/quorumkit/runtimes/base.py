@@ -118,8 +118,11 @@ class PreparedRuntime(FormingRuntime, Protocol):
         ...
 
 
-def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> Runtime:
-    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's."""
+def runtime_of(
+    directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None, tm_binary: Path | None = None
+) -> Runtime:
+    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
+    transaction manager."""
     if spec.runtime == "compose" and spec.identities == "exchanged":
         from quorumkit.runtimes.compose_exchanged import ExchangedComposeRuntime
 
@@ -138,7 +141,7 @@ def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path |
         return ExchangedRuntime(directory, spec, binary=binary)
     from quorumkit.runtimes.process import ProcessRuntime
 
-    return ProcessRuntime(directory, spec, binary=binary)
+    return ProcessRuntime(directory, spec, binary=binary, tm_binary=tm_binary)
 
 
 def stopped_status(network: Network, node: Node) -> NodeStatus:

@@ -19,13 +19,14 @@ from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavai
 from quorumkit.files import write_if_changed
 from quorumkit.image.build import build_image, find_image, image_tag
 from quorumkit.image.docker import compose_command, docker, refusal, run
+from quorumkit.managers import manager_of
 from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.managed import FAILED_AFTER
 from quorumkit.node.record import RECORD_NAME
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
-from quorumkit.render.compose import render_compose
+from quorumkit.render.compose import render_compose, services_of
 from quorumkit.render.containers import container_endpoints
 from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
@@ -37,6 +38,7 @@ from quorumkit.spec import SPEC_NAME, NetworkSpec
 IMAGE_USER = 10001
 """Whom the nodes' files are given to where root makes them: containers never run as root."""
 
+_PULL_PATIENCE = 1800.0  # seconds
 _STATE_EVERY = 1.0  # seconds between two looks at the containers while one of them does not answer
 _RECONNECT = 0.1  # seconds between two tries to reach a node program that is starting
 _RUNNING = {"running", "restarting"}
@@ -69,7 +71,8 @@ class ComposeRuntime:
         return [
             container_endpoints(
                 spec,
-                address(subnet, ordinal, total),
+                address(subnet, ordinal, spec.containers),
+                tm_host=address(subnet, total + ordinal, spec.containers) if spec.manager_apart else None,
                 rpc_url=f"http://{LOOPBACK}:{rpc + ordinal - 1}",
                 rpc_names=("localhost", node_name(ordinal)),
             )
@@ -96,6 +99,8 @@ class ComposeRuntime:
 
     def acquire(self, progress: Progress) -> None:
         compose_command()
+        if image := self._manager_image:
+            _have_image(image, progress)
         if self._spec.compose.image:
             if find_image(self._spec.compose.image) is None:
                 raise RuntimeUnavailableError(
@@ -110,7 +115,7 @@ class ComposeRuntime:
         if not before:
             await asyncio.to_thread(self._check_subnet)
         started: set[str] = set()
-        total = len(network.nodes)
+        total = self._spec.containers
         progress("starting containers", 0, total)
 
         def see(line: str) -> None:
@@ -166,20 +171,21 @@ class ComposeRuntime:
         return HttpRpc(node.endpoints.rpc_url, where=node.name)
 
     async def start_nodes(self, names: Sequence[str]) -> None:
-        await self._compose("up", "--detach", "--no-build", *names)
+        await self._compose("up", "--detach", "--no-build", *services_of(self._spec, names))
 
     async def stop_nodes(self, names: Sequence[str]) -> None:
         await self._must_run()
-        await self._compose("stop", *names)
+        await self._compose("stop", *services_of(self._spec, names))
 
     async def restart_nodes(self, names: Sequence[str]) -> None:
         await self._must_run()
-        await self._compose("restart", *names)
+        await self._compose("restart", *services_of(self._spec, names))
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
-        prefix = ["--no-log-prefix"] if len(names) == 1 else []
-        return Command([*self._project(), "logs", *prefix, *options, *names], self._directory.path.absolute())
+        services = services_of(self._spec, names)
+        prefix = ["--no-log-prefix"] if len(services) == 1 else []
+        return Command([*self._project(), "logs", *prefix, *options, *services], self._directory.path.absolute())
 
     def console(self, node: Node, *, execute: str | None) -> Command:
         arguments = ["quorumkit", "console", *(["--exec", execute] if execute is not None else [])]
@@ -207,6 +213,12 @@ class ComposeRuntime:
     def _tag(self) -> str:
         return self._spec.compose.image or image_tag(self._engine.kind, self._spec.engine.version)
 
+    @property
+    def _manager_image(self) -> str | None:
+        """The image of transaction managers that have containers of their own."""
+        manager = self._spec.transaction_manager
+        return manager_of(manager.kind).image(manager) if manager else None
+
     def _binary(self, progress: Progress) -> Binary:
         return self._engine.acquire(self._spec.engine.version, override=self._override, progress=progress)
 
@@ -218,11 +230,11 @@ class ComposeRuntime:
             with contextlib.suppress(OSError, ValueError, KeyError, IndexError, TypeError, YAMLError):
                 present = _subnet_in(self._directory.compose)
                 usable = bool(self._containers_quietly()) or self._overlapping(present) is None
-                if room(present) >= self._spec.nodes.total and usable:
+                if room(present) >= self._spec.containers and usable:
                     self._chosen_subnet = present
         if self._chosen_subnet is None:
             in_use = [*host_subnets(), *_docker_subnets().values()]
-            self._chosen_subnet = choose_subnet(self._directory.path, self._spec.nodes.total, in_use)
+            self._chosen_subnet = choose_subnet(self._directory.path, self._spec.containers, in_use)
         return self._chosen_subnet
 
     def _check_subnet(self) -> None:
@@ -394,6 +406,24 @@ class ComposeRuntime:
                 if line.startswith(("error: ", "WARN ", "Fatal: ")) or _PYTHON_ERROR.match(line):
                     return line.removeprefix("error: ")
         return None
+
+
+def _have_image(image: str, progress: Progress) -> None:
+    """Has the container engine get an image that it has not.
+
+    Raises:
+        RuntimeUnavailableError: it cannot.
+    """
+    if find_image(image) is not None:
+        return
+    progress(f"pulling the image {image}")
+    try:
+        docker("pull", "--quiet", image, timeout=_PULL_PATIENCE)
+    except RuntimeUnavailableError as error:
+        raise RuntimeUnavailableError(
+            f"{image}: not here, and could not be pulled: {error.message}",
+            hint="load it with `docker load`, or name another as transaction_manager.image",
+        ) from None
 
 
 def _runs(container: dict[str, Any] | None) -> bool:

@@ -168,8 +168,9 @@ class PeerClient:
         """Has `peer` push every payload it has for `key`; returns when it has. Raises like `ask`, and RefusedError."""
         try:
             await self._ask_to_resend(peer, key, "all")
-        except RefusedError:
-            # Constellation and crux know the word in small letters only, Tessera in capitals only.
+        except (RefusedError, _FailedError):
+            # Constellation and crux know the word in small letters only, Tessera in capitals only: to others it answers
+            # 400, or 500 as 0.10.6 does.
             await self._ask_to_resend(peer, key, "ALL")
 
     async def _ask_to_resend(self, peer: Peer, key: bytes, kind: str) -> None:
@@ -236,7 +237,11 @@ class PeerClient:
             reason = f"{response.status} {bytes(answer[:200]).decode(errors='replace').strip()}"
             if response.status < 500 and response.status not in (408, 429):
                 raise RefusedError(reason)
-            raise aiohttp.ClientError(reason)
+            raise _FailedError(reason)
+
+
+class _FailedError(aiohttp.ClientError):
+    """An answer that may change by asking again."""
 
 
 def describe(error: BaseException) -> str:

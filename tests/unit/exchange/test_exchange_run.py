@@ -495,7 +495,7 @@ def test_transaction_managers_learn_of_each_other_and_of_who_comes_later(
         for n, one in enumerate(participants, start=1):
             own = f"http://127.0.0.1:{33000 + n}/"
             assert listed(one) == {url: key for url, key in everyone.items() if url != own}
-            assert one.record["tm"] == {"kind": "builtin", "public_key": key_of(one), "url": own}
+            assert one.record["tm"] == {"kind": "builtin", "public_key": key_of(one), "url": own, "apart": False}
         late.start()
         await late.locked()
         assert listed(late) == everyone
