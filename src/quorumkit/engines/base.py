@@ -76,8 +76,22 @@ class Engine(Protocol):
         """Makes the chain's first block from the genesis file at that path."""
         ...
 
-    def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
-        """Runs the node until it is told to stop by SIGTERM."""
+    def needs_admission(self, record: NodeRecord) -> bool:
+        """Whether running members must take the node in (`admit`) before its client can start for the first time."""
+        ...
+
+    async def admit(self, rpc: Rpc, enode: str) -> str:
+        """Has a running member take in the node of that enode URL, if it is no member yet; what that node's client must
+        be told of it (`run_command`), for good. Asking twice does no harm.
+
+        Raises:
+            NodeError: this member cannot do it, or not now.
+            RpcError: it cannot be asked.
+        """
+        ...
+
+    def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
+        """Runs the node until it is told to stop by SIGTERM; `admission` is what `admit` answered, where it was asked."""
         ...
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:

@@ -118,19 +118,31 @@ class Geth:
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         return [str(binary), "init", "--datadir", "data", genesis]
 
-    def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
+    def needs_admission(self, record: NodeRecord) -> bool:
+        return False
+
+    async def admit(self, rpc: Rpc, enode: str) -> str:
+        raise NotImplementedError("no node of geth's needs it")
+
+    def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
         return [
-            str(binary),
+            *(str(binary), *self._flags(record)),
+            # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
+            *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
+            *("--miner.gasprice", "1", "--miner.etherbase", record.account),
+            "--rpc.enabledeprecatedpersonal",
+        ]
+
+    def _flags(self, record: NodeRecord) -> list[str]:
+        """What any geth is told, and any fork of it."""
+        return [
             *("--config", "geth.toml", "--datadir", "data", "--ipcpath", str(self.ipc)),
             *("--networkid", str(record.chain_id), "--nat", "none", "--syncmode", "full"),
             *("--gcmode", "archive" if record.engine.state == "archive" else "full"),
             *("--cache", str(record.engine.cache)),
-            # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
-            *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
-            *("--miner.gasprice", "1", "--miner.etherbase", record.account),
             # The account must be open to seal and to send, which `open_account` does over the unix socket; over HTTP it
             # can pay for transactions, no more.
-            *("--allow-insecure-unlock", "--rpc.enabledeprecatedpersonal"),
+            "--allow-insecure-unlock",
         ]
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:

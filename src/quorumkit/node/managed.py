@@ -374,6 +374,7 @@ class ManagedNode:
                     await rpc.call(method)
                 for peer in self.record.peers:
                     await self._engine.add_peer(rpc, peer.enode)
+            await self._open_account(rpc)
             return
         if method is None:
             await self._open_account(rpc)
