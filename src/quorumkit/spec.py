@@ -234,8 +234,8 @@ class NetworkSpec(_Part):
             raise ValueError(f"consensus.kind: {self.engine.kind} has no {self.consensus.kind} (it has {known})")
         if self.transaction_manager is not None and self.engine.kind == "geth":
             raise ValueError("transaction_manager: geth has no private transactions; engine.kind goquorum has")
-        if self.consensus.kind == "raft" and self.nodes.observers:
-            raise ValueError("nodes.observers: with raft every node of the first start is a member")
+        if self.consensus.kind == "raft" and self.nodes.observers and self.identities == "exchanged":
+            raise ValueError("nodes.observers: with raft and exchanged identities every node is a member")
         return self
 
     @model_validator(mode="after")

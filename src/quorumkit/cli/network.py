@@ -15,12 +15,14 @@ import click
 
 from quorumkit.cli.options import directory_argument, json_option, spec_options
 from quorumkit.cli.output import ProgressLine, done, print_json, print_table, say
+from quorumkit.consensus import consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError, UsageError
 from quorumkit.files import remove_tree
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate import verify as verifying
+from quorumkit.operate.admission import admit_newcomers
 from quorumkit.operate.generate import check_request, generate
 from quorumkit.operate.verify import TIMEOUT, Verification
 from quorumkit.operate.wait import patience, wait_until_complete
@@ -294,6 +296,7 @@ async def _complete(
         return await _verify(runtime, network, silent)
 
     verification = asyncio.create_task(verify_once_connected()) if and_verify else None
+    admission = asyncio.create_task(admit_newcomers(runtime, network))
     try:
         statuses = await wait_until_complete(runtime, network, progress, timeout=timeout, connected=connected)
         if verification is None:
@@ -301,9 +304,10 @@ async def _complete(
         progress("reading a contract from every node")
         return statuses, await verification
     finally:
-        if verification is not None:
-            verification.cancel()
-            await asyncio.gather(verification, return_exceptions=True)
+        others = [task for task in (admission, verification) if task is not None]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _verify(runtime: Runtime, network: Network, progress: Progress, timeout: float = TIMEOUT) -> Verification:
@@ -385,9 +389,10 @@ def _summary(network: Network) -> str:
     spec = network.spec
     validators = f"{spec.nodes.validators} validator{'s' if spec.nodes.validators != 1 else ''}"
     observers = f", {spec.nodes.observers} observer{'s' if spec.nodes.observers != 1 else ''}"
+    period = "" if consensus_of(spec.consensus.kind).blocks_on_demand else f" every {spec.consensus.period} s"
     return (
         f"{spec.name}: {validators}{observers if spec.nodes.observers else ''}, {spec.engine.kind} "
-        f"{spec.engine.version}, {spec.consensus.kind} every {spec.consensus.period} s, chain id {spec.chain_id}"
+        f"{spec.engine.version}, {spec.consensus.kind}{period}, chain id {spec.chain_id}"
     )
 
 

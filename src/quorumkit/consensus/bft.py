@@ -22,6 +22,7 @@ class ByzantineConsensus:
     kind: str
     full_mesh = False
     blocks_on_demand = False
+    keeps_addresses = False
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Messages are signed with the nodekey."""

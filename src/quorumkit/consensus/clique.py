@@ -18,6 +18,7 @@ class Clique:
     kind = "clique"
     full_mesh = False
     blocks_on_demand = False
+    keeps_addresses = False
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Blocks are sealed with the account's key."""

@@ -91,7 +91,8 @@ class Engine(Protocol):
         ...
 
     def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
-        """Runs the node until it is told to stop by SIGTERM; `admission` is what `admit` answered, where it was asked."""
+        """Runs the node until it is told to stop by SIGTERM; `admission` is what `admit` answered, where it was
+        needed."""
         ...
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:

@@ -91,16 +91,17 @@ class Geth:
         find each other again. The price: one that is behind asks for blocks at once only when it has min(5, MaxPeers)
         peers, and else after 10 s (eth/sync.go, nextSyncOp), as when a member of a small network is away.
         """
-        return {"geth.toml": self._config(network, node, known=[peer.enode for peer in network.peers_of(node)])}
+        known = [peer.enode for peer in network.peers_of(node)]
+        return {"geth.toml": self._config(network, node, static=known, trusted=known)}
 
-    def _config(self, network: Network, node: Node, *, known: list[str]) -> bytes:
+    def _config(self, network: Network, node: Node, *, static: list[str], trusted: list[str]) -> bytes:
         p2p = {
             "ListenAddr": str(node.endpoints.p2p_bind),
             "NoDiscovery": True,
             "MaxPeers": max(1, len(network.peers_of(node))),
             "DialRatio": 1,
-            "StaticNodes": known,
-            "TrustedNodes": known,
+            "StaticNodes": static,
+            "TrustedNodes": trusted,
         }
         http = {
             "HTTPHost": node.endpoints.rpc_bind.host,

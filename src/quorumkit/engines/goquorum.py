@@ -86,7 +86,9 @@ class GoQuorum(Geth):
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
         """Raft numbers its first members by their place in `static-nodes.json`: the validators, by ordinal, on every
-        node the same. Those that come later are in raft's own log, so that list never changes.
+        node the same. Those that come later are in raft's own log, so that list never changes. One of those dials
+        nobody by itself: what it dials before raft tells it the members it refuses, and dials again after 35 s
+        (p2p/server.go, checkPeerInRaft).
 
         QBFT and IBFT drop a peer whose message comes before they seal (consensus/istanbul/backend, "stopped engine"),
         and dial it again after half a minute: so they know no peers until they are told.
@@ -96,11 +98,13 @@ class GoQuorum(Geth):
         """
         everyone = [other.enode for other in network.nodes]
         members = [other.enode for other in network.nodes if other.role == "validator"]
-        told = network.spec.consensus.kind in _TOLD_THEIR_PEERS
-        known = [] if told else [peer.enode for peer in network.peers_of(node)]
+        peers = [peer.enode for peer in network.peers_of(node)]
+        kind = network.spec.consensus.kind
+        trusted = [] if kind in _TOLD_THEIR_PEERS else peers
+        static = [] if kind == "raft" and node.role == "observer" else trusted
         return {
-            "geth.toml": self._config(network, node, known=known),
-            "data/static-nodes.json": to_json(members if network.spec.consensus.kind == "raft" else known),
+            "geth.toml": self._config(network, node, static=static, trusted=trusted),
+            "data/static-nodes.json": to_json(members if kind == "raft" else static),
             "data/permissioned-nodes.json": to_json(everyone),
             "data/disallowed-nodes.json": to_json([]),
         }

@@ -126,8 +126,21 @@ class ComposeRuntime:
                 started.add(match[1] or match[2])
                 progress("starting containers", len(started), total)
 
+        if new := [node for node in network.nodes if node.name not in before] if before else []:
+            # Those that run let the new ones in before these knock.
+            progress("making room for " + ", ".join(node.name for node in new))
+            await asyncio.gather(*(self._reload(node) for node in network.nodes if node.name in before))
         await self._compose("up", "--detach", "--no-build", "--remove-orphans", see=see)
         return not before
+
+    async def _reload(self, node: Node) -> None:
+        """One that does not run reads its files when it starts."""
+        with contextlib.suppress(RpcError):
+            await self.call_program(node, "node_reload", [node.name])
+
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        async with await IpcRpc.connect(self._control_socket(node), where=node.name) as control:
+            return await control.call(method, *params)
 
     async def stop(self, progress: Progress) -> bool:
         ran = bool(await asyncio.to_thread(self._containers))

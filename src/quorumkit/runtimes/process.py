@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quorumkit.consensus import consensus_of
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import Binary, engine_of
@@ -55,6 +56,10 @@ class ProcessRuntime:
                 raft = choose("raft", spec.ports.raft, keep=first.raft_port if first else None)
             if spec.transaction_manager is not None:
                 tm = choose("tm", spec.ports.tm, keep=first.tm.port if first and first.tm else None)
+        if first:
+            had = {"rpc": first.rpc_bind.port, "p2p": first.p2p_bind.port, "raft": first.raft_port}
+            had |= {"tm": first.tm.port} if first.tm else {}
+            self._check_moves(spec, had, {"rpc": ports.rpc, "p2p": ports.p2p, "raft": raft, "tm": tm}, running=runs)
         return [
             NodeEndpoints(
                 p2p=Endpoint(LOOPBACK, ports.p2p + offset),
@@ -67,6 +72,24 @@ class ProcessRuntime:
             )
             for offset in range(spec.nodes.total)
         ]
+
+    def _check_moves(
+        self, spec: NetworkSpec, had: Mapping[str, int | None], chosen: Mapping[str, int | None], *, running: bool
+    ) -> None:
+        """What nodes listen on cannot change while they run, nor what their peers keep for good.
+
+        Raises:
+            PortError: it would.
+        """
+        started = self._engine.has_chain(self._directory.node(node_name(1)))
+        kept = ("p2p", "raft") if started and consensus_of(spec.consensus.kind).keeps_addresses else ()
+        for kind, port in had.items():
+            if port and chosen[kind] != port and (running or kind in kept):
+                stop = f"stop what listens on a port from {port} to {port + spec.nodes.total - 1}"
+                raise PortError(
+                    f"ports.{kind}: {spec.nodes.total} nodes cannot have the ports from {port} on, as node1 has now",
+                    hint=stop if kind in kept else f"`quorumkit down`, then `quorumkit up`; or {stop}",
+                )
 
     def _any_program(self) -> bool:
         return self._program.process() is not None
@@ -89,11 +112,16 @@ class ProcessRuntime:
         if self._program.process():
             async with await self._program.connect(patient=True) as control:
                 carried = {status["name"] for status in await control.call("node_status")}
-                if carried != set(names):
+                if not carried <= set(names):
                     raise NodeError(
                         f"{self._directory.path}: it runs with {len(carried)} nodes, and the spec has {len(names)}",
                         hint="`quorumkit down`, then `quorumkit up`",
                     )
+                if new := [name for name in names if name not in carried]:
+                    # Those that run let the new ones in before these knock.
+                    await control.call("node_reload", sorted(carried))
+                    directories = [str(self._directory.node(name).absolute()) for name in new]
+                    await control.call("node_carry", directories)
                 await control.call("node_start", names)
             return False
         await asyncio.to_thread(self._program.end_orphans)
@@ -147,6 +175,9 @@ class ProcessRuntime:
 
     async def connect(self, node: Node) -> Rpc:
         return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._engine.ipc, where=node.name)
+
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        return await self._program.call(method, *params)
 
     async def start_nodes(self, names: Sequence[str]) -> None:
         await self._program.call("node_start", list(names))

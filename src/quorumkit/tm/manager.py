@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from quorumkit.tm.enclave import Enclave, for_recipient
@@ -189,6 +189,12 @@ class TransactionManager:
         return count
 
     # --- for itself
+
+    def list_again(self, other_nodes: Iterable[str], other_keys: Mapping[bytes, str]) -> None:
+        """The network's list has changed: those that are new on it are asked soon."""
+        self.parties.list_again(other_nodes, other_keys)
+        for url in self.parties.peers:
+            self._peers.hint(url)
 
     async def run(self) -> None:
         """Keeps the knowledge of the network true, until cancelled."""

@@ -35,11 +35,21 @@ class Parties:
         """URLs are normalised. With `other_keys` (key to URL) no other keys are accepted."""
         self.own_url = own_url
         self.own_keys = tuple(own_keys)
-        self.peers = {url: Peer(url) for url in other_nodes}
+        self.peers: dict[str, Peer] = {}
+        self._pinned = False
+        self._url_of: dict[bytes, str] = {}
+        self.list_again(other_nodes, other_keys)
+
+    def list_again(self, other_nodes: Iterable[str], other_keys: Mapping[bytes, str]) -> None:
+        """Takes the network's list as it is now. Whoever is on it still is known as before."""
+        self.peers = {url: self.peers.get(url) or Peer(url) for url in other_nodes}
         self._pinned = bool(other_keys)
-        self._url_of = dict(other_keys)
-        for key, url in other_keys.items():
-            self.peers[url].keys.add(key)
+        if self._pinned:
+            self._url_of = dict(other_keys)
+        else:
+            self._url_of = {key: url for key, url in self._url_of.items() if url in self.peers}
+        for url, peer in self.peers.items():
+            peer.keys = {key for key, holder in self._url_of.items() if holder == url}
 
     def peer_of(self, key: bytes) -> Peer | None:
         """The transaction manager that holds `key`; None if no member of the network is known to."""

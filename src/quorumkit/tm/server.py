@@ -19,7 +19,7 @@ from aiohttp import web
 
 from quorumkit.errors import NodeError, PortError
 from quorumkit.tm.api import Api, private_api, public_api
-from quorumkit.tm.config import IpAddress, TlsConfig, TmConfig
+from quorumkit.tm.config import IpAddress, TlsConfig, TmConfig, read_config
 from quorumkit.tm.enclave import Enclave
 from quorumkit.tm.errors import TmConfigError
 from quorumkit.tm.limits import FIRST_REQUEST_TIMEOUT, KEEPALIVE, MAX_HEADER
@@ -31,6 +31,7 @@ from quorumkit.tm.store import Store
 SOCKET_MODE = 0o600
 
 _BACKLOG = 512
+_LOOK_EVERY = 1.0  # seconds between two looks whether tm.conf has changed
 _SHUTDOWN_TIMEOUT = 5.0
 _LOG_LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -91,8 +92,40 @@ async def _run_until_signal(config: TmConfig, recover: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     async with serving(config, recover=recover) as manager:
         log.info("%s serves %d keys", manager.parties.own_url, len(manager.enclave.keys))
+        following = asyncio.create_task(_follow(config, manager))
         await stop.wait()
         log.info("stopping")
+        await _cancelled(following)
+
+
+async def _follow(config: TmConfig, manager: TransactionManager) -> None:
+    """Takes over who is in the network whenever tm.conf changes; all else in it is read at the start alone."""
+    seen = _mark(config.source)
+    told = None
+    while True:
+        await asyncio.sleep(_LOOK_EVERY)
+        now = _mark(config.source)
+        if now in (seen, None):
+            continue
+        try:
+            new = read_config(config.source)
+        except TmConfigError as error:
+            if now != told:  # it may be readable soon
+                log.warning("%s; the network's list stays as it was", error.message)
+            told = now
+            continue
+        seen = now
+        manager.list_again(new.other_nodes, new.other_keys)
+        log.info("%s changed: %d others are in the network", config.source, len(new.other_nodes))
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """What differs when the file was written again."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
