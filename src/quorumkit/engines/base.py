@@ -42,19 +42,22 @@ class Engine(Protocol):
     ipc_ready: bytes
     """A part of the log line that says the socket listens."""
 
-    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
-        """The checked binary, if there is one already: the one named, else the one built into the cache.
+    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
+        """The checked binary, if there is one already: the one named, else the one that was built or taken out of that
+        image before.
 
         Raises:
             EngineError: the one named is missing, not executable, or another program or version.
         """
         ...
 
-    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
-        """Like `find`, and builds the binary where there is none yet.
+    def acquire(
+        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
+    ) -> Binary:
+        """Like `find`, and builds the binary, or takes it out of the image, where there is none yet.
 
         Raises:
-            EngineError: it cannot be built here; the hint says what is missing.
+            EngineError: it cannot be had here; the hint says what is missing.
         """
         ...
 

@@ -43,7 +43,7 @@ class Geth:
     ipc = Path("data/geth.ipc")
     ipc_ready = b"IPC endpoint opened"
 
-    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
+    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         from quorumkit.engines.binaries import check_binary
         from quorumkit.engines.geth_build import find_built
 
@@ -52,7 +52,9 @@ class Geth:
             return check_binary(override, version, name="geth", version_line=_VERSION_LINE, otherwise=otherwise)
         return find_built(version)
 
-    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
+    def acquire(
+        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
+    ) -> Binary:
         from quorumkit.engines.geth_build import build
 
         return self.find(version, override=override) or build(version, progress)

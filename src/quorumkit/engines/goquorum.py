@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit.engines.base import Binary
 from quorumkit.engines.geth import Geth
-from quorumkit.errors import EngineError, NodeError
+from quorumkit.errors import NodeError
 from quorumkit.files import to_json
 from quorumkit.progress import Progress
 
@@ -30,6 +30,11 @@ _APPLIED_SOON = 0.2
 _VERSION_LINE = re.compile(r"^Quorum Version: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
 
 
+def official_image(version: str) -> str:
+    """The image that GoQuorum's makers published."""
+    return f"quorumengineering/quorum:{version}"
+
+
 class GoQuorum(Geth):
     """A fork of geth 1.10.3: its files, console and admin API are geth's; what differs stands here."""
 
@@ -38,29 +43,22 @@ class GoQuorum(Geth):
     consensus = frozenset({"qbft", "ibft", "raft", "clique"})
     private_transactions = True
 
-    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
+    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         from quorumkit.engines.binaries import check_binary, find_kept
 
         if override is not None:
             return check_binary(override, version, name="GoQuorum", version_line=_VERSION_LINE)
-        return find_kept(self.kind, version)
+        return find_kept(self.kind, version, image or official_image(version))
 
-    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
+    def acquire(
+        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
+    ) -> Binary:
         from quorumkit.engines.binaries import take_from_image
 
-        image = f"quorumengineering/quorum:{version}"
-        binary = self.find(version, override=override)
-        if binary is None:
-            binary = take_from_image(
-                image, "/usr/local/bin/geth", self.kind, version,
-                name="GoQuorum", version_line=_VERSION_LINE, progress=progress,
-            )  # fmt: skip
-        if binary is None:
-            raise EngineError(
-                f"GoQuorum {version} is not here, and {image} could not be had",
-                hint="name a binary with --engine-binary or engine.binary in the spec",
-            )
-        return binary
+        return self.find(version, override=override, image=image) or take_from_image(
+            image or official_image(version), "/usr/local/bin/geth", self.kind, version,
+            name="GoQuorum", version_line=_VERSION_LINE, progress=progress,
+        )  # fmt: skip
 
     def genesis(
         self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]

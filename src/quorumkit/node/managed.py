@@ -284,7 +284,7 @@ class ManagedNode:
 
     def _find_binary(self) -> Binary:
         wanted = self._record.engine
-        binary = self._engine.find(wanted.version, override=self._override)
+        binary = self._engine.find(wanted.version, override=self._override, image=wanted.image)
         if binary is None:
             raise EngineError(
                 f"{wanted.kind} {wanted.version} is not there yet",

@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from quorumkit.consensus import consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavailableError
@@ -70,6 +71,8 @@ class ComposeRuntime:
             running = self._published(keep, total) if keep else frozenset()
             rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
             register.mine.subnet = subnet
+        if first and keep:
+            self._check_moves(spec, first.p2p.host, address(subnet, 1, total), moved=bool(running) and rpc != keep)
         return [
             NodeEndpoints(
                 p2p=Endpoint(address(subnet, ordinal, total), P2P_PORT),
@@ -83,6 +86,24 @@ class ComposeRuntime:
             )
             for ordinal in range(1, total + 1)
         ]
+
+    def _check_moves(self, spec: NetworkSpec, host: str, chosen: str, *, moved: bool) -> None:
+        """Growth must not make containers anew that run, nor move nodes whose peers keep their addresses for good.
+
+        Raises:
+            PortError: it would.
+        """
+        if moved and spec.ports.rpc is None:
+            raise PortError(
+                f"ports.rpc: {spec.nodes.total} nodes cannot have the ports from node1's on: one of them is taken",
+                hint="`quorumkit down`, then `quorumkit up`: others are chosen",
+            )
+        started = self._engine.has_chain(self._directory.node(node_name(1)))
+        if chosen != host and started and consensus_of(spec.consensus.kind).keeps_addresses:
+            raise PortError(
+                f"compose.subnet: with {spec.consensus.kind} no node can move, and node1 would from {host} to {chosen}",
+                hint=f"free the subnet of {host}, and set compose.subnet in {SPEC_NAME} to it",
+            )
 
     def _published(self, first: int, total: int) -> frozenset[int]:
         """Which ports of the block this project's own containers hold now."""
@@ -229,7 +250,8 @@ class ComposeRuntime:
         return self._spec.compose.image or image_tag(self._engine.kind, self._spec.engine.version)
 
     def _binary(self, progress: Progress) -> Binary:
-        return self._engine.acquire(self._spec.engine.version, override=self._override, progress=progress)
+        wanted = self._spec.engine
+        return self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
 
     def _subnet(self) -> str:
         """The spec's subnet; else the one that the project has already; else a free one."""

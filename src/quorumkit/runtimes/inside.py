@@ -22,7 +22,8 @@ def console_inside(directory: Path, *, execute: str | None) -> Command:
     record = read_record(directory)
     engine = engine_of(record.engine.kind)
     override = os.environ.get("QUORUMKIT_ENGINE_BINARY")
-    binary = engine.find(record.engine.version, override=Path(override) if override else None)
+    wanted = record.engine
+    binary = engine.find(wanted.version, override=Path(override) if override else None, image=wanted.image)
     if binary is None or not (directory / engine.ipc).exists():
         raise NotRunningError(f"{record.name}: its client is not up", hint="see the container's log")
     script = Path(tempfile.gettempdir()) / "quorumkit-console.js"

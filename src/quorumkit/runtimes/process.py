@@ -101,7 +101,8 @@ class ProcessRuntime:
         """Processes need no files beyond their nodes'."""
 
     def acquire(self, progress: Progress) -> None:
-        self._engine.acquire(self._spec.engine.version, override=self._override, progress=progress)
+        wanted = self._spec.engine
+        self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
 
     async def start(self, network: Network, progress: Progress) -> bool:
         names = [node.name for node in network.nodes]
@@ -229,7 +230,8 @@ class ProcessRuntime:
         return arguments
 
     def _binary(self) -> Binary:
-        binary = self._engine.find(self._spec.engine.version, override=self._override)
+        wanted = self._spec.engine
+        binary = self._engine.find(wanted.version, override=self._override, image=wanted.image)
         if binary is None:
             raise NotRunningError(
                 f"{self._engine.kind} {self._spec.engine.version} is not built yet", hint="`quorumkit up` does it"

@@ -89,3 +89,25 @@ def test_peers_are_found_in_any_spelling_and_strangers_are_not():
     assert known.peer_at("http://B:1") is known.peers[B]
     for stranger in ("http://b:2/", "https://b:1/", "http://b:1/x", "", "\x00", "http://[::bad"):
         assert known.peer_at(stranger) is None
+
+
+def test_the_list_can_change_and_whoever_stays_is_known_as_before():
+    known = parties()
+    known.learn(known.peers[B], says(B, (B_KEY, B)), Dialect.CLASSIC)
+    known.learn(known.peers[C], says(C, (C_KEY, C)), Dialect.CLASSIC)
+    before = known.peers[B]
+    known.list_again([B, "http://n:1/"], {})
+    assert known.peers[B] is before and before.answered
+    assert known.peer_of(B_KEY) is before
+    assert known.peer_of(C_KEY) is None
+    assert not known.complete()  # the new one has not told its keys
+    known.learn(known.peers["http://n:1/"], says("http://n:1/", (NEW, "http://n:1/")), Dialect.CLASSIC)
+    assert known.peer_of(NEW) is known.peers["http://n:1/"]
+
+
+def test_a_listed_key_is_known_as_soon_as_it_is_on_the_list():
+    known = parties(other_keys={B_KEY: B})
+    known.list_again([B, C], {B_KEY: B, C_KEY: C})
+    assert known.peer_of(C_KEY) is known.peers[C]
+    known.list_again([C], {C_KEY: C})
+    assert known.peer_of(B_KEY) is None
