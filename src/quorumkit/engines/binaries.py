@@ -69,7 +69,8 @@ def take_from_image(
     path = _kept_path(kind, version, image)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        container = docker("create", image, timeout=600).split()[-1]
+        # It never runs: the command is for an image that names none.
+        container = docker("create", image, inside, timeout=600).split()[-1]
         try:
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 copied = Path(folder) / "client"
