@@ -131,6 +131,7 @@ def test_a_raft_network_that_runs_takes_in_another_node(tmp_path: Path) -> None:
         assert [read(network, number, contract, block) for number in range(1, 5)] == [None, 42, None, 42]
 
         assert network.on_node("console node1", "--exec", "raft.promoteToPeer(4)").out.strip() == "true"
+        assert "not a learner" in network.on_node("console node1", "--exec", "raft.promoteToPeer(1)", code=1).out
         eventually(lambda: network.ask(4, "raft_role") == "verifier", "node4 has a vote")
         network.up()  # twice does no harm
         network.down()

@@ -42,6 +42,9 @@ class Engine(Protocol):
     ipc_ready: bytes
     """A part of the log line that says the socket listens."""
 
+    console_failure: str
+    """The line that the console prints where what `console_command` had it execute failed: it exits with 0."""
+
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         """The checked binary, if there is one already: the one named, else the one that was built or taken out of that
         image before.

@@ -42,6 +42,7 @@ class Geth:
     names_in_enodes = False
     ipc = Path("data/geth.ipc")
     ipc_ready = b"IPC endpoint opened"
+    console_failure = "[quorumkit: the script failed]"
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         from quorumkit.engines.binaries import check_binary
@@ -153,7 +154,7 @@ class Geth:
         if script:
             command += ["--preload", script]
         if execute is not None:
-            command += ["--exec", execute]
+            command += ["--exec", _guarded(execute, self.console_failure)]
         return [*command, str(self.ipc)]
 
     def seal_method(self, record: NodeRecord) -> str | None:
@@ -208,6 +209,13 @@ class Geth:
     def failure_in(self, line: str) -> str | None:
         match = _FATAL.match(line)
         return next(filter(None, match.groups())).strip() if match else None
+
+
+def _guarded(script: str, failure: str) -> str:
+    """The same script, with that line before the error it ends with; its value is printed as before, which takes a
+    statement of its own in the JavaScript engine of older clients."""
+    told = f"catch (error) {{ console.log({json.dumps(failure)}); throw error }}"
+    return f"var __quorumkit; try {{ __quorumkit = eval({json.dumps(script)}) }} {told} __quorumkit"
 
 
 def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:

@@ -23,6 +23,8 @@ class Command:
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
     """On top of the person's own."""
+    failure: str | None = None
+    """A line of its output that says that it failed, though it exits with 0; not for the person."""
 
 
 class Runtime(Protocol):

@@ -28,4 +28,5 @@ def console_inside(directory: Path, *, execute: str | None) -> Command:
         raise NotRunningError(f"{record.name}: its client is not up", hint="see the container's log")
     script = Path(tempfile.gettempdir()) / "quorumkit-console.js"
     script.write_text(console_script(), encoding="utf-8")
-    return Command(engine.console_command(binary.path, script=str(script), execute=execute), directory)
+    command = engine.console_command(binary.path, script=str(script), execute=execute)
+    return Command(command, directory, failure=None if execute is None else engine.console_failure)

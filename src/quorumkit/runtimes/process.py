@@ -208,6 +208,7 @@ class ProcessRuntime:
         return Command(
             self._engine.console_command(binary.path, script=str(script), execute=execute),
             self._directory.node(node.name),
+            failure=None if execute is None else self._engine.console_failure,
         )
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
