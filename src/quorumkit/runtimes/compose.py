@@ -29,7 +29,7 @@ from quorumkit.progress import Progress
 from quorumkit.render.compose import render_compose
 from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.ports import LOOPBACK, choose_block
+from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports
 from quorumkit.runtimes.register import open_register
 from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
@@ -65,20 +65,23 @@ class ComposeRuntime:
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         total = spec.nodes.total
         subnet = self._subnet()
-        first = present[0]
+        held = held_ports(present, lambda node: int(node.rpc_url.rpartition(":")[2]))
         with open_register(self._directory.path) as register:
-            keep = int(first.rpc_url.rpartition(":")[2]) if first else None
-            running = self._published(keep, total) if keep else frozenset()
-            rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
+            running = self._published(held) if held else frozenset[int]()
+            rpc = choose_each(
+                register, "rpc", spec.ports.rpc, total, held=held, running=running,
+                # A person who asks for other ports gets them: the containers are made anew.
+                fixed=bool(running) and spec.ports.rpc is None,
+            )  # fmt: skip
             register.mine.subnet = subnet
-        if first and keep:
-            self._check_moves(spec, first.p2p.host, address(subnet, 1, total), moved=bool(running) and rpc != keep)
+        if first := present[0]:
+            self._check_address(spec, first.p2p.host, address(subnet, 1, total))
         return [
             NodeEndpoints(
                 p2p=Endpoint(address(subnet, ordinal, total), P2P_PORT),
                 p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a container's own network
                 rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
-                rpc_url=f"http://{LOOPBACK}:{rpc + ordinal - 1}",
+                rpc_url=f"http://{LOOPBACK}:{rpc[ordinal - 1]}",
                 rpc_names=("localhost", node_name(ordinal)),
                 raft_port=RAFT_PORT if spec.consensus.kind == "raft" else None,
                 tm=Endpoint(address(subnet, ordinal, total), TM_PORT) if spec.transaction_manager else None,
@@ -87,17 +90,12 @@ class ComposeRuntime:
             for ordinal in range(1, total + 1)
         ]
 
-    def _check_moves(self, spec: NetworkSpec, host: str, chosen: str, *, moved: bool) -> None:
-        """Growth must not make containers anew that run, nor move nodes whose peers keep their addresses for good.
+    def _check_address(self, spec: NetworkSpec, host: str, chosen: str) -> None:
+        """Nodes whose peers keep their addresses for good cannot move.
 
         Raises:
-            PortError: it would.
+            PortError: they would.
         """
-        if moved and spec.ports.rpc is None:
-            raise PortError(
-                f"ports.rpc: {spec.nodes.total} nodes cannot have the ports from node1's on: one of them is taken",
-                hint="`quorumkit down`, then `quorumkit up`: others are chosen",
-            )
         started = self._engine.has_chain(self._directory.node(node_name(1)))
         if chosen != host and started and consensus_of(spec.consensus.kind).keeps_addresses:
             raise PortError(
@@ -105,10 +103,10 @@ class ComposeRuntime:
                 hint=f"free the subnet of {host}, and set compose.subnet in {SPEC_NAME} to it",
             )
 
-    def _published(self, first: int, total: int) -> frozenset[int]:
-        """Which ports of the block this project's own containers hold now."""
+    def _published(self, held: Sequence[int]) -> frozenset[int]:
+        """Which of the nodes' ports this project's own containers hold now."""
         containers = self._containers_quietly()
-        names = {node_name(ordinal): first + ordinal - 1 for ordinal in range(1, total + 1)}
+        names = {node_name(ordinal): port for ordinal, port in enumerate(held, start=1)}
         return frozenset(port for name, port in names.items() if _runs(containers.get(name)))
 
     def render(self, network: Network) -> None:

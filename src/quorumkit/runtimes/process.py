@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.rpc import IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.ports import LOOPBACK, PortBlocks, choose_block, choose_ports, port_is_free
+from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports, port_is_free
 from quorumkit.runtimes.program import NodeProgram
 from quorumkit.runtimes.register import open_register
 from quorumkit.spec import SPEC_NAME, NetworkSpec
@@ -38,8 +37,6 @@ class ProcessRuntime:
         self._program = NodeProgram(directory.state, nodes, network=directory.path)
 
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
-        first = present[0]
-        keep = PortBlocks(rpc=first.rpc_bind.port, p2p=first.p2p_bind.port) if first else None
         runs = self._any_program()
         # What clients hold that outlived their node program is free again once `start` has ended them.
         running = _listening(present) if runs or self._any_orphan() else frozenset()
@@ -48,48 +45,41 @@ class ProcessRuntime:
                 f"ports.health: port {spec.ports.health} is taken",
                 hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
             )
-        ports = choose_ports(self._directory.path, spec.ports, spec.nodes.total, keep=keep, running=running)
-        raft = tm = None
+        started = self._engine.has_chain(self._directory.node(node_name(1)))
+        kept = {"p2p", "raft"} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
+        total = spec.nodes.total
+
         with open_register(self._directory.path) as register:
-            choose = partial(choose_block, register, total=spec.nodes.total, running=running)
-            if spec.consensus.kind == "raft":
-                raft = choose("raft", spec.ports.raft, keep=first.raft_port if first else None)
-            if spec.transaction_manager is not None:
-                tm = choose("tm", spec.ports.tm, keep=first.tm.port if first and first.tm else None)
-        if first:
-            had = {"rpc": first.rpc_bind.port, "p2p": first.p2p_bind.port, "raft": first.raft_port}
-            had |= {"tm": first.tm.port} if first.tm else {}
-            self._check_moves(spec, had, {"rpc": ports.rpc, "p2p": ports.p2p, "raft": raft, "tm": tm}, running=runs)
+
+            def choose(kind: str, port_of: Callable[[NodeEndpoints], int | None]) -> list[int]:
+                return choose_each(
+                    register,
+                    kind,
+                    getattr(spec.ports, kind),
+                    total,
+                    held=held_ports(present, port_of),
+                    running=running,
+                    fixed=runs or kind in kept,
+                )
+
+            none = [None] * total
+            rpc = choose("rpc", lambda node: node.rpc_bind.port)
+            p2p = choose("p2p", lambda node: node.p2p_bind.port)
+            raft = choose("raft", lambda node: node.raft_port) if spec.consensus.kind == "raft" else none
+            managed = spec.transaction_manager is not None
+            tm = choose("tm", lambda node: node.tm.port if node.tm else None) if managed else none
         return [
             NodeEndpoints(
-                p2p=Endpoint(LOOPBACK, ports.p2p + offset),
-                p2p_bind=Endpoint(LOOPBACK, ports.p2p + offset),
-                rpc_bind=Endpoint(LOOPBACK, ports.rpc + offset),
-                rpc_url=f"http://{LOOPBACK}:{ports.rpc + offset}",
-                raft_port=raft + offset if raft else None,
-                tm=Endpoint(LOOPBACK, tm + offset) if tm else None,
-                tm_bind=Endpoint(LOOPBACK, tm + offset) if tm else None,
+                p2p=Endpoint(LOOPBACK, p2p[place]),
+                p2p_bind=Endpoint(LOOPBACK, p2p[place]),
+                rpc_bind=Endpoint(LOOPBACK, rpc[place]),
+                rpc_url=f"http://{LOOPBACK}:{rpc[place]}",
+                raft_port=raft[place],
+                tm=_on_loopback(tm[place]),
+                tm_bind=_on_loopback(tm[place]),
             )
-            for offset in range(spec.nodes.total)
+            for place in range(total)
         ]
-
-    def _check_moves(
-        self, spec: NetworkSpec, had: Mapping[str, int | None], chosen: Mapping[str, int | None], *, running: bool
-    ) -> None:
-        """What nodes listen on cannot change while they run, nor what their peers keep for good.
-
-        Raises:
-            PortError: it would.
-        """
-        started = self._engine.has_chain(self._directory.node(node_name(1)))
-        kept = ("p2p", "raft") if started and consensus_of(spec.consensus.kind).keeps_addresses else ()
-        for kind, port in had.items():
-            if port and chosen[kind] != port and (running or kind in kept):
-                stop = f"stop what listens on a port from {port} to {port + spec.nodes.total - 1}"
-                raise PortError(
-                    f"ports.{kind}: {spec.nodes.total} nodes cannot have the ports from {port} on, as node1 has now",
-                    hint=stop if kind in kept else f"`quorumkit down`, then `quorumkit up`; or {stop}",
-                )
 
     def _any_program(self) -> bool:
         return self._program.process() is not None
@@ -238,6 +228,10 @@ class ProcessRuntime:
                 f"{self._engine.kind} {self._spec.engine.version} is not built yet", hint="`quorumkit up` does it"
             )
         return binary
+
+
+def _on_loopback(port: int | None) -> Endpoint | None:
+    return Endpoint(LOOPBACK, port) if port else None
 
 
 def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:
