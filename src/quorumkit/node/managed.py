@@ -26,7 +26,7 @@ GENESIS_MARKER = Path("data/genesis.sha256")
 """The digest of the genesis that the chain beside it was made from."""
 
 ADMISSION = Path("admission")
-"""What the members answered when they took this node in, where it had to be admitted. It is never made again."""
+"""What the members answered when they took this node in, where it had to be admitted. It holds for good."""
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
