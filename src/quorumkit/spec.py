@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import itertools
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -80,6 +81,9 @@ class ConsensusSpec(_Part):
         return {field: getattr(self, field) for field in ("kind", *meant[self.kind])}
 
 
+_IMAGE = r"^[a-z0-9][A-Za-z0-9._/:@-]*[A-Za-z0-9]$"
+
+
 class EngineSpec(_Part):
     """Which client implements a node."""
 
@@ -89,6 +93,9 @@ class EngineSpec(_Part):
     """Default: 1.13.15 of geth, 24.4.1 of goquorum; the last releases that seal."""
     binary: str | None = None
     """A client binary to use instead of the one that would be built; relative to the network directory."""
+    image: str | None = Field(default=None, pattern=_IMAGE)
+    """The image that the client binary is taken out of, where none is named; default: quorumengineering/quorum:VERSION.
+    Only with goquorum: geth is built."""
     state: Literal["archive", "pruned"] = "archive"
     """Whether each block's state goes to disk with the block. With `pruned`, state is kept in memory for up to an
     hour: a client that is killed falls back to its last flush and takes the rest from its peers, and a network whose
@@ -186,7 +193,7 @@ class KubernetesSpec(_Part):
     """The kubeconfig's context; none means its current one."""
     namespace: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
     """Made where it is missing; none means the context's own."""
-    image: str | None = Field(default=None, pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*[A-Za-z0-9]$")
+    image: str | None = Field(default=None, pattern=_IMAGE)
     """The node image, as the cluster pulls it; none means the name that `quorumkit image build` gives."""
     storage: str = Field(default="10Gi", pattern=r"^[1-9]\d*(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)$")
     """Size of each node's own volume."""
@@ -256,8 +263,10 @@ class NetworkSpec(_Part):
             raise ValueError(f"consensus.kind: {self.engine.kind} has no {self.consensus.kind} (it has {known})")
         if self.transaction_manager is not None and self.engine.kind == "geth":
             raise ValueError("transaction_manager: geth has no private transactions; engine.kind goquorum has")
-        if self.consensus.kind == "raft" and self.nodes.observers:
-            raise ValueError("nodes.observers: with raft every node of the first start is a member")
+        if self.engine.image is not None and self.engine.kind == "geth":
+            raise ValueError("engine.image: geth is built, not taken out of an image; engine.binary names one")
+        if self.consensus.kind == "raft" and self.nodes.observers and self.identities == "exchanged":
+            raise ValueError("nodes.observers: with raft and exchanged identities every node is a member")
         return self
 
     @property
@@ -312,10 +321,19 @@ class NetworkSpec(_Part):
             base = getattr(self.ports, field)
             if base is not None and base + self.nodes.total - 1 > 65535:
                 raise ValueError(f"ports.{field}: {self.nodes.total} ports from {base} on go beyond 65535")
-        both = (self.ports.rpc, self.ports.p2p)
-        if both[0] is not None and both[1] is not None and abs(both[0] - both[1]) < self.nodes.total:
-            raise ValueError(f"ports: the blocks of {self.nodes.total} from {both[0]} and from {both[1]} overlap")
+        blocks = {
+            field: range(base, base + (1 if field == "health" else self.nodes.total))
+            for field in ("rpc", "p2p", "exchange", "raft", "tm", "health")
+            if (base := getattr(self.ports, field)) is not None
+        }
+        for (one, block), (other, with_) in itertools.combinations(blocks.items(), 2):
+            if block.start < with_.stop and with_.start < block.stop:
+                raise ValueError(f"ports.{other}: {_told(with_)} overlaps {_told(block)} of ports.{one}")
         return self
+
+
+def _told(block: range) -> str:
+    return f"port {block[0]}" if len(block) == 1 else f"the block {block[0]}-{block[-1]}"
 
 
 def _on_kubernetes(value: Any) -> bool:

@@ -148,8 +148,11 @@ def test_a_person_can_type_into_the_console(network: RunningNetwork) -> None:
 
 
 def test_a_wrong_line_in_the_console_is_told(network: RunningNetwork) -> None:
-    result = network.on_node("console node1", "--exec", "nonsense.x")
-    assert "ReferenceError: nonsense is not defined" in result.out
+    result = network.on_node("console node1", "--exec", "nonsense.x", code=1)
+    assert result.out.startswith("ReferenceError: nonsense is not defined")
+    asked = network.on_node("console node1", "--exec", "nonsense.x", "--json", code=1)
+    assert asked.json["error"]["message"].startswith("ReferenceError: nonsense is not defined")
+    assert network.on_node("console node1", "--exec", "var a = '\"'; a + 1").out == '"\\"1"\n'
 
 
 def test_a_command_runs_where_its_node_does(network: RunningNetwork) -> None:

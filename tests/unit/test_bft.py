@@ -104,7 +104,12 @@ def test_goquorum_brings_its_own_defaults() -> None:
         ({"transaction_manager": {}}, "transaction_manager"),
         ({"engine": {"kind": "goquorum"}, "transaction_manager": {"kind": "other"}}, "transaction_manager.kind"),
         (
-            {"engine": {"kind": "goquorum"}, "consensus": {"kind": "raft"}, "nodes": {"observers": 1}},
+            {
+                "engine": {"kind": "goquorum"},
+                "consensus": {"kind": "raft"},
+                "nodes": {"observers": 1},
+                "identities": "exchanged",
+            },
             "nodes.observers",
         ),
     ],

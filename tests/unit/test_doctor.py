@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from quorumkit.cli.doctor import doctor
+from quorumkit.engines import Binary
+from quorumkit.engines.goquorum import GoQuorum
 from quorumkit.image.docker import compose_command
 from quorumkit.operate.doctor import Finding, examine
 
@@ -124,3 +126,28 @@ def test_no_cluster_is_a_note(programs: Callable[[str, str], None]) -> None:
     finding = found()["kubernetes"]
     assert finding.verdict == "note"
     assert "the cluster cannot be reached" in finding.text and "KUBECONFIG" in str(finding.advice)
+
+
+def test_a_goquorum_binary_is_never_missing(
+    programs: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only who wants such a network needs it."""
+    monkeypatch.setenv("QUORUMKIT_CACHE", str(tmp_path / "cache"))
+    without_docker = found()["goquorum"]
+    programs("docker", DOCKER.format(image=MISSING))
+    absent = found()["goquorum"]
+    for finding in (without_docker, absent):
+        assert finding.verdict == "note" and "quorumengineering/quorum:24.4.1 is not here" in finding.text
+        assert "--engine-binary" in str(finding.advice) and "engine.image" in str(finding.advice)
+    answer = [{"Id": "sha256:1", "Size": 140_000_000, "Config": {"Labels": {}}}]
+    programs("docker", DOCKER.format(image=f"echo '{json.dumps(answer)}'"))
+    present = found()["goquorum"]
+    assert present.verdict == "note" and "would be taken out of quorumengineering/quorum:24.4.1" in present.text
+
+
+def test_a_goquorum_binary_that_is_kept_is_told(
+    programs: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GoQuorum, "find", lambda self, version: Binary(Path("/geth"), version, "ab" * 32))
+    kept = found()["goquorum"]
+    assert kept.verdict == "ok" and "24.4.1 taken out of" in kept.text and "abababab" in kept.text

@@ -228,6 +228,21 @@ def test_heads_begin_with_the_present_block(tmp_path: Path) -> None:
     assert run(tmp_path / "s", chain, client) == [16, 17]
 
 
+def test_a_head_that_came_before_the_subscription_took_effect_is_seen(tmp_path: Path) -> None:
+    """Where blocks come on demand there is no other to tell of it."""
+    height = iter(["0x10", "0x11"])
+
+    async def chain(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        answer = "0xa" if request["method"] == "eth_subscribe" else next(height)
+        say(writer, {"id": request["id"], "result": answer})
+
+    async def client(rpc: IpcRpc) -> list[int]:
+        async with contextlib.aclosing(rpc.heads()) as heads:
+            return [await anext(heads), await anext(heads)]
+
+    assert run(tmp_path / "s", chain, client) == [16, 17]
+
+
 def test_large_answers_are_taken(tmp_path: Path) -> None:
     async def large(request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         say(writer, {"id": request["id"], "result": "x" * 5_000_000})

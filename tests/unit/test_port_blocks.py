@@ -7,13 +7,17 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from samples import endpoints_number
 
 from quorumkit.errors import PortError
 from quorumkit.runtimes import ports
-from quorumkit.runtimes.ports import LOOPBACK, PortBlocks, choose_ports, port_is_free
+from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports, port_is_free
+from quorumkit.runtimes.register import open_register
 from quorumkit.spec import PortsSpec
 
 ANY = PortsSpec()
@@ -39,6 +43,34 @@ def network(tmp_path: Path, name: str = "bank") -> Path:
     directory.mkdir()
     (directory / "quorumkit.yaml").write_text("name: bank\n")
     return directory
+
+
+@dataclass(frozen=True)
+class PortBlocks:
+    """The first port of each block; node n has the n-th."""
+
+    rpc: int
+    p2p: int
+
+
+def choose_ports(
+    directory: Path,
+    asked: PortsSpec,
+    total: int,
+    *,
+    keep: PortBlocks | None = None,
+    running: frozenset[int] = frozenset(),
+) -> PortBlocks:
+    """Both blocks of a network; `keep` are those that it has."""
+    chosen = {}
+    with open_register(directory) as register:
+        for kind in ("rpc", "p2p"):
+            first = getattr(keep, kind) if keep else None
+            held = range(first, first + total) if first else ()
+            ports_ = choose_each(register, kind, getattr(asked, kind), total, held=held, running=running)
+            assert ports_ == [*range(ports_[0], ports_[0] + total)]
+            chosen[kind] = ports_[0]
+    return PortBlocks(**chosen)
 
 
 def ports_of(blocks: PortBlocks, total: int) -> set[int]:
@@ -144,3 +176,60 @@ def test_a_broken_register_is_begun_anew(content: str, tmp_path: Path, cache: Pa
 def test_when_there_is_no_free_block_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(PortError, match="no 15000 free ports in a row"):
         choose_ports(network(tmp_path), ANY, 15000)
+
+
+def grown(directory: Path, held: list[int], total: int, **options: Any) -> list[int]:
+    with open_register(directory) as register:
+        return choose_each(register, "rpc", options.pop("asked", None), total, held=held, **options)
+
+
+def test_nodes_that_are_added_come_right_after_those_that_are_there(tmp_path: Path) -> None:
+    directory = network(tmp_path)
+    held = grown(directory, [], 3)
+    assert grown(directory, held, 5) == [*range(held[0], held[0] + 5)]
+    assert grown(directory, held, 2) == held[:2]
+
+
+def test_where_there_is_no_room_they_come_together_elsewhere_and_nobody_moves(tmp_path: Path) -> None:
+    directory = network(tmp_path)
+    held = grown(directory, [], 3)
+    with listening(held[-1] + 2):
+        ports_ = grown(directory, held, 5, running=frozenset(held), fixed=True)
+    assert ports_[:3] == held
+    assert ports_[4] == ports_[3] + 1
+    assert not set(ports_[3:]) & set(range(held[0], held[-1] + 3))
+    assert grown(directory, ports_, 5) == ports_  # also when there is room again
+    # Another network leaves both blocks to it, running or not.
+    for number in range(3):
+        assert not set(grown(network(tmp_path, f"n{number}"), [], 5)) & set(ports_)
+
+
+def test_another_networks_block_is_no_room(tmp_path: Path) -> None:
+    first, second = network(tmp_path, "first"), network(tmp_path, "second")
+    held = grown(first, [], 3)
+    other = grown(second, [], 3)
+    assert other[0] == held[-1] + 1
+    assert not set(grown(first, held, 4)) & set(other)
+
+
+def test_a_fixed_node_never_moves(tmp_path: Path) -> None:
+    directory = network(tmp_path)
+    held = grown(directory, [], 3)
+    with listening(held[1]) as busy:
+        with pytest.raises(PortError, match=rf"ports\.rpc: port {busy} is taken.* no node can move"):
+            grown(directory, held, 3, fixed=True)
+        assert busy not in grown(directory, held, 3)
+    with pytest.raises(PortError, match=rf"node1 listens on {held[0]}"):
+        grown(directory, held, 3, asked=held[0] + 100, fixed=True)
+    assert grown(directory, held, 3, asked=held[0], fixed=True) == held
+
+
+def test_a_port_of_a_record_that_is_gone_is_its_neighbours_next() -> None:
+    def held(*numbers: int | None) -> list[int]:
+        present = [endpoints_number(number) if number else None for number in numbers]
+        return held_ports(present, lambda node: node.rpc_bind.port)
+
+    assert held() == held(None, None) == []
+    assert held(1, 2, None) == [10001, 10002]
+    assert held(1, None, 3, 7) == [10001, 10002, 10003, 10007]
+    assert held(None, 2) == [10001, 10002]

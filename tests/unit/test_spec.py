@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,29 @@ def test_a_block_of_ports_must_end_below_65536(field: str) -> None:
 
 @pytest.mark.parametrize("p2p", [8541, 8545, 8549])
 def test_blocks_of_ports_may_not_overlap(p2p: int) -> None:
-    with pytest.raises(SpecError, match=r"ports: .* overlap"):
+    with pytest.raises(SpecError, match=r"ports\.p2p: the block .* overlaps the block 8545-8549 of ports\.rpc"):
         parse_spec({"name": "bank", "ports": {"rpc": 8545, "p2p": p2p}})
+
+
+@pytest.mark.parametrize("field", ["rpc", "p2p", "exchange", "raft", "tm"])
+def test_the_health_port_may_lie_in_no_block(field: str) -> None:
+    for health in (20000, 20004):
+        with pytest.raises(SpecError, match=rf"ports\.health: port {health} overlaps the block .* of ports\.{field}"):
+            parse_spec({"name": "bank", "ports": {field: 20000, "health": health}})
+    assert parse_spec({"name": "bank", "ports": {field: 20000, "health": 20005}}).ports.health == 20005
+
+
+def test_no_two_blocks_overlap_whichever_they_are() -> None:
+    for one, other in itertools.permutations(("rpc", "p2p", "exchange", "raft", "tm"), 2):
+        with pytest.raises(SpecError, match=r"ports\.\w+: the block .* overlaps"):
+            parse_spec({"name": "bank", "ports": {one: 20000, other: 20004}})
+
+
+def test_an_image_to_take_the_client_out_of_is_goquorums_alone() -> None:
+    with pytest.raises(SpecError, match=r"engine\.image: "):
+        parse_spec({"name": "bank", "engine": {"image": "registry.example/quorum:1"}})
+    spec = parse_spec({"name": "bank", "engine": {"kind": "goquorum", "image": "registry.example/quorum:1"}})
+    assert spec.engine.image == "registry.example/quorum:1"
 
 
 def test_blocks_of_ports_may_touch() -> None:
@@ -207,6 +229,10 @@ def specs(draw: st.DrawFn) -> NetworkSpec:
         "p2p": draw(st.none() | st.integers(30000, 65536 - total)),
         "health": draw(st.none() | st.integers(1, 65535)),
     }
+    if any(
+        base and ports["health"] and base <= ports["health"] < base + total for base in (ports["rpc"], ports["p2p"])
+    ):
+        ports["health"] = None
     value = {
         "name": draw(names),
         "chain_id": draw(st.integers(1, MAX_CHAIN_ID)),

@@ -23,6 +23,7 @@ from quorumkit.files import remove_tree
 from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate import verify as verifying
+from quorumkit.operate.admission import admit_newcomers
 from quorumkit.operate.generate import check_request, generate
 from quorumkit.operate.verify import TIMEOUT, Verification
 from quorumkit.operate.verify_private import ask_tm_keys
@@ -324,6 +325,7 @@ async def _complete(
         return await _verify(runtime, network, silent)
 
     verification = asyncio.create_task(verify_once_connected()) if and_verify else None
+    admission = asyncio.create_task(admit_newcomers(runtime, network))
     try:
         statuses = await wait_until_complete(runtime, network, progress, timeout=timeout, connected=connected)
         if verification is None:
@@ -331,9 +333,10 @@ async def _complete(
         progress("reading a contract from every node")
         return statuses, await verification
     finally:
-        if verification is not None:
-            verification.cancel()
-            await asyncio.gather(verification, return_exceptions=True)
+        others = [task for task in (admission, verification) if task is not None]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _verify(runtime: Runtime, network: Network, progress: Progress, timeout: float = TIMEOUT) -> Verification:

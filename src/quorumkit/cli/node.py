@@ -53,7 +53,8 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
 def console(name: str | None, directory: NetworkDirectory, execute: str | None, as_json: bool) -> None:
     """Open the client's JavaScript console on a running node. Inside a node's container, NODE is that node.
 
-    `storage` is loaded in it: storage.last().get() reads the newest storage contract on the chain.
+    `storage` is loaded in it: storage.last().get() reads the newest storage contract on the chain. With --exec the exit
+    code is 1 where the JavaScript fails.
 
     \b
     quorumkit console node2
@@ -67,14 +68,33 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
     else:
         network = directory.load()
         command = runtime_of(directory, network.spec).console(find_node(network, name), execute=execute)
-    if not as_json:
+    if not as_json and command.failure is None:
         _replace_by(command)
     if execute is None:
         raise UsageError("--json wants --exec", hint="quorumkit console node1 --exec eth.blockNumber --json")
+    if not as_json:
+        raise click.exceptions.Exit(_tell(command))
     answer = subprocess.run(command.arguments, cwd=command.directory, capture_output=True, text=True, check=False)
+    lines = answer.stdout.splitlines()
+    said = "\n".join(line for line in lines if line != command.failure).strip()
+    if command.failure in lines:
+        raise QuorumkitError(said)
     if answer.returncode != 0:
-        raise QuorumkitError((answer.stderr or answer.stdout).strip() or f"exit code {answer.returncode}")
-    print_json({"node": name or "", "result": answer.stdout.strip()})
+        raise QuorumkitError(answer.stderr.strip() or said or f"exit code {answer.returncode}")
+    print_json({"node": name or "", "result": said})
+
+
+def _tell(command: Command) -> int:
+    """Runs a command whose output tells whether it failed, and passes on the rest of it; its exit code."""
+    failed = False
+    with subprocess.Popen(command.arguments, cwd=command.directory, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.rstrip("\n") == command.failure:
+                failed = True
+            else:
+                click.echo(line, nl=False)
+    return process.returncode or int(failed)
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})

@@ -22,6 +22,9 @@ class Consensus(Protocol):
     blocks_on_demand: bool
     """Whether a block is made only when there are transactions."""
 
+    keeps_addresses: bool
+    """Whether nodes keep each other's addresses for good, so that none can move once it has started."""
+
     def validator_address(self, identity: PublicIdentity) -> str:
         """The address a validator is known by: its account's, or its nodekey's."""
         ...

@@ -23,6 +23,7 @@ class ByzantineConsensus:
     full_mesh = False
     fixed_members = False
     blocks_on_demand = False
+    keeps_addresses = False
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Messages are signed with the nodekey."""

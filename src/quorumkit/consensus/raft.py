@@ -10,12 +10,17 @@ from quorumkit.spec import ConsensusSpec
 
 
 class Raft:
-    """GoQuorum's etcd/raft. A node's raft id is its place in the static nodes, so that order is never changed."""
+    """GoQuorum's etcd/raft. A validator's raft id is its place in the static nodes, whose order is never changed.
+
+    Its log and snapshots hold every member's address and ports, and nothing changes them (raft/handler.go,
+    ConfChangeUpdateNode: "not yet handled").
+    """
 
     kind = "raft"
     full_mesh = True
     fixed_members = True
     blocks_on_demand = True
+    keeps_addresses = True
 
     def validator_address(self, identity: PublicIdentity) -> str:
         return identity.node_address

@@ -40,19 +40,25 @@ class Engine(Protocol):
     ipc_ready: bytes
     """A part of the log line that says the socket listens."""
 
-    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
-        """The checked binary, if there is one already: the one named, else the one built into the cache.
+    console_failure: str
+    """The line that the console prints where what `console_command` had it execute failed: it exits with 0."""
+
+    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
+        """The checked binary, if there is one already: the one named, else the one that was built or taken out of that
+        image before.
 
         Raises:
             EngineError: the one named is missing, not executable, or another program or version.
         """
         ...
 
-    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
-        """Like `find`, and builds the binary where there is none yet.
+    def acquire(
+        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
+    ) -> Binary:
+        """Like `find`, and builds the binary, or takes it out of the image, where there is none yet.
 
         Raises:
-            EngineError: it cannot be built here; the hint says what is missing.
+            EngineError: it cannot be had here; the hint says what is missing.
         """
         ...
 
@@ -79,8 +85,23 @@ class Engine(Protocol):
         """Makes the chain's first block from the genesis file at that path."""
         ...
 
-    def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
-        """Runs the node until it is told to stop by SIGTERM."""
+    def needs_admission(self, record: NodeRecord) -> bool:
+        """Whether running members must take the node in (`admit`) before its client can start for the first time."""
+        ...
+
+    async def admit(self, rpc: Rpc, enode: str) -> str:
+        """Has a running member take in the node of that enode URL, if it is no member yet; what that node's client must
+        be told of it (`run_command`), for good. Asking twice does no harm.
+
+        Raises:
+            NodeError: this member cannot do it, or not now.
+            RpcError: it cannot be asked.
+        """
+        ...
+
+    def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
+        """Runs the node until it is told to stop by SIGTERM; `admission` is what `admit` answered, where it was
+        needed."""
         ...
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:

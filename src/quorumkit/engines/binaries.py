@@ -42,9 +42,9 @@ def check_binary(
     return Binary(path.absolute(), version, _digest(path))
 
 
-def find_kept(kind: str, version: str) -> Binary | None:
-    """The binary that was taken out of an image before, if it is there and as it was."""
-    path = _kept_path(kind, version)
+def find_kept(kind: str, version: str, image: str) -> Binary | None:
+    """The binary that was taken out of that image before, if it is there and as it was."""
+    path = _kept_path(kind, version, image)
     try:
         recorded = json.loads(path.with_suffix(".json").read_bytes())
         if path.stat().st_size != recorded["size"]:
@@ -66,10 +66,11 @@ def take_from_image(
     from quorumkit.image.docker import docker
 
     progress(f"taking {name} out of {image} (once)")
-    path = _kept_path(kind, version)
+    path = _kept_path(kind, version, image)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        container = docker("create", image, timeout=600).split()[-1]
+        # It never runs: the command is for an image that names none.
+        container = docker("create", image, inside, timeout=600).split()[-1]
         try:
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 copied = Path(folder) / "client"
@@ -89,8 +90,10 @@ def take_from_image(
     return Binary(path, version, binary.sha256)
 
 
-def _kept_path(kind: str, version: str) -> Path:
-    return cache_directory() / "engines" / f"{kind}-{version}" / "geth"
+def _kept_path(kind: str, version: str, image: str) -> Path:
+    """By the image too: another one may hold another build of that version."""
+    name = hashlib.sha256(image.encode()).hexdigest()[:12]
+    return cache_directory() / "engines" / f"{kind}-{version}-{name}" / "geth"
 
 
 def _digest(path: Path) -> str:

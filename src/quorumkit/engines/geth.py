@@ -41,8 +41,9 @@ class Geth:
     private_transactions = False
     ipc = Path("data/geth.ipc")
     ipc_ready = b"IPC endpoint opened"
+    console_failure = "[quorumkit: the script failed]"
 
-    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
+    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         from quorumkit.engines.binaries import check_binary
         from quorumkit.engines.geth_build import find_built
 
@@ -51,7 +52,9 @@ class Geth:
             return check_binary(override, version, name="geth", version_line=_VERSION_LINE, otherwise=otherwise)
         return find_built(version)
 
-    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
+    def acquire(
+        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
+    ) -> Binary:
         from quorumkit.engines.geth_build import build
 
         return self.find(version, override=override) or build(version, progress)
@@ -90,16 +93,17 @@ class Geth:
         find each other again. The price: one that is behind asks for blocks at once only when it has min(5, MaxPeers)
         peers, and else after 10 s (eth/sync.go, nextSyncOp), as when a member of a small network is away.
         """
-        return {"geth.toml": self._config(network, node, known=[peer.enode for peer in network.peers_of(node)])}
+        known = [peer.enode for peer in network.peers_of(node)]
+        return {"geth.toml": self._config(network, node, static=known, trusted=known)}
 
-    def _config(self, network: Network, node: Node, *, known: list[str]) -> bytes:
+    def _config(self, network: Network, node: Node, *, static: list[str], trusted: list[str]) -> bytes:
         p2p = {
             "ListenAddr": str(node.endpoints.p2p_bind),
             "NoDiscovery": True,
             "MaxPeers": max(1, len(network.peers_of(node))),
             "DialRatio": 1,
-            "StaticNodes": known,
-            "TrustedNodes": known,
+            "StaticNodes": static,
+            "TrustedNodes": trusted,
         }
         http = {
             "HTTPHost": node.endpoints.rpc_bind.host,
@@ -121,19 +125,31 @@ class Geth:
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         return [str(binary), "init", "--datadir", "data", genesis]
 
-    def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
+    def needs_admission(self, record: NodeRecord) -> bool:
+        return False
+
+    async def admit(self, rpc: Rpc, enode: str) -> str:
+        raise NotImplementedError("no node of geth's needs it")
+
+    def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
         return [
-            str(binary),
+            *(str(binary), *self._flags(record)),
+            # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
+            *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
+            *("--miner.gasprice", "1", "--miner.etherbase", record.account),
+            "--rpc.enabledeprecatedpersonal",
+        ]
+
+    def _flags(self, record: NodeRecord) -> list[str]:
+        """What any geth is told, and any fork of it."""
+        return [
             *("--config", "geth.toml", "--datadir", "data", "--ipcpath", str(self.ipc)),
             *("--networkid", str(record.chain_id), "--nat", "none", "--syncmode", "full"),
             *("--gcmode", "archive" if record.engine.state == "archive" else "full"),
             *("--cache", str(record.engine.cache)),
-            # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
-            *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
-            *("--miner.gasprice", "1", "--miner.etherbase", record.account),
             # The account must be open to seal and to send, which `open_account` does over the unix socket; over HTTP it
             # can pay for transactions, no more.
-            *("--allow-insecure-unlock", "--rpc.enabledeprecatedpersonal"),
+            "--allow-insecure-unlock",
         ]
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
@@ -141,7 +157,7 @@ class Geth:
         if script:
             command += ["--preload", script]
         if execute is not None:
-            command += ["--exec", execute]
+            command += ["--exec", _guarded(execute, self.console_failure)]
         return [*command, str(self.ipc)]
 
     def seal_method(self, record: NodeRecord) -> str | None:
@@ -196,6 +212,13 @@ class Geth:
     def failure_in(self, line: str) -> str | None:
         match = _FATAL.match(line)
         return next(filter(None, match.groups())).strip() if match else None
+
+
+def _guarded(script: str, failure: str) -> str:
+    """The same script, with that line before the error it ends with; its value is printed as before, which takes a
+    statement of its own in the JavaScript engine of older clients."""
+    told = f"catch (error) {{ console.log({json.dumps(failure)}); throw error }}"
+    return f"var __quorumkit; try {{ __quorumkit = eval({json.dumps(script)}) }} {told} __quorumkit"
 
 
 def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:

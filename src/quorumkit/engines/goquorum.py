@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit.engines.base import Binary
 from quorumkit.engines.geth import Geth
-from quorumkit.errors import EngineError
+from quorumkit.errors import NodeError
 from quorumkit.files import to_json
 from quorumkit.progress import Progress
 
@@ -22,7 +23,16 @@ VERSION = "24.4.1"
 
 _FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 _TOLD_THEIR_PEERS = {"qbft", "ibft"}
+_ADMITTED_WITHIN = 10.0
+_APPLIED_SOON = 0.2
+"""Seconds: raft applies a change of its members at once, where a majority of them is up."""
+
 _VERSION_LINE = re.compile(r"^Quorum Version: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
+
+
+def official_image(version: str) -> str:
+    """The image that GoQuorum's makers published."""
+    return f"quorumengineering/quorum:{version}"
 
 
 class GoQuorum(Geth):
@@ -33,29 +43,22 @@ class GoQuorum(Geth):
     consensus = frozenset({"qbft", "ibft", "raft", "clique"})
     private_transactions = True
 
-    def find(self, version: str, *, override: Path | None = None) -> Binary | None:
+    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         from quorumkit.engines.binaries import check_binary, find_kept
 
         if override is not None:
             return check_binary(override, version, name="GoQuorum", version_line=_VERSION_LINE)
-        return find_kept(self.kind, version)
+        return find_kept(self.kind, version, image or official_image(version))
 
-    def acquire(self, version: str, *, override: Path | None = None, progress: Progress) -> Binary:
+    def acquire(
+        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
+    ) -> Binary:
         from quorumkit.engines.binaries import take_from_image
 
-        image = f"quorumengineering/quorum:{version}"
-        binary = self.find(version, override=override)
-        if binary is None:
-            binary = take_from_image(
-                image, "/usr/local/bin/geth", self.kind, version,
-                name="GoQuorum", version_line=_VERSION_LINE, progress=progress,
-            )  # fmt: skip
-        if binary is None:
-            raise EngineError(
-                f"GoQuorum {version} is not here, and {image} could not be had",
-                hint="name a binary with --engine-binary or engine.binary in the spec",
-            )
-        return binary
+        return self.find(version, override=override, image=image) or take_from_image(
+            image or official_image(version), "/usr/local/bin/geth", self.kind, version,
+            name="GoQuorum", version_line=_VERSION_LINE, progress=progress,
+        )  # fmt: skip
 
     def genesis(
         self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
@@ -80,19 +83,26 @@ class GoQuorum(Geth):
         }
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
-        """Raft numbers its members by their place in `static-nodes.json`: all of them, by ordinal, on every node the
-        same. QBFT and IBFT drop a peer whose message comes before they seal (consensus/istanbul/backend,
-        "stopped engine"), and dial it again after half a minute: so they know no peers until they are told.
+        """Raft numbers its first members by their place in `static-nodes.json`: the validators, by ordinal, on every
+        node the same. Those that come later are in raft's own log, so that list never changes. One of those dials
+        nobody by itself: what it dials before raft tells it the members it refuses, and dials again after 35 s
+        (p2p/server.go, checkPeerInRaft).
+
+        QBFT and IBFT drop a peer whose message comes before they seal (consensus/istanbul/backend, "stopped engine"),
+        and dial it again after half a minute: so they know no peers until they are told.
 
         The permissioned nodes are matched by key alone and read again at each connection
         (permission/core/permissions.go), so a change needs no restart.
         """
         everyone = [other.enode for other in network.members]
-        told = network.spec.consensus.kind in _TOLD_THEIR_PEERS
-        known = [] if told else [peer.enode for peer in network.peers_of(node)]
+        voters = [other.enode for other in network.nodes if other.role == "validator"]
+        peers = [peer.enode for peer in network.peers_of(node)]
+        kind = network.spec.consensus.kind
+        trusted = [] if kind in _TOLD_THEIR_PEERS else peers
+        static = [] if kind == "raft" and node.role == "observer" else trusted
         return {
-            "geth.toml": self._config(network, node, known=known),
-            "data/static-nodes.json": to_json([] if told else everyone),
+            "geth.toml": self._config(network, node, static=static, trusted=trusted),
+            "data/static-nodes.json": to_json(voters if kind == "raft" else static),
             "data/permissioned-nodes.json": to_json(everyone),
             "data/disallowed-nodes.json": to_json([]),
         }
@@ -109,32 +119,47 @@ class GoQuorum(Geth):
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in _TOLD_THEIR_PEERS
 
-    async def accept_blocks(self, rpc: Rpc) -> None:
-        pass
+    def needs_admission(self, record: NodeRecord) -> bool:
+        return record.consensus.kind == "raft" and record.role == "observer"
 
-    async def open_account(self, rpc: Rpc, account: str, password: str) -> None:
-        """Its command line does."""
+    async def admit(self, rpc: Rpc, enode: str) -> str:
+        """The node's raft id. It comes in as a learner, which gets the log and has no vote.
 
-    async def seal(self, rpc: Rpc) -> None:
-        await rpc.call("miner_start")
+        Only the leader is asked: a raft id is one more than the highest that a member knows of (raft/handler.go,
+        nextRaftId), and one that lags could give the same to two nodes. What it proposes counts once it has applied it.
+        """
+        key = enode.removeprefix("enode://").partition("@")[0]
+        try:
+            async with asyncio.timeout(_ADMITTED_WITHIN):
+                while (raft_id := await _raft_id(rpc, key)) is None:
+                    if await rpc.call("raft_role") != "minter":
+                        raise NodeError("it does not lead the raft")
+                    await rpc.call("raft_addLearner", enode)
+                    await asyncio.sleep(_APPLIED_SOON)
+        except TimeoutError:
+            raise NodeError(f"raft did not take the node in within {_ADMITTED_WITHIN:g} s") from None
+        return str(raft_id)
 
-    def run_command(self, binary: Path, record: NodeRecord) -> list[str]:
+    def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
         command = [
-            str(binary),
-            *("--config", "geth.toml", "--datadir", "data", "--ipcpath", str(self.ipc)),
-            *("--networkid", str(record.chain_id), "--nat", "none", "--syncmode", "full"),
-            *("--gcmode", "archive" if record.engine.state == "archive" else "full"),
-            *("--cache", str(record.engine.cache), "--permissioned"),
-            *("--miner.gasprice", "0", "--miner.threads", "1"),
+            *(str(binary), *self._flags(record), "--permissioned", "--miner.gasprice", "0"),
             # Some twenty lines for each block are left out, warnings not.
             *("--vmodule", "consensus/istanbul/*=2"),
-            *("--unlock", record.account, "--password", "password", "--allow-insecure-unlock"),
         ]
         if record.consensus.kind == "raft":
             command += ["--raft", "--raftport", str(record.raft_port), "--raftdnsenable"]
             command += ["--raftblocktime", str(record.consensus.raft_block_time)]
+            command += ["--raftjoinexisting", admission] if admission else []
         elif record.consensus.kind == "clique":
             command += ["--miner.etherbase", record.account]
         if record.tm is not None:
             command += ["--ptm.socket", "tm/tm.ipc"]
         return command
+
+
+async def _raft_id(rpc: Rpc, key: str) -> int | None:
+    """The raft id of the member with that enode key, as the member that is asked knows it."""
+    for member in await rpc.call("raft_cluster"):
+        if member["nodeId"] == key:
+            return int(member["raftId"])
+    return None

@@ -1,8 +1,11 @@
 """The node program's control socket: JSON-RPC 2.0, one value a line, on a unix socket that only its owner can open.
 
 Methods: `node_status` (a list of NodeStatus), `node_start`, `node_stop`, `node_restart` (each takes a list of node
-names), `node_replace` (one name), `supervisor_info`, `supervisor_shutdown`, and `status_subscribe`, whose notifications
-are the whole list of NodeStatus at each change.
+names), `node_reload` (the same: their files were written again), `node_carry` (a list of node directories, to run
+beside the others), `node_admit` (the name of a member, and the enode URL of a node that it is to take in; answers what
+to tell that node), `node_admitted` (that node's name, and what it is told), `node_replace` (one name),
+`supervisor_info`, `supervisor_shutdown`, and `status_subscribe`, whose notifications are the whole list of NodeStatus
+at each change.
 """
 
 from __future__ import annotations
@@ -32,6 +35,14 @@ class Controlled(Protocol):
 
     async def stop_nodes(self, names: list[str]) -> None: ...
 
+    def reload_nodes(self, names: list[str]) -> None: ...
+
+    def carry_nodes(self, directories: list[str]) -> None: ...
+
+    async def admit_node(self, name: str, enode: str) -> str: ...
+
+    def admitted_node(self, name: str, admission: str) -> None: ...
+
     async def replace_node(self, name: str) -> dict[str, Any]: ...
 
     def shut_down(self) -> None: ...
@@ -54,6 +65,10 @@ class ControlServer:
             "node_start": self._start,
             "node_stop": self._stop,
             "node_restart": self._restart,
+            "node_reload": self._reload,
+            "node_carry": self._carry,
+            "node_admit": self._admit,
+            "node_admitted": self._admitted,
             "node_replace": self._replace,
             "supervisor_info": self._info,
             "supervisor_shutdown": self._shutdown,
@@ -143,6 +158,18 @@ class ControlServer:
     async def _restart(self, names: list[str]) -> None:
         await self._supervisor.stop_nodes(names)
         self._supervisor.start_nodes(names)
+
+    async def _reload(self, names: list[str]) -> None:
+        self._supervisor.reload_nodes(names)
+
+    async def _carry(self, directories: list[str]) -> None:
+        self._supervisor.carry_nodes(directories)
+
+    async def _admit(self, name: str, enode: str) -> str:
+        return await self._supervisor.admit_node(name, enode)
+
+    async def _admitted(self, name: str, admission: str) -> None:
+        self._supervisor.admitted_node(name, admission)
 
     async def _replace(self, name: str) -> dict[str, Any]:
         return await self._supervisor.replace_node(name)

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,9 @@ from quorumkit.rpc import IpcRpc
 
 GENESIS_MARKER = Path("data/genesis.sha256")
 """The digest of the genesis that the chain beside it was made from."""
+
+ADMISSION = Path("admission")
+"""What the members answered when they took this node in, where it had to be admitted. It holds for good."""
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
@@ -86,6 +89,12 @@ class ManagedNode:
         self._stopped = asyncio.Event()
         self._stopped.set()
         self._process: asyncio.subprocess.Process | None = None
+        self._stop_asked = False
+        self._admitted = asyncio.Event()
+        self._admitting = asyncio.Lock()
+        self._reloaded = asyncio.Event()
+        self._given: dict[str, str] = {}
+        """The static peers that the running client has been given: enode URLs by enode key."""
         self._refusal: str | None = None
         self._first_block: int | None = None
         self._peers_changed = asyncio.Event()
@@ -110,6 +119,29 @@ class ManagedNode:
             self._companion.files_changed()
             self._changed()
 
+    def reload(self) -> None:
+        """Like `rendered`, and the running client is given the peers that it should have now."""
+        self.rendered()
+        self._reloaded.set()
+
+    async def admit(self, enode: str) -> str:
+        """Has this node's client take in another node; what that one must be told of it.
+
+        Raises:
+            NodeError: this node cannot do it, or not now.
+            RpcError: its client cannot be asked.
+        """
+        async with (
+            self._admitting,
+            await IpcRpc.connect(self.directory / self._engine.ipc, where=self.status.name) as rpc,
+        ):
+            return await self._engine.admit(rpc, enode)
+
+    def admitted(self, admission: str) -> None:
+        """The members have taken this node in: its client can start, now and for good."""
+        write_atomic(self.directory / ADMISSION, (admission + "\n").encode())
+        self._admitted.set()
+
     @property
     def record(self) -> NodeRecord:
         """The node's record, as it was read for the present start."""
@@ -133,9 +165,12 @@ class ManagedNode:
         self._wanted.set()
 
     async def stop(self) -> None:
-        """Stops the client and returns when it has ended."""
+        """Stops the client and returns when it has ended, even if it was told to start again meanwhile."""
         self._wanted.clear()
         self._unwanted.set()
+        if self._stopped.is_set():
+            return
+        self._stop_asked = True
         if self._process is not None:
             await self._end(self._process)
         await self._stopped.wait()
@@ -145,7 +180,8 @@ class ManagedNode:
         delay = FIRST_DELAY
         deaths = 0
         while True:
-            await self._wanted.wait()
+            if not self._stop_asked:
+                await self._wanted.wait()
             began = time.monotonic()
             try:
                 # One that keeps dying is failed until its client is up.
@@ -164,10 +200,9 @@ class ManagedNode:
             except OSError as error:
                 reason = f"{error.filename or self.directory}: {error.strerror or error}"
             self._forget_client()
-            if not self._wanted.is_set():
+            if self._stop_asked:
                 deaths, delay = 0, FIRST_DELAY
-                self._set_state("stopped")
-                self._stopped.set()
+                self._now_stopped()
                 continue
             if time.monotonic() - began > HEALTHY_AFTER:
                 deaths, delay = 0, FIRST_DELAY
@@ -179,27 +214,50 @@ class ManagedNode:
                 async with asyncio.timeout(delay):
                     await self._unwanted.wait()
             delay = min(delay * 2, LONGEST_DELAY)
-            if not self._wanted.is_set():
+            if self._stop_asked:
                 deaths, delay = 0, FIRST_DELAY
-                self._set_state("stopped")
-                self._stopped.set()
+                self._now_stopped()
+
+    def _now_stopped(self) -> None:
+        """Lets everybody go on who waits in `stop`. Somebody may have asked for a start since."""
+        self._stop_asked = False
+        self._set_state("stopped")
+        self._stopped.set()
+        if self._wanted.is_set():
+            self._stopped.clear()
 
     async def _may_start(self) -> bool:
-        """Waits at the gate, if there is one; False when the node was told to stop meanwhile."""
-        if self._gate is None:
-            return True
-        if not self._gate.locked.is_set():
-            either = [asyncio.create_task(self._gate.locked.wait()), asyncio.create_task(self._unwanted.wait())]
-            try:
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in either:
-                    task.cancel()
+        """Waits at the gate, if there is one, and for admission, where it takes that; False when the node was told to
+        stop meanwhile."""
+        if self._gate is not None:
             if not self._gate.locked.is_set():
+                if not await self._comes(self._gate.locked):
+                    return False
+                self._set_state("starting")
+            self._gate.client_starts()
+        self.load()
+        if self._engine.needs_admission(self.record) and self._admission() is None:
+            self._admitted.clear()
+            self._set_state("admitting", error="waits until the members take it in, which `quorumkit up` asks them for")
+            if not await self._comes(self._admitted):
                 return False
             self._set_state("starting")
-        self._gate.client_starts()
-        return True
+        return not self._stop_asked
+
+    async def _comes(self, event: asyncio.Event) -> bool:
+        """Waits for the event; False when the node was told to stop before."""
+        either = [asyncio.create_task(event.wait()), asyncio.create_task(self._unwanted.wait())]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in either:
+                task.cancel()
+        return event.is_set()
+
+    def _admission(self) -> str | None:
+        with contextlib.suppress(FileNotFoundError):
+            return (self.directory / ADMISSION).read_text(encoding="ascii").strip()
+        return None
 
     async def _prepare(self) -> None:
         """Checks keys and genesis, and makes the chain where there is none yet.
@@ -234,7 +292,7 @@ class ManagedNode:
 
     def _find_binary(self) -> Binary:
         wanted = self._record.engine
-        binary = self._engine.find(wanted.version, override=self._override)
+        binary = self._engine.find(wanted.version, override=self._override, image=wanted.image)
         if binary is None:
             raise EngineError(
                 f"{wanted.kind} {wanted.version} is not there yet",
@@ -255,12 +313,15 @@ class ManagedNode:
     async def _run_client(self) -> str:
         """Runs the client until it ends; why it ended."""
         listening = asyncio.Event()
-        process = await self._spawn(self._engine.run_command(self._binary.path, self.record))
+        command = self._engine.run_command(self._binary.path, self.record, admission=self._admission())
+        known = () if self._engine.seals_before_peers(self.record) else self.record.peers
+        self._given = {_key(peer.enode): peer.enode for peer in known}
+        process = await self._spawn(command)
         self._process = process
         self._refusal = None
         self.status.pid = process.pid
         self._changed()
-        if not self._wanted.is_set():  # stopped in the moment of the start
+        if self._stop_asked:  # in the moment of the start
             await self._end(process)
         watch = asyncio.create_task(self._watch(listening), name=f"watch {self.record.name}")
         try:
@@ -317,14 +378,14 @@ class ManagedNode:
                         asyncio.create_task(self._follow_heads(rpc)),
                         asyncio.create_task(self._follow_peers(rpc)),
                     ]
-                    sealing = asyncio.create_task(self._seal(rpc))
+                    others = [asyncio.create_task(self._seal(rpc)), asyncio.create_task(self._keep_peers(rpc))]
                     try:
                         # One that ends, because an answer took too long, is taken up again with the others.
                         await asyncio.wait(following, return_when=asyncio.FIRST_COMPLETED)
                     finally:
-                        for task in (*following, sealing):
+                        for task in (*following, *others):
                             task.cancel()
-                        await asyncio.gather(*following, sealing, return_exceptions=True)
+                        await asyncio.gather(*following, *others, return_exceptions=True)
             # Only a client that closes a connection, or is too slow to answer, and lives comes here.
             await asyncio.sleep(1)
 
@@ -370,20 +431,13 @@ class ManagedNode:
     async def _seal(self, rpc: IpcRpc) -> None:
         """Makes a validator seal once it is connected: to all its peers, or after a while to enough for a quorum.
 
-        With some consensus kinds it is the other way about, and it is connected once it seals.
+        With some consensus kinds it is the other way about, and it is connected once it seals (`_keep_peers`).
 
         One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'. Before it
         seals it takes the others' blocks, and its account stays closed.
         """
         method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
-        if self._engine.seals_before_peers(self.record):
-            with contextlib.suppress(RpcError):
-                if method is not None:
-                    await rpc.call(method)
-                for peer in self.record.peers:
-                    await self._engine.add_peer(rpc, peer.enode)
-            return
-        if method is None:
+        if method is None or self._engine.seals_before_peers(self.record):
             await self._open_account(rpc)
             return
         with contextlib.suppress(RpcError):
@@ -400,6 +454,38 @@ class ManagedNode:
                 await self._account_opens(rpc)
         with contextlib.suppress(RpcError):
             await self._engine.seal(rpc)
+
+    async def _keep_peers(self, rpc: IpcRpc) -> None:
+        """Gives the client the peers that it should have: those it was not to know before it seals, and those that its
+        files, written again, have since."""
+        while rpc.is_open:
+            try:
+                method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
+                if method is not None and self._engine.seals_before_peers(self.record):
+                    await rpc.call(method)
+                while True:
+                    self._reloaded.clear()
+                    await self._give_peers(rpc, {_key(peer.enode): peer.enode for peer in self.record.peers})
+                    await self._reloaded.wait()
+            except RpcError:  # it is slow, or gone
+                await asyncio.sleep(1)
+
+    async def _give_peers(self, rpc: IpcRpc, wanted: Mapping[str, str]) -> None:
+        """A peer that is connected stays so even where it was known by an old address."""
+        if self._given == wanted:
+            return
+        for key in self._given.keys() - wanted.keys():
+            await self._engine.drop_peer(rpc, self._given[key])
+            del self._given[key]
+        connected = await self._engine.connected_keys(rpc)
+        for key, enode in wanted.items():
+            present = self._given.get(key)
+            if present is not None and present != enode and key not in connected:
+                await self._engine.drop_peer(rpc, present)
+                present = None
+            if present is None:
+                await self._engine.add_peer(rpc, enode)
+            self._given[key] = enode
 
     async def _open_account(self, rpc: IpcRpc) -> None:
         """Opens the node's account; a client that refuses is ended, and the reason told."""
@@ -499,6 +585,10 @@ class ManagedNode:
             self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+
+def _key(enode: str) -> str:
+    return enode.removeprefix("enode://").partition("@")[0]
 
 
 def _genesis_for(directory: Path) -> Path:

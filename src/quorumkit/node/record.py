@@ -31,6 +31,8 @@ class EngineRecord(_Part):
 
     kind: str
     version: str
+    image: str | None = None
+    """The image that the binary was taken out of, where the spec names one."""
     state: Literal["archive", "pruned"]
     cache: int
 

@@ -8,12 +8,14 @@ from typing import Any, Literal
 from quorumkit.node.record import NodeRecord
 
 State = Literal[
-    "stopped", "exchanging", "starting", "waiting", "syncing", "running", "stalled", "restarting", "failed", "unknown"
-]
+    "stopped", "exchanging", "admitting", "starting", "waiting", "syncing", "running", "stalled", "restarting",
+    "failed", "unknown",
+]  # fmt: skip
 """stopped: told to stop, or nothing runs it. exchanging: not agreed with the others yet, see `error` for whom it waits
-for. starting: the client is not up yet. waiting: up, without peers.
-syncing: up, with peers, no new block yet. running: blocks come. stalled: no block for too long. restarting: it died and
-is started again in a moment. failed: it cannot run, see `error`. unknown: nothing could be learned."""
+for. admitting: the running members have not taken it in yet. starting: the client is not up yet.
+waiting: up, without peers. syncing: up, with peers, no new block yet. running: blocks come. stalled: no block for too
+long. restarting: it died and is started again in a moment. failed: it cannot run, see `error`. unknown: nothing could
+be learned."""
 
 
 @dataclass

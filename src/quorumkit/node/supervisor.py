@@ -92,20 +92,10 @@ class Supervisor:
         self._logs: list[LogSink] = []
         self._network = ""
         self._nodes: dict[str, ManagedNode] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._exchange: Exchange | None = None
         for directory in options.nodes:
-            log = self._sink(directory.absolute().name, alone=len(options.nodes) == 1)
-            node = ManagedNode(
-                directory.absolute(), override=options.binary, tm_override=options.tm_binary, log=log,
-                changed=self._note_change,
-            )  # fmt: skip
-            # What is wrong with a node is told in its status, and its next start may find it mended.
-            with contextlib.suppress(QuorumkitError, OSError):
-                node.load()
-                self._network = node.record.network
-            if options.exchange is not None:
-                self._exchange = self._exchange_of(node, options.exchange, log)
-            self._nodes[node.status.name] = node
+            self._take(directory, alone=len(options.nodes) == 1)
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -116,7 +106,7 @@ class Supervisor:
         for name, node in self._nodes.items():
             if name not in self._options.stopped:
                 node.start()
-        running = [asyncio.create_task(node.run(), name=name) for name, node in self._nodes.items()]
+            self._run(node)
         exchanging = [asyncio.create_task(self._exchange.run(), name="exchange")] if self._exchange else []
         await asyncio.sleep(0)  # the clients start before anything else is loaded
         control = ControlServer(self, self._options.state / SOCKET_NAME)
@@ -128,14 +118,14 @@ class Supervisor:
             if self._options.health:
                 health = await self._serve_health(*self._options.health)
                 self._write_info()
-            await asyncio.wait([ended, *running, *exchanging], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ended, *exchanging], return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
-            await asyncio.gather(*(node.stop() for node, task in zip(self._nodes.values(), running, strict=True)
-                                   if not task.done()))  # fmt: skip
-            for task in (*running, *exchanging):
+            await asyncio.gather(*(self._nodes[name].stop() for name, task in self._running.items() if not task.done()))
+            tasks = [*self._running.values(), *exchanging]
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(*running, *exchanging, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
             if health is not None:
                 await health.close()
             await control.close()
@@ -167,6 +157,34 @@ class Supervisor:
     async def stop_nodes(self, names: list[str]) -> None:
         await asyncio.gather(*(node.stop() for node in self._named(names)))
 
+    def reload_nodes(self, names: list[str]) -> None:
+        """Their files were written again: what can be taken over without a restart is."""
+        for node in self._named(names):
+            node.reload()
+
+    def carry_nodes(self, directories: list[str]) -> None:
+        """Runs further nodes beside the others; one that is carried already is left alone."""
+        carried = {node.directory for node in self._nodes.values()}
+        for directory in map(Path, directories):
+            if directory.absolute() not in carried:
+                node = self._take(directory, alone=False)
+                node.start()
+                self._run(node)
+        self._note_change()
+
+    async def admit_node(self, name: str, enode: str) -> str:
+        """Has a member that runs here take in the node of that enode URL; what to tell that node of it.
+
+        Raises:
+            NodeError: the member cannot do it, or not now.
+            RpcError: its client cannot be asked.
+        """
+        return await self._named([name])[0].admit(enode)
+
+    def admitted_node(self, name: str, admission: str) -> None:
+        """The members have taken that node in."""
+        self._named([name])[0].admitted(admission)
+
     async def replace_node(self, name: str) -> dict[str, Any]:
         """Admits the new identity of a node that lost its keys; tells it.
 
@@ -186,6 +204,27 @@ class Supervisor:
 
     def next_change(self) -> asyncio.Event:
         return self._change
+
+    def _take(self, directory: Path, *, alone: bool) -> ManagedNode:
+        log = self._sink(directory.absolute().name, alone=alone)
+        node = ManagedNode(
+            directory.absolute(), override=self._options.binary, tm_override=self._options.tm_binary, log=log,
+            changed=self._note_change,
+        )  # fmt: skip
+        # What is wrong with a node is told in its status, and its next start may find it mended.
+        with contextlib.suppress(QuorumkitError, OSError):
+            node.load()
+            self._network = node.record.network
+        if self._options.exchange is not None:
+            self._exchange = self._exchange_of(node, self._options.exchange, log)
+        self._nodes[node.status.name] = node
+        return node
+
+    def _run(self, node: ManagedNode) -> None:
+        name = node.status.name
+        self._running[name] = asyncio.create_task(node.run(), name=name)
+        # It never returns: should it fail, so does the node program.
+        self._running[name].add_done_callback(lambda _: self._end.set())
 
     def _exchange_of(self, node: ManagedNode, settings: ExchangeSettings, log: LogSink) -> Exchange:
         from quorumkit.exchange.run import Exchange

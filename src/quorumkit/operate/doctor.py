@@ -46,7 +46,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Looks at everything; nothing is changed."""
-    checks: list[Callable[[], Finding]] = [_python, _geth, _go, _java, _disk, _memory, _open_files]
+    checks: list[Callable[[], Finding]] = [_python, _geth, _go, _goquorum, _java, _disk, _memory, _open_files]
     return [check() for check in checks] + _containers() + _kubernetes()
 
 
@@ -76,6 +76,24 @@ def _go() -> Finding:
         f"no Go {oldest} or newer on PATH",
         f"install Go, or name a geth {VERSION} with --engine-binary",
     )
+
+
+def _goquorum() -> Finding:
+    """Only its own networks need it, so that it is never missing."""
+    from quorumkit.engines.goquorum import VERSION as version
+    from quorumkit.engines.goquorum import GoQuorum, official_image
+    from quorumkit.image.docker import docker
+
+    image = official_image(version)
+    if binary := GoQuorum().find(version):
+        text = f"{version} taken out of {image}, SHA-256 {binary.sha256[:16]}…"
+        return Finding("goquorum", "ok", text)
+    otherwise = "only `--engine goquorum` needs one: name it with --engine-binary, or engine.image another image"
+    try:
+        docker("image", "inspect", "--format", "{{.Id}}", image, timeout=_DOCKER_TIMEOUT)
+    except RuntimeUnavailableError:
+        return Finding("goquorum", "note", f"no binary of {version} is kept, and {image} is not here", otherwise)
+    return Finding("goquorum", "note", f"{version} would be taken out of {image}, which is here", otherwise)
 
 
 def _java() -> Finding:

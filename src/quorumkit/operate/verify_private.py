@@ -59,7 +59,8 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
                 break
             looks += 1
             if looks == _OVERLOOKED_AFTER:
-                # GoQuorum's raft minter can overlook a transaction that comes while it mints, until another one comes.
+                # GoQuorum's raft minter can overlook a transaction until another one comes: one that is in a block
+                # already and still in the pool hides its account's later ones (raft/minter.go, commitTransactions).
                 await sender.call("eth_sendTransaction", {"from": account, "to": account, "gas": hex(_GAS)})
     if receipt is None:
         raise RpcError("the node's blocks ended")

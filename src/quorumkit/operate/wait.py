@@ -65,6 +65,7 @@ def _what(statuses: list[NodeStatus]) -> tuple[str, int]:
     """What is waited for, with the nodes that are late, and how many are not."""
     stages: list[tuple[str, Callable[[NodeStatus], bool]]] = [
         ("exchanging identities", lambda status: status.state == "exchanging"),
+        ("admitting new members", lambda status: status.state == "admitting"),
         ("starting clients", lambda status: status.state in ("starting", "stopped", "restarting")),
         ("waiting for peers", lambda status: (status.peers or 0) < status.expected_peers),
         ("waiting for blocks", lambda status: not status.ready),

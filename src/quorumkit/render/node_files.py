@@ -32,7 +32,11 @@ def record_of(network: Network, node: Node) -> NodeRecord:
         ordinal=node.ordinal,
         role=node.role,
         engine=EngineRecord(
-            kind=spec.engine.kind, version=spec.engine.version, state=spec.engine.state, cache=spec.engine.cache
+            kind=spec.engine.kind,
+            version=spec.engine.version,
+            image=spec.engine.image,
+            state=spec.engine.state,
+            cache=spec.engine.cache,
         ),
         consensus=ConsensusRecord(
             kind=spec.consensus.kind,

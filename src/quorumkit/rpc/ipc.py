@@ -98,11 +98,11 @@ class IpcRpc:
 
     async def heads(self) -> AsyncGenerator[int]:
         async with contextlib.aclosing(self.subscribe("newHeads", idle=HEAD_IDLE)) as heads:
-            number = int(await self.call("eth_blockNumber"), 16)
-            yield number
+            yield int(await self.call("eth_blockNumber"), 16)
             async for head in heads:
-                number = number if head is None else int(head["number"], 16)
-                yield number
+                # geth answers a subscription a moment before it takes effect: a head that comes in that moment is told
+                # to nobody, and where blocks come on demand there may be no other for long.
+                yield int(await self.call("eth_blockNumber") if head is None else head["number"], 16)
 
     @property
     def is_open(self) -> bool:

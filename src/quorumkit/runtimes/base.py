@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.node.status import NodeStatus
@@ -23,6 +23,8 @@ class Command:
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
     """On top of the person's own."""
+    failure: str | None = None
+    """A line of its output that says that it failed, though it exits with 0; not for the person."""
 
 
 class Runtime(Protocol):
@@ -115,6 +117,19 @@ class PreparedRuntime(FormingRuntime, Protocol):
 
     def prepare(self) -> list[NodeEndpoints]:
         """Writes them; returns every node's endpoints, by ordinal."""
+        ...
+
+
+@runtime_checkable
+class AdmittingRuntime(Runtime, Protocol):
+    """A runtime whose running members can take in nodes that its commands made."""
+
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        """Asks the node program that carries the node (node/control.py).
+
+        Raises:
+            NotRunningError, RpcError: it does not run, cannot be reached, or refuses.
+        """
         ...
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from quorumkit.consensus import consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavailableError
@@ -30,7 +31,7 @@ from quorumkit.render.compose import render_compose, services_of
 from quorumkit.render.containers import container_endpoints
 from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.ports import LOOPBACK, choose_block
+from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports
 from quorumkit.runtimes.register import open_register
 from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
@@ -62,27 +63,45 @@ class ComposeRuntime:
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         total = spec.nodes.total
         subnet = self._subnet()
-        first = present[0]
+        held = held_ports(present, lambda node: int(node.rpc_url.rpartition(":")[2]))
         with open_register(self._directory.path) as register:
-            keep = int(first.rpc_url.rpartition(":")[2]) if first else None
-            running = self._published(keep, total) if keep else frozenset()
-            rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
+            running = self._published(held) if held else frozenset[int]()
+            rpc = choose_each(
+                register, "rpc", spec.ports.rpc, total, held=held, running=running,
+                # A person who asks for other ports gets them: the containers are made anew.
+                fixed=bool(running) and spec.ports.rpc is None,
+            )  # fmt: skip
             register.mine.subnet = subnet
+        if first := present[0]:
+            self._check_address(spec, first.p2p.host, address(subnet, 1, spec.containers))
         return [
             container_endpoints(
                 spec,
                 address(subnet, ordinal, spec.containers),
                 tm_host=address(subnet, total + ordinal, spec.containers) if spec.manager_apart else None,
-                rpc_url=f"http://{LOOPBACK}:{rpc + ordinal - 1}",
+                rpc_url=f"http://{LOOPBACK}:{rpc[ordinal - 1]}",
                 rpc_names=("localhost", node_name(ordinal)),
             )
             for ordinal in range(1, total + 1)
         ]
 
-    def _published(self, first: int, total: int) -> frozenset[int]:
-        """Which ports of the block this project's own containers hold now."""
+    def _check_address(self, spec: NetworkSpec, host: str, chosen: str) -> None:
+        """Nodes whose peers keep their addresses for good cannot move.
+
+        Raises:
+            PortError: they would.
+        """
+        started = self._engine.has_chain(self._directory.node(node_name(1)))
+        if chosen != host and started and consensus_of(spec.consensus.kind).keeps_addresses:
+            raise PortError(
+                f"compose.subnet: with {spec.consensus.kind} no node can move, and node1 would from {host} to {chosen}",
+                hint=f"free the subnet of {host}, and set compose.subnet in {SPEC_NAME} to it",
+            )
+
+    def _published(self, held: Sequence[int]) -> frozenset[int]:
+        """Which of the nodes' ports this project's own containers hold now."""
         containers = self._containers_quietly()
-        names = {node_name(ordinal): first + ordinal - 1 for ordinal in range(1, total + 1)}
+        names = {node_name(ordinal): port for ordinal, port in enumerate(held, start=1)}
         return frozenset(port for name, port in names.items() if _runs(containers.get(name)))
 
     def render(self, network: Network) -> None:
@@ -123,8 +142,21 @@ class ComposeRuntime:
                 started.add(match[1] or match[2])
                 progress("starting containers", len(started), total)
 
+        if new := [node for node in network.nodes if node.name not in before] if before else []:
+            # Those that run let the new ones in before these knock.
+            progress("making room for " + ", ".join(node.name for node in new))
+            await asyncio.gather(*(self._reload(node) for node in network.nodes if node.name in before))
         await self._compose("up", "--detach", "--no-build", "--remove-orphans", see=see)
         return not before
+
+    async def _reload(self, node: Node) -> None:
+        """One that does not run reads its files when it starts."""
+        with contextlib.suppress(RpcError):
+            await self.call_program(node, "node_reload", [node.name])
+
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        async with await IpcRpc.connect(self._control_socket(node), where=node.name) as control:
+            return await control.call(method, *params)
 
     async def stop(self, progress: Progress) -> bool:
         ran = bool(await asyncio.to_thread(self._containers))
@@ -220,7 +252,8 @@ class ComposeRuntime:
         return manager_of(manager.kind).image(manager) if manager else None
 
     def _binary(self, progress: Progress) -> Binary:
-        return self._engine.acquire(self._spec.engine.version, override=self._override, progress=progress)
+        wanted = self._spec.engine
+        return self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
 
     def _subnet(self) -> str:
         """The spec's subnet; else the one that the project has already; else a free one."""

@@ -22,9 +22,11 @@ def console_inside(directory: Path, *, execute: str | None) -> Command:
     record = read_record(directory)
     engine = engine_of(record.engine.kind)
     override = os.environ.get("QUORUMKIT_ENGINE_BINARY")
-    binary = engine.find(record.engine.version, override=Path(override) if override else None)
+    wanted = record.engine
+    binary = engine.find(wanted.version, override=Path(override) if override else None, image=wanted.image)
     if binary is None or not (directory / engine.ipc).exists():
         raise NotRunningError(f"{record.name}: its client is not up", hint="see the container's log")
     script = Path(tempfile.gettempdir()) / "quorumkit-console.js"
     script.write_text(console_script(), encoding="utf-8")
-    return Command(engine.console_command(binary.path, script=str(script), execute=execute), directory)
+    command = engine.console_command(binary.path, script=str(script), execute=execute)
+    return Command(command, directory, failure=None if execute is None else engine.console_failure)

@@ -7,25 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from quorumkit.errors import PortError
-from quorumkit.runtimes.register import Register, open_register
-from quorumkit.spec import SPEC_NAME, PortsSpec
+from quorumkit.plan import NodeEndpoints
+from quorumkit.runtimes.register import Register
+from quorumkit.spec import SPEC_NAME
 
 LOOPBACK = "127.0.0.1"
 _FIRST = {"exchange": 6545, "rpc": 8545, "tm": 24000, "raft": 27000, "p2p": 30303}
 _LAST = {"exchange": 8544, "rpc": 23999, "tm": 26999, "raft": 30302, "p2p": 32767}
 """Below 32768 Linux hands no port out by itself (ip(7), ip_local_port_range)."""
-
-
-@dataclass(frozen=True)
-class PortBlocks:
-    """The first port of each block; node n has the n-th."""
-
-    rpc: int
-    p2p: int
+_APART = "+"
+"""Marks a second block in the register: that of nodes for which there was no room after the first ones."""
 
 
 def port_is_free(port: int) -> bool:
@@ -39,26 +33,74 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-def choose_ports(
-    directory: Path,
-    asked: PortsSpec,
+def choose_each(
+    register: Register,
+    kind: str,
+    asked: int | None,
     total: int,
     *,
-    keep: PortBlocks | None = None,
+    held: Sequence[int] = (),
     running: frozenset[int] = frozenset(),
-) -> PortBlocks:
-    """Blocks of `total` ports: those the spec asks for, else those to `keep` if they are free, else the next free ones.
+    fixed: bool = False,
+) -> list[int]:
+    """Every node's port of that kind, by ordinal, noted in the register.
 
-    `running` are ports that the network itself listens on now.
+    They are one block, the one that is asked for or a free one; but nodes that have a port already (`held`, by ordinal)
+    keep it, and those that are new come right after them, or else together elsewhere. `running` are ports that the
+    network itself listens on now. `fixed` nodes cannot take another port.
 
     Raises:
-        PortError: a port that was asked for is taken, or there is no free block.
+        PortError: a port that is asked for, or held and fixed, is taken; or there is no free block.
     """
-    with open_register(directory) as register:
-        return PortBlocks(
-            rpc=choose_block(register, "rpc", asked.rpc, total, keep=keep.rpc if keep else None, running=running),
-            p2p=choose_block(register, "p2p", asked.p2p, total, keep=keep.p2p if keep else None, running=running),
+    held = held[:total]
+    taken = [port for port in held if port not in running and not port_is_free(port)]
+    if fixed and (taken or (held and asked not in (None, held[0]))):
+        port = taken[0] if taken else held[0]
+        what = f"port {port} is taken{_by_whom(port)}" if taken else f"node1 listens on {port}"
+        raise PortError(
+            f"ports.{kind}: {what}, and no node can move now",
+            hint="stop what holds it" if taken else f"`quorumkit down` first, or leave ports.{kind} as it was",
         )
+    if asked is None and held and not taken:
+        new = _block_after(register, kind, held, total - len(held)) if len(held) < total else range(0)
+        ports = [*held, *new]
+    else:
+        first = choose_block(register, kind, asked, total, running=running)
+        ports = [*range(first, first + total)]
+    in_a_row = next((n for n, port in enumerate(ports) if port != ports[0] + n), total)
+    register.mine.ports[kind] = range(ports[0], ports[0] + in_a_row)
+    register.mine.ports.pop(kind + _APART, None)
+    if apart := ports[in_a_row:]:
+        register.mine.ports[kind + _APART] = range(min(apart), max(apart) + 1)
+    return ports
+
+
+def held_ports(present: Sequence[NodeEndpoints | None], port_of: Callable[[NodeEndpoints], int | None]) -> list[int]:
+    """The ports that nodes have, by ordinal, up to the last node that has one. One whose record is gone has, as far as
+    can be told, the one after its neighbour's."""
+    ports = [port_of(node) if node else None for node in present]
+    while ports and not ports[-1]:
+        ports.pop()
+    known = next((place for place, port in enumerate(ports) if port), 0)
+    held: list[int] = []
+    for place, port in enumerate(ports):
+        held.append(port or (held[-1] + 1 if held else int(ports[known] or 0) - known + place))
+    return held
+
+
+def _block_after(register: Register, kind: str, held: Sequence[int], count: int) -> range:
+    """The next ports, where they are free; else a block elsewhere."""
+    block = range(held[-1] + 1, held[-1] + 1 + count)
+    taken = [range(port, port + 1) for port in held] + _taken(register, kind)
+    if block[-1] <= _LAST[kind] and all(map(port_is_free, block)) and not any(_overlap(block, one) for one in taken):
+        return block
+    first = _free_block(kind, count, taken)
+    return range(first, first + count)
+
+
+def _taken(register: Register, kind: str) -> list[range]:
+    """What other networks hold of that kind."""
+    return [block for other in register.others for name, block in other.ports.items() if name in (kind, kind + _APART)]
 
 
 def choose_block(
@@ -70,7 +112,12 @@ def choose_block(
     keep: int | None = None,
     running: frozenset[int] = frozenset(),
 ) -> int:
-    """The first port of one block of that kind, chosen like those of `choose_ports` and noted in the register."""
+    """The first port of one block of `total` ports, noted in the register: the one that is asked for, else the one to
+    `keep` if it is free, else the next free one. `running` are ports that the network itself listens on now.
+
+    Raises:
+        PortError: a port that was asked for is taken, or there is no free block.
+    """
 
     def usable(port: int) -> bool:
         return port in running or port_is_free(port)
@@ -86,7 +133,7 @@ def choose_block(
     elif keep is not None and all(usable(port) for port in range(keep, keep + total)):
         first = keep
     else:
-        first = _free_block(kind, total, [other.ports[kind] for other in register.others if kind in other.ports])
+        first = _free_block(kind, total, _taken(register, kind))
     register.mine.ports[kind] = range(first, first + total)
     return first
 

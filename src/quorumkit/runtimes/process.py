@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from quorumkit.consensus import consensus_of
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import Binary, engine_of
@@ -20,7 +20,7 @@ from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.rpc import IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.ports import LOOPBACK, PortBlocks, choose_block, choose_ports, port_is_free
+from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports, port_is_free
 from quorumkit.runtimes.program import NodeProgram
 from quorumkit.runtimes.register import open_register
 from quorumkit.spec import SPEC_NAME, NetworkSpec
@@ -42,8 +42,6 @@ class ProcessRuntime:
         self._program = NodeProgram(directory.state, nodes, network=directory.path)
 
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
-        first = present[0]
-        keep = PortBlocks(rpc=first.rpc_bind.port, p2p=first.p2p_bind.port) if first else None
         runs = self._any_program()
         # What clients hold that outlived their node program is free again once `start` has ended them.
         running = _listening(present) if runs or self._any_orphan() else frozenset()
@@ -52,25 +50,40 @@ class ProcessRuntime:
                 f"ports.health: port {spec.ports.health} is taken",
                 hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
             )
-        ports = choose_ports(self._directory.path, spec.ports, spec.nodes.total, keep=keep, running=running)
-        raft = tm = None
+        started = self._engine.has_chain(self._directory.node(node_name(1)))
+        kept = {"p2p", "raft"} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
+        total = spec.nodes.total
+
         with open_register(self._directory.path) as register:
-            choose = partial(choose_block, register, total=spec.nodes.total, running=running)
-            if spec.consensus.kind == "raft":
-                raft = choose("raft", spec.ports.raft, keep=first.raft_port if first else None)
-            if spec.transaction_manager is not None:
-                tm = choose("tm", spec.ports.tm, keep=first.tm.port if first and first.tm else None)
+
+            def choose(kind: str, port_of: Callable[[NodeEndpoints], int | None]) -> list[int]:
+                return choose_each(
+                    register,
+                    kind,
+                    getattr(spec.ports, kind),
+                    total,
+                    held=held_ports(present, port_of),
+                    running=running,
+                    fixed=runs or kind in kept,
+                )
+
+            none = [None] * total
+            rpc = choose("rpc", lambda node: node.rpc_bind.port)
+            p2p = choose("p2p", lambda node: node.p2p_bind.port)
+            raft = choose("raft", lambda node: node.raft_port) if spec.consensus.kind == "raft" else none
+            managed = spec.transaction_manager is not None
+            tm = choose("tm", lambda node: node.tm.port if node.tm else None) if managed else none
         return [
             NodeEndpoints(
-                p2p=Endpoint(LOOPBACK, ports.p2p + offset),
-                p2p_bind=Endpoint(LOOPBACK, ports.p2p + offset),
-                rpc_bind=Endpoint(LOOPBACK, ports.rpc + offset),
-                rpc_url=f"http://{LOOPBACK}:{ports.rpc + offset}",
-                raft_port=raft + offset if raft else None,
-                tm=Endpoint(LOOPBACK, tm + offset) if tm else None,
-                tm_bind=Endpoint(LOOPBACK, tm + offset) if tm else None,
+                p2p=Endpoint(LOOPBACK, p2p[place]),
+                p2p_bind=Endpoint(LOOPBACK, p2p[place]),
+                rpc_bind=Endpoint(LOOPBACK, rpc[place]),
+                rpc_url=f"http://{LOOPBACK}:{rpc[place]}",
+                raft_port=raft[place],
+                tm=_on_loopback(tm[place]),
+                tm_bind=_on_loopback(tm[place]),
             )
-            for offset in range(spec.nodes.total)
+            for place in range(total)
         ]
 
     def _any_program(self) -> bool:
@@ -83,7 +96,8 @@ class ProcessRuntime:
         """Processes need no files beyond their nodes'."""
 
     def acquire(self, progress: Progress) -> None:
-        self._engine.acquire(self._spec.engine.version, override=self._override, progress=progress)
+        wanted = self._spec.engine
+        self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
         if self._spec.transaction_manager is not None:
             manager = manager_of(self._spec.transaction_manager.kind)
             manager.find(override=self._tm_override)
@@ -99,11 +113,16 @@ class ProcessRuntime:
         if self._program.process():
             async with await self._program.connect(patient=True) as control:
                 carried = {status["name"] for status in await control.call("node_status")}
-                if carried != set(names):
+                if not carried <= set(names):
                     raise NodeError(
                         f"{self._directory.path}: it runs with {len(carried)} nodes, and the spec has {len(names)}",
                         hint="`quorumkit down`, then `quorumkit up`",
                     )
+                if new := [name for name in names if name not in carried]:
+                    # Those that run let the new ones in before these knock.
+                    await control.call("node_reload", sorted(carried))
+                    directories = [str(self._directory.node(name).absolute()) for name in new]
+                    await control.call("node_carry", directories)
                 await control.call("node_start", names)
             return False
         await asyncio.to_thread(self._program.end_orphans)
@@ -158,6 +177,9 @@ class ProcessRuntime:
     async def connect(self, node: Node) -> Rpc:
         return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._engine.ipc, where=node.name)
 
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        return await self._program.call(method, *params)
+
     async def start_nodes(self, names: Sequence[str]) -> None:
         await self._program.call("node_start", list(names))
 
@@ -186,6 +208,7 @@ class ProcessRuntime:
         return Command(
             self._engine.console_command(binary.path, script=str(script), execute=execute),
             self._directory.node(node.name),
+            failure=None if execute is None else self._engine.console_failure,
         )
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
@@ -210,12 +233,17 @@ class ProcessRuntime:
         return arguments
 
     def _binary(self) -> Binary:
-        binary = self._engine.find(self._spec.engine.version, override=self._override)
+        wanted = self._spec.engine
+        binary = self._engine.find(wanted.version, override=self._override, image=wanted.image)
         if binary is None:
             raise NotRunningError(
                 f"{self._engine.kind} {self._spec.engine.version} is not built yet", hint="`quorumkit up` does it"
             )
         return binary
+
+
+def _on_loopback(port: int | None) -> Endpoint | None:
+    return Endpoint(LOOPBACK, port) if port else None
 
 
 def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:

@@ -1,0 +1,149 @@
+"""The GoQuorum engine without GoQuorum: its files and command line, and how raft takes nodes in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import endpoints_number, identity_number, spec_of
+
+from quorumkit.engines import engine_of
+from quorumkit.engines.geth import Geth
+from quorumkit.errors import NodeError
+from quorumkit.plan import Network, NodeEndpoints, plan
+from quorumkit.render.node_files import record_of
+
+GOQUORUM = engine_of("goquorum")
+KINDS = ["qbft", "ibft", "raft", "clique"]
+
+
+def network_of(kind: str, validators: int = 3, observers: int = 0) -> Network:
+    spec = spec_of(validators, observers, engine={"kind": "goquorum"}, consensus={"kind": kind})
+
+    def endpoints(number: int) -> NodeEndpoints:
+        plain = endpoints_number(number)
+        return NodeEndpoints(
+            **{name: getattr(plain, name) for name in ("p2p", "p2p_bind", "rpc_bind", "rpc_url")},
+            raft_port=27000 + number if kind == "raft" else None,
+        )
+
+    numbers = range(1, spec.nodes.total + 1)
+    return plan(spec, [identity_number(number) for number in numbers], [endpoints(number) for number in numbers])
+
+
+def command_of(network: Network, ordinal: int, admission: str | None = None) -> list[str]:
+    record = record_of(network, network.node(ordinal))
+    return GOQUORUM.run_command(Path("/cache/geth"), record, admission=admission)
+
+
+def files_of(network: Network, ordinal: int) -> dict[str, Any]:
+    files = GOQUORUM.node_files(network, network.node(ordinal))
+    return {
+        name: tomllib.loads(content.decode()) if name.endswith("toml") else json.loads(content)
+        for name, content in files.items()
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_account_is_opened_over_the_socket_and_paths_stay_short(kind: str) -> None:
+    command = command_of(network_of(kind), 1)
+    assert not {"--unlock", "--password", "--mine", "--http"} & set(command)
+    assert not [word for word in command[1:] if word.startswith("/")]
+    for word in ("--config", "--datadir", "--ipcpath", "--networkid", "--cache", "--permissioned"):
+        assert command.count(word) == 1
+
+
+def test_clique_seals_as_geths_does() -> None:
+    assert isinstance(GOQUORUM, Geth)
+    for name in ("accept_blocks", "open_account", "seal"):
+        assert getattr(type(GOQUORUM), name) is getattr(Geth, name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_permitted_are_all_nodes_and_the_first_raft_members_are_the_validators(kind: str) -> None:
+    network = network_of(kind, 3, 1)
+    for ordinal in range(1, 5):
+        files = files_of(network, ordinal)
+        assert files["data/permissioned-nodes.json"] == [node.enode for node in network.nodes]
+        if kind == "raft":
+            assert files["data/static-nodes.json"] == [node.enode for node in network.nodes[:3]]
+
+
+def test_the_first_raft_members_are_the_same_however_many_come_later() -> None:
+    assert (
+        files_of(network_of("raft", 3), 1)["data/static-nodes.json"]
+        == (files_of(network_of("raft", 3, 5), 8)["data/static-nodes.json"])
+    )
+
+
+def test_a_raft_newcomer_lets_members_in_and_dials_nobody_by_itself() -> None:
+    p2p = files_of(network_of("raft", 3, 1), 4)["geth.toml"]["Node"]["P2P"]
+    assert (p2p["StaticNodes"], len(p2p["TrustedNodes"])) == ([], 3)
+
+
+def test_only_raft_observers_need_admission_and_are_told_their_raft_id() -> None:
+    for kind in KINDS:
+        network = network_of(kind, 3, 1)
+        needing = [node.ordinal for node in network.nodes if GOQUORUM.needs_admission(record_of(network, node))]
+        assert needing == ([4] if kind == "raft" else [])
+    network = network_of("raft", 3, 1)
+    command = command_of(network, 4, "7")
+    assert command[command.index("--raftjoinexisting") + 1] == "7"
+    assert "--raftjoinexisting" not in command_of(network, 1)
+
+
+class Member:
+    """A raft member's client that applies what it proposed some questions later."""
+
+    def __init__(self, role: str, members: list[str], *, applies_after: int = 2) -> None:
+        self.role, self.members, self.proposed = role, list(members), []
+        self._after = applies_after
+
+    async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
+        if method == "raft_role":
+            return self.role
+        if method == "raft_addLearner":
+            self.proposed.append(params[0])
+            return len(self.members) + 1
+        assert method == "raft_cluster"
+        if self.proposed:
+            self._after -= 1
+            if self._after == 0:
+                self.members.append(self.proposed[0].removeprefix("enode://").partition("@")[0])
+        return [{"raftId": number, "nodeId": key} for number, key in enumerate(self.members, start=1)]
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorumkit.engines.goquorum._APPLIED_SOON", 0.001)
+    monkeypatch.setattr("quorumkit.engines.goquorum._ADMITTED_WITHIN", 0.5)
+
+
+def test_the_leader_takes_a_node_in_and_tells_its_id_once_raft_has_applied_it() -> None:
+    network = network_of("raft", 3, 1)
+    leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
+    assert asyncio.run(GOQUORUM.admit(leader, network.node(4).enode)) == "4"
+    assert leader.proposed
+    proposed = len(leader.proposed)
+    assert asyncio.run(GOQUORUM.admit(leader, network.node(4).enode)) == "4"  # twice does no harm
+    assert len(leader.proposed) == proposed
+
+
+@pytest.mark.parametrize("role", ["verifier", "learner", ""])
+def test_nobody_but_the_leader_takes_a_node_in(role: str) -> None:
+    network = network_of("raft", 3, 1)
+    member = Member(role, [node.identity.enode_key for node in network.nodes[:3]])
+    with pytest.raises(NodeError, match="does not lead"):
+        asyncio.run(GOQUORUM.admit(member, network.node(4).enode))
+    assert not member.proposed
+
+
+def test_a_proposal_that_is_never_applied_is_told() -> None:
+    network = network_of("raft", 3, 1)
+    leader = Member("minter", [], applies_after=-1)
+    with pytest.raises(NodeError, match="did not take the node in"):
+        asyncio.run(GOQUORUM.admit(leader, network.node(4).enode))

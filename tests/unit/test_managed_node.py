@@ -1,0 +1,164 @@
+"""A node that is told to stop, start and wait, with a client that is only a sleeping program."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from samples import planned, spec_of
+
+from quorumkit.engines import Binary, engine_of
+from quorumkit.node import managed
+from quorumkit.node.log import StandardOutput
+from quorumkit.node.managed import ADMISSION, ManagedNode
+from quorumkit.render.node_files import record_of
+
+SLOW_TO_END = "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.02; done"
+
+
+class Sleeper(ManagedNode):
+    """Everything about it is real but the client and its files."""
+
+    needs_admission = False
+    starts = 0
+
+    def load(self) -> None:
+        network = planned(spec_of(1))
+        self._record = record_of(network, network.node(1))
+        self._engine = engine_of("geth")
+        if self.needs_admission:
+            self._engine.needs_admission = lambda record: True  # type: ignore[method-assign]
+        self._engine.run_command = self._command  # type: ignore[method-assign]
+        self.status.describe(self._record)
+
+    async def _prepare(self) -> None:
+        self._binary = Binary(Path("/bin/sh"), "1", "")
+
+    def _command(self, binary: Path, record: object, *, admission: str | None = None) -> list[str]:
+        self.starts += 1
+        self.told = admission
+        return [str(binary), "-c", SLOW_TO_END]
+
+    @property
+    def pid(self) -> int | None:
+        return self.status.pid
+
+
+def run(directory: Path, play: Callable[[Sleeper], Awaitable[None]]) -> None:
+    async def both() -> None:
+        node = Sleeper(directory, override=None, log=StandardOutput(""), changed=lambda: None)
+        running = asyncio.create_task(node.run())
+        try:
+            async with asyncio.timeout(20):
+                await play(node)
+        finally:
+            await node.stop()
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    asyncio.run(both())
+
+
+async def until(check: Callable[[], object]) -> None:
+    while not check():  # noqa: ASYNC110  nobody tells
+        await asyncio.sleep(0.005)
+
+
+def test_a_stop_returns_although_a_start_comes_while_the_client_ends(tmp_path: Path) -> None:
+    async def play(node: Sleeper) -> None:
+        node.start()
+        await until(lambda: node.pid)
+        first = node.pid
+        stopping = asyncio.create_task(node.stop())
+        await asyncio.sleep(0.05)
+        node.start()
+        async with asyncio.timeout(5):
+            await stopping
+        await until(lambda: node.pid and node.pid != first)
+        assert node.status.restarts == 0  # it was told to: no death
+
+    run(tmp_path, play)
+
+
+def test_two_stops_and_a_start_end_with_a_client_that_runs(tmp_path: Path) -> None:
+    async def play(node: Sleeper) -> None:
+        node.start()
+        await until(lambda: node.pid)
+        stops = [asyncio.create_task(node.stop()) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        node.start()
+        await asyncio.gather(*stops)
+        await until(lambda: node.pid)
+
+    run(tmp_path, play)
+
+
+def test_a_stop_in_the_moment_of_the_start_is_heeded(tmp_path: Path) -> None:
+    async def play(node: Sleeper) -> None:
+        for pause in (0, 0, 0.001, 0.002, 0.005):
+            node.start()
+            await asyncio.sleep(pause)
+            async with asyncio.timeout(5):
+                await node.stop()
+            assert node.pid is None and node.status.state == "stopped"
+
+    run(tmp_path, play)
+
+
+def test_a_stop_before_the_node_program_turns_to_the_node_is_heeded(tmp_path: Path) -> None:
+    async def both() -> None:
+        node = Sleeper(tmp_path, override=None, log=StandardOutput(""), changed=lambda: None)
+        node.start()
+        running = asyncio.create_task(node.run())
+        async with asyncio.timeout(5):
+            await node.stop()
+        running.cancel()
+        assert node.starts == 0
+
+    asyncio.run(both())
+
+
+def test_a_client_that_dies_is_a_death_also_after_a_stop_and_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managed, "FIRST_DELAY", 0.01)
+
+    async def play(node: Sleeper) -> None:
+        node.start()
+        await until(lambda: node.pid)
+        await node.stop()
+        await node.stop()  # it is stopped already
+        node.start()
+        await until(lambda: node.pid)
+        assert node._process is not None
+        node._process.kill()
+        await until(lambda: node.status.restarts == 1)
+        await until(lambda: node.pid)
+
+    run(tmp_path, play)
+
+
+def test_a_node_that_needs_admission_waits_for_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sleeper, "needs_admission", True)
+
+    async def play(node: Sleeper) -> None:
+        node.start()
+        await until(lambda: node.status.state == "admitting")
+        await node.stop()  # while it waits
+        assert node.status.state == "stopped"
+        node.start()
+        await until(lambda: node.status.state == "admitting")
+        node.admitted("4")
+        await until(lambda: node.pid)
+        assert node.told == "4"
+        await node.stop()
+        node.start()
+        await until(lambda: node.pid)
+        assert node.told == "4"
+
+    run(tmp_path, play)
+    assert (tmp_path / ADMISSION).read_text() == "4\n"
