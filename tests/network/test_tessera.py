@@ -82,6 +82,18 @@ def payload_hashes(network: RunningNetwork) -> Iterator[str]:
                 yield transaction["input"]
 
 
+def test_managers_know_of_a_node_that_is_added_while_they_run(tmp_path: Path) -> None:
+    with tessera(tmp_path / "bank") as network:
+        before = {name: process.pid for name, process in managers(network).items()}
+        spec = network.path / "quorumkit.yaml"
+        spec.write_text(spec.read_text().replace("observers: 0", "observers: 1"))
+        network.up("--tm-binary", str(TESSERA))
+        eventually(lambda: len(managers(network)) == 4, "four managers")
+        assert all(managers(network)[name].pid != pid for name, pid in before.items())
+        private = network.verify()["private"]
+        assert private["payloads"] == {"node1": True, "node2": True, "node3": False, "node4": False}
+
+
 def test_none_is_left_behind(tmp_path: Path) -> None:
     with tessera(tmp_path / "bank") as network:
         assert set(managers(network)) == {"node1", "node2", "node3"}

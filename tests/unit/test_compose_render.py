@@ -18,7 +18,7 @@ from quorumkit.progress import silent
 from quorumkit.render.compose import render_compose, services_of
 from quorumkit.runtimes import compose
 from quorumkit.runtimes.compose import ComposeRuntime
-from quorumkit.runtimes.subnets import address
+from quorumkit.runtimes.subnets import address, manager_address
 from quorumkit.spec import NetworkSpec
 
 GOLDEN = Path(__file__).parent / "golden/compose.yaml"
@@ -36,7 +36,7 @@ def network_of(spec: NetworkSpec) -> Network:
             rpc_bind=Endpoint("0.0.0.0", 8545),
             rpc_url=f"http://127.0.0.1:{8544 + n}",
             rpc_names=("localhost", node_name(n)),
-            tm=Endpoint(address(SUBNET, total + n, spec.containers), 9001) if manager else None,
+            tm=Endpoint(manager_address(SUBNET, n), 9001) if manager else None,
             tm_bind=Endpoint("0.0.0.0", 9001) if manager else None,
         )
         for n in range(1, total + 1)
@@ -93,9 +93,11 @@ def test_an_image_of_our_own_is_never_fetched_and_one_that_was_named_may_be() ->
     assert b"image build" not in rendered(named)["compose.yaml"]
 
 
-def tessera_spec(nodes: int = 3, **fields: Any) -> NetworkSpec:
+def tessera_spec(nodes: int = 3, observers: int = 0, **fields: Any) -> NetworkSpec:
     manager = {"kind": "tessera", "image": "registry.example/tessera:1"}
-    return spec_of(nodes, runtime="compose", engine={"kind": "goquorum"}, transaction_manager=manager, **fields)
+    return spec_of(
+        nodes, observers, runtime="compose", engine={"kind": "goquorum"}, transaction_manager=manager, **fields
+    )
 
 
 def test_tessera_is_a_container_of_its_own_that_shares_nothing_but_its_directory() -> None:
@@ -111,8 +113,16 @@ def test_tessera_is_a_container_of_its_own_that_shares_nothing_but_its_directory
         assert manager["image"] == "registry.example/tessera:1"
         assert manager["volumes"] == [f"./nodes/node{number}/tm:/node/tm"]
         assert manager["working_dir"] == "/node"
-        assert manager["networks"] == {"quorum": {"ipv4_address": f"172.28.7.{12 + number}"}}
+        assert manager["networks"] == {"quorum": {"ipv4_address": f"172.28.7.{255 - number}"}}
         assert "ports" not in manager
+
+
+def test_a_network_that_grows_has_its_managers_made_anew_and_no_node() -> None:
+    before, after = parsed(tessera_spec(2))["services"], parsed(tessera_spec(2, observers=1))["services"]
+    assert before["node1"] == after["node1"]
+    assert before["node1-tm"] != after["node1-tm"]  # it has one more peer
+    assert before["node1-tm"]["networks"] == after["node1-tm"]["networks"]
+    assert set(after) - set(before) == {"node3", "node3-tm"}
 
 
 def test_tessera_is_confined_as_the_nodes_are() -> None:

@@ -6,6 +6,7 @@ refuses a top-level `name`.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ STOP_GRACE = "75s"
 MANAGER_STOP_GRACE = "15s"
 
 _MANAGER = "-tm"
+_CONFIG_LABEL = "org.quorumkit.configuration"
 
 
 def render_compose(network: Network, *, image: str, user: str, subnet: str) -> dict[str, bytes]:
@@ -31,7 +33,7 @@ def render_compose(network: Network, *, image: str, user: str, subnet: str) -> d
     shared = {"x-node": _shared(spec, image, user)}
     if spec.manager_apart:
         shared["x-manager"] = _manager(spec, user)
-        services |= {manager_service(node.name): _manager_service(node) for node in network.nodes}
+        services |= {manager_service(node.name): _manager_service(network, node) for node in network.nodes}
     return _files(spec, {**shared, "services": services, "networks": networks})
 
 
@@ -175,11 +177,14 @@ def _service(node: Node, *, apart: bool) -> dict[str, Any]:
     }
 
 
-def _manager_service(node: Node) -> dict[str, Any]:
+def _manager_service(network: Network, node: Node) -> dict[str, Any]:
     """Of its node's directory it has only its own part, and with it the socket on which the client asks it."""
-    assert node.endpoints.tm is not None
+    assert node.endpoints.tm is not None and network.spec.transaction_manager is not None
+    manager = manager_of(network.spec.transaction_manager.kind)
     return {
         "hostname": manager_service(node.name),
+        # Compose makes it anew where this changed: it reads its configuration only once.
+        "labels": {_CONFIG_LABEL: hashlib.sha256(manager.files(network, node)[manager.config]).hexdigest()},
         "volumes": [f"./nodes/{node.name}/tm:/node/tm"],
         "networks": {"quorum": {"ipv4_address": node.endpoints.tm.host}},
     }

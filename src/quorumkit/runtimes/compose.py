@@ -33,7 +33,7 @@ from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports
 from quorumkit.runtimes.register import open_register
-from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, room
+from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, manager_address, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 IMAGE_USER = 10001
@@ -78,7 +78,7 @@ class ComposeRuntime:
             container_endpoints(
                 spec,
                 address(subnet, ordinal, spec.containers),
-                tm_host=address(subnet, total + ordinal, spec.containers) if spec.manager_apart else None,
+                tm_host=manager_address(subnet, ordinal) if spec.manager_apart else None,
                 rpc_url=f"http://{LOOPBACK}:{rpc[ordinal - 1]}",
                 rpc_names=("localhost", node_name(ordinal)),
             )

@@ -56,6 +56,12 @@ def address(subnet: str, ordinal: int, total: int) -> str:
     return str(network[first + ordinal])
 
 
+def manager_address(subnet: str, ordinal: int) -> str:
+    """The literal address of a node's transaction manager, where that has a container of its own: counted from the
+    subnet's end, so that neither moves when nodes are added."""
+    return str(Subnet(subnet)[-1 - ordinal])
+
+
 def host_subnets() -> list[Subnet]:
     """The IPv4 networks of this machine's interfaces and routes, the default route aside."""
     import psutil
