@@ -70,6 +70,11 @@ class NetworkDirectory:
         """The binary that the spec names, if it does."""
         return self.path.joinpath(Path(spec.engine.binary).expanduser()) if spec.engine.binary else None
 
+    def manager_override(self, spec: NetworkSpec) -> Path | None:
+        """The transaction manager that the spec names, if it does."""
+        manager = spec.transaction_manager
+        return self.path.joinpath(Path(manager.binary).expanduser()) if manager and manager.binary else None
+
     def load(self) -> Network:
         """The network as it was generated, from the spec and the nodes' records.
 

@@ -81,11 +81,15 @@ class Network:
     def node(self, ordinal: int) -> Node:
         return self.nodes[ordinal - 1]
 
+    @property
+    def members(self) -> tuple[Node, ...]:
+        """All that belong to the network now, by ordinal."""
+        return self.nodes
+
     def peers_of(self, node: Node) -> tuple[Node, ...]:
         """The static peers of a node, by ordinal. Peering is mutual: if A is B's, B is A's."""
-        if consensus_of(self.spec.consensus.kind).full_mesh:
-            return tuple(other for other in self.nodes if other is not node)
-        return tuple(self.node(ordinal) for ordinal in peer_ordinals(node.ordinal, len(self.nodes)))
+        everyone = consensus_of(self.spec.consensus.kind).full_mesh
+        return tuple(self.node(n) for n in peer_ordinals(node.ordinal, len(self.nodes), everyone=everyone))
 
 
 def node_name(ordinal: int) -> str:
@@ -98,9 +102,9 @@ def role_of(ordinal: int, spec: NetworkSpec) -> Role:
     return "validator" if ordinal <= spec.nodes.validators else "observer"
 
 
-def peer_ordinals(ordinal: int, total: int) -> list[int]:
-    """The ordinals of a node's static peers in a network of `total`, ascending."""
-    if total <= FULL_MESH:
+def peer_ordinals(ordinal: int, total: int, *, everyone: bool = False) -> list[int]:
+    """The ordinals of a node's static peers in a network of `total`, ascending; with `everyone`, of however many."""
+    if everyone or total <= FULL_MESH:
         return [other for other in range(1, total + 1) if other != ordinal]
     peers = set()
     stride = 1

@@ -63,8 +63,22 @@ class ConsensusSpec(_Part):
     request_timeout: int = Field(default=4, ge=1, le=3600)
     """Seconds that a round of QBFT or IBFT waits for its proposal before the next validator proposes; doubled with each
     round."""
+    max_request_timeout: int = Field(default=30, ge=1, le=86_400)
+    """Seconds that a round of QBFT waits at most: with doubling alone, a network whose validators were away for an hour
+    may wait another before it goes on. IBFT has no such bound."""
     raft_block_time: int = Field(default=50, ge=5, le=60_000)
     """Milliseconds between two of raft's blocks under load."""
+
+    @property
+    def own_fields(self) -> dict[str, Any]:
+        """The kind, and the fields that mean something with it."""
+        meant = {
+            "clique": ("period", "epoch"),
+            "qbft": ("period", "epoch", "request_timeout", "max_request_timeout"),
+            "ibft": ("period", "epoch", "request_timeout"),
+            "raft": ("raft_block_time",),
+        }
+        return {field: getattr(self, field) for field in ("kind", *meant[self.kind])}
 
 
 _IMAGE = r"^[a-z0-9][A-Za-z0-9._/:@-]*[A-Za-z0-9]$"
@@ -93,8 +107,15 @@ class EngineSpec(_Part):
 class TransactionManagerSpec(_Part):
     """What keeps the payloads of private transactions."""
 
-    kind: Literal["builtin"] = "builtin"
-    """Quorumkit's own: docs/reference/transaction-manager.md."""
+    kind: Literal["builtin", "tessera"] = "builtin"
+    """Quorumkit's own (docs/reference/transaction-manager.md), or Tessera."""
+    version: str = Field(default="24.4.2", pattern=r"^\d+\.\d+\.\d+$")
+    """The tag of Tessera's image; a program that is named is run as it is."""
+    binary: str | None = None
+    """Tessera as a process: `bin/tessera` of its distribution, or a .jar; relative to the network directory. Default:
+    the `tessera` on PATH."""
+    image: str | None = Field(default=None, pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*[A-Za-z0-9]$")
+    """Tessera with Compose. Default: `quorumengineering/tessera:VERSION`."""
 
 
 class GenesisSpec(_Part):
@@ -129,6 +150,9 @@ class PortsSpec(_Part):
 
 ENGINE_CONSENSUS = {"geth": ("clique",), "goquorum": ("qbft", "ibft", "raft", "clique")}
 """Which consensus kinds an engine can run."""
+
+OWN_CONTAINER = ("tessera",)
+"""Transaction managers that come in an image of their own: with Compose each is a container beside its node's."""
 
 _MEMORY = re.compile(r"[1-9]\d*[kmg]")
 
@@ -218,8 +242,6 @@ class NetworkSpec(_Part):
                 raise ValueError("identities: pods make their own keys, so with runtime kubernetes they are exchanged")
             if not self.name[0].isalpha():
                 raise ValueError(f"name: {self.name} must begin with a letter, as Kubernetes asks of a Service")
-            if self.engine.kind != "geth":
-                raise ValueError(f"engine.kind: the chart has no {self.engine.kind} (it has geth)")
         return self
 
     @model_validator(mode="before")
@@ -247,13 +269,50 @@ class NetworkSpec(_Part):
             raise ValueError("nodes.observers: with raft and exchanged identities every node is a member")
         return self
 
+    @property
+    def manager_apart(self) -> bool:
+        """Whether each node's transaction manager has a container of its own."""
+        manager = self.transaction_manager
+        return self.runtime == "compose" and manager is not None and manager.kind in OWN_CONTAINER
+
+    @property
+    def containers(self) -> int:
+        """How many the `compose` runtime makes."""
+        return self.nodes.total * (2 if self.manager_apart else 1)
+
+    @model_validator(mode="after")
+    def _manager_can_run(self) -> NetworkSpec:
+        manager = self.transaction_manager
+        if manager is None:
+            return self
+        if manager.kind == "builtin":
+            if meaningless := sorted(manager.model_fields_set - {"kind"}):
+                raise ValueError(f"transaction_manager.{meaningless[0]}: builtin has none; kind tessera has")
+        elif self.runtime == "kubernetes":
+            raise ValueError(f"transaction_manager.kind: the chart has no {manager.kind} (it has builtin)")
+        elif self.identities == "exchanged":
+            raise ValueError(
+                f"transaction_manager.kind: with exchanged identities there is no {manager.kind} (there is builtin)"
+            )
+        if manager.binary is not None and self.manager_apart:
+            raise ValueError("transaction_manager.binary: with runtime compose it runs from its image; name that")
+        return self
+
+    @model_validator(mode="after")
+    def _rounds_may_grow(self) -> NetworkSpec:
+        first, longest = self.consensus.request_timeout, self.consensus.max_request_timeout
+        if longest < first and self.consensus.kind == "qbft":
+            raise ValueError(f"consensus.max_request_timeout: {longest} is less than request_timeout, {first}")
+        return self
+
     @model_validator(mode="after")
     def _subnet_has_room(self) -> NetworkSpec:
         if self.compose.subnet is not None:
-            total = self.nodes.total
+            total = self.containers
             room = ipaddress.IPv4Network(self.compose.subnet).num_addresses - 3  # network, gateway, broadcast
             if room < total:
-                raise ValueError(f"compose.subnet: {self.compose.subnet} has room for {room} nodes, not for {total}")
+                what = "containers" if self.manager_apart else "nodes"
+                raise ValueError(f"compose.subnet: {self.compose.subnet} has room for {room} {what}, not for {total}")
         return self
 
     @model_validator(mode="after")
@@ -364,7 +423,9 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
         "genesis": spec.genesis.model_dump(exclude_defaults=False),
     }
     if spec.transaction_manager is not None:
-        values["transaction_manager"] = spec.transaction_manager.model_dump()
+        manager = spec.transaction_manager
+        said = {"kind"} if manager.kind == "builtin" else None
+        values["transaction_manager"] = manager.model_dump(include=said, exclude_none=True)
     values |= {
         field: value
         for field, value in spec.model_dump(exclude_defaults=True, exclude_none=True).items()
@@ -382,11 +443,8 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
 
 def _not_of(consensus: ConsensusSpec) -> set[str]:
     """The fields that mean nothing with that kind, where nobody set them."""
-    meant = {"clique": {"period", "epoch"}, "raft": {"raft_block_time"}}.get(
-        consensus.kind, {"period", "epoch", "request_timeout"}
-    )
     defaults = ConsensusSpec()
-    fields = set(ConsensusSpec.model_fields) - {"kind", *meant}
+    fields = set(ConsensusSpec.model_fields) - set(consensus.own_fields)
     return {field for field in fields if getattr(consensus, field) == getattr(defaults, field)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,52 @@ def test_the_disruption_budget_keeps_a_quorum_of_the_validators_and_counts_no_ob
     }
 
 
+@pytest.mark.parametrize("kind", ["clique", "qbft", "ibft", "raft"])
+@pytest.mark.parametrize("validators", [1, 3, 4, 6, 7, 10])
+def test_the_disruption_budget_goes_by_the_consensus_kind(kind: str, validators: int) -> None:
+    settings = f"replicaCount={validators},network.engine.kind=goquorum,network.consensus.kind={kind}"
+    budget = documents("--set", settings)["PodDisruptionBudget", "mynet-validators"]["spec"]
+    assert budget["minAvailable"] == consensus_of(kind).quorum(validators)
+
+
+def test_goquorums_defaults_are_those_of_the_spec() -> None:
+    rendered = documents("--set", "network.engine.kind=goquorum,replicaCount=4")
+    spec = parse_spec(YAML(typ="safe", pure=True).load(rendered["ConfigMap", "mynet-spec"]["data"]["quorumkit.yaml"]))
+    engine = {"kind": "goquorum"}
+    assert spec == parse_spec({"name": "mynet", "runtime": "kubernetes", "nodes": {"validators": 4}, "engine": engine})
+    [container] = rendered["StatefulSet", "mynet"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"quorumkit/node:{version('quorumkit')}-goquorum{spec.engine.version}"
+
+
+def test_no_manager_stands_beside_a_client_where_none_is_wanted() -> None:
+    for settings in ("network.engine.kind=goquorum,network.transactionManager=none", "network.engine.kind=geth"):
+        rendered = documents("--set", settings)
+        text = rendered["ConfigMap", "mynet-spec"]["data"]["quorumkit.yaml"]
+        assert parse_spec(YAML(typ="safe", pure=True).load(text)).transaction_manager is None
+        assert "tm" not in {port["name"] for port in rendered["Service", "mynet-peers"]["spec"]["ports"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("network.consensus.kind=qbft",), "network.consensus.kind: geth has no qbft (it has clique)"),
+        (
+            ("network.engine.kind=goquorum", "network.consensus.kind=raft", "replicaCount=5", "validators=4"),
+            "with raft the first 4 nodes are the members for good",
+        ),
+    ],
+)
+def test_what_a_client_cannot_do_is_refused(settings: tuple[str, ...], said: str) -> None:
+    assert said in refused(*settings)
+
+
+def test_only_peers_reach_what_peers_use() -> None:
+    policy = documents("--set", "network.engine.kind=goquorum,network.consensus.kind=raft")["NetworkPolicy", "mynet"]
+    peers = [{"podSelector": policy["spec"]["podSelector"]}]
+    allowed = {port["port"]: rule["from"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+    assert {name for name, whom in allowed.items() if whom == peers} == {"p2p", "exchange", "raft", "tm"}
+
+
 def test_only_peers_reach_the_peer_and_exchange_ports() -> None:
     policy = documents()["NetworkPolicy", "mynet"]["spec"]
     assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "node"
@@ -160,6 +207,9 @@ def test_json_rpc_answers_to_every_name_that_leads_to_it() -> None:
         ("network.genesis.nodeBalance=1.5", "/network/genesis/nodeBalance"),
         ("network.genesis.alloc.0x12=5", "/network/genesis/alloc"),
         ("network.engine.state=fast", "/network/engine/state"),
+        ("network.engine.kind=besu", "/network/engine/kind"),
+        ("network.consensus.kind=pow", "/network/consensus/kind"),
+        ("network.transactionManager=tessera", "/network/transactionManager"),
         ("image.digest=sha256:12", "/image/digest"),
         ("updateStrategy.type=Recreate", "/updateStrategy/type"),
         ("rpc.port=70000", "/rpc/port"),

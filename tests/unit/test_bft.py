@@ -62,6 +62,12 @@ def test_terms_of_the_bft_kinds() -> None:
     }  # fmt: skip
 
 
+def test_a_round_of_qbft_waits_no_longer_than_it_was_told() -> None:
+    """GoQuorum doubles the wait with each round, and only QBFT has a bound (eth/ethconfig/config.go)."""
+    config = consensus_of("qbft").genesis_fields(ConsensusSpec(kind="qbft", max_request_timeout=9), [ONE])["config"]
+    assert config["qbft"]["maxRequestTimeoutSeconds"] == 9
+
+
 @given(st.integers(1, 300))
 def test_two_quorums_share_an_honest_validator(validators: int) -> None:
     for kind in ("qbft", "ibft"):

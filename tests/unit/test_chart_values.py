@@ -50,6 +50,17 @@ def test_every_value_is_one_that_the_chart_knows() -> None:
                 check(value, inner, f"{path}{name}.")
 
     check(values_of(on_kubernetes(kubernetes={"storage": "1Gi", "storage_class": "fast"})), SCHEMA)
+    check(values_of(on_kubernetes(engine={"kind": "goquorum"}, consensus={"kind": "raft"})), SCHEMA)
+
+
+def test_goquorum_stands_beside_its_manager() -> None:
+    spec = on_kubernetes(engine={"kind": "goquorum"}, consensus={"kind": "raft"})
+    network = values_of(spec)["network"]
+    assert (network["engine"]["kind"], network["consensus"]["kind"]) == ("goquorum", "raft")
+    assert network["transactionManager"] == "builtin"
+    assert values_of(on_kubernetes())["network"]["transactionManager"] == "none"
+    endpoints = pod_endpoints(spec, 2, "prod")
+    assert (str(endpoints.tm), endpoints.raft_port) == ("bank-1.bank-peers.prod.svc:9001", 50400)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,25 @@ def test_options_become_the_spec() -> None:
     assert (spec.consensus.period, spec.name) == (4, "my-bank")
 
 
+def test_the_transaction_manager_that_was_named_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = here / "tessera"
+    script.touch(mode=0o755)
+    (here / "bin").mkdir()
+    (here / "bin/java").touch(mode=0o755)
+    monkeypatch.setenv("JAVA_HOME", str(here))
+    words = "init bank --engine goquorum --transaction-manager tessera --tm-binary tessera"
+    assert run(words.split()) == 0
+    manager = NetworkDirectory(Path("bank")).read_spec().transaction_manager
+    assert manager is not None
+    assert (manager.kind, manager.binary) == ("tessera", str(script))
+
+
+def test_a_transaction_manager_that_cannot_be_there_is_refused_later_too(here: Path, capsys: Capture) -> None:
+    assert run(["init", "bank", "-n", "1"]) == 0
+    capsys.readouterr()
+    assert "transaction_manager: geth has no" in refused(capsys, "up", "bank", "--tm-binary", "tessera")
+
+
 @pytest.mark.parametrize(
     ("directory", "name"),
     [("My Bank!", "my-bank"), ("---", "quorum"), ("Ünï", "n"), ("x" * 60, "x" * 40), ("a_b.c", "a-b-c")],
@@ -121,6 +140,9 @@ def test_a_directorys_name_becomes_the_networks(directory: str, name: str) -> No
         (["--period", "0"], "consensus.period"),
         (["--period", "x"], "'--period'"),
         (["--name", "My Bank"], "name"),
+        (["--transaction-manager", "crux"], "'--transaction-manager'"),
+        (["--transaction-manager", "tessera"], "transaction_manager: geth has no private transactions"),
+        (["--engine", "goquorum", "--tm-binary", "t.jar"], "transaction_manager.binary: builtin has none"),
         (["--wrong"], "--wrong"),
         (["bank", "more"], "unexpected extra argument"),
     ],

@@ -15,7 +15,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.operate.generate import generate
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import silent
-from quorumkit.render.compose import render_compose
+from quorumkit.render.compose import render_compose, services_of
 from quorumkit.runtimes import compose
 from quorumkit.runtimes.compose import ComposeRuntime
 from quorumkit.runtimes.subnets import address
@@ -28,6 +28,7 @@ SUBNET = "172.28.7.0/24"
 def network_of(spec: NetworkSpec) -> Network:
     """A plan with addresses as the runtime gives them."""
     total = spec.nodes.total
+    manager = spec.transaction_manager is not None
     endpoints = [
         NodeEndpoints(
             p2p=Endpoint(address(SUBNET, n, total), 30303),
@@ -35,6 +36,8 @@ def network_of(spec: NetworkSpec) -> Network:
             rpc_bind=Endpoint("0.0.0.0", 8545),
             rpc_url=f"http://127.0.0.1:{8544 + n}",
             rpc_names=("localhost", node_name(n)),
+            tm=Endpoint(address(SUBNET, total + n, spec.containers), 9001) if manager else None,
+            tm_bind=Endpoint("0.0.0.0", 9001) if manager else None,
         )
         for n in range(1, total + 1)
     ]
@@ -88,6 +91,52 @@ def test_an_image_of_our_own_is_never_fetched_and_one_that_was_named_may_be() ->
     named = spec_of(compose={"image": "registry.example/node:1"})
     assert "pull_policy" not in parsed(named)["services"]["node1"]
     assert b"image build" not in rendered(named)["compose.yaml"]
+
+
+def tessera_spec(nodes: int = 3, **fields: Any) -> NetworkSpec:
+    manager = {"kind": "tessera", "image": "registry.example/tessera:1"}
+    return spec_of(nodes, runtime="compose", engine={"kind": "goquorum"}, transaction_manager=manager, **fields)
+
+
+def test_tessera_is_a_container_of_its_own_that_shares_nothing_but_its_directory() -> None:
+    spec = tessera_spec(2, compose={"memory": "512m", "pids": 100})
+    project = parsed(spec, user="1000:1000")
+    assert list(project) == ["x-node", "x-manager", "services", "networks"]
+    services = project["services"]
+    assert list(services) == ["node1", "node2", "node1-tm", "node2-tm"]
+    for number in (1, 2):
+        node, manager = services[f"node{number}"], services[f"node{number}-tm"]
+        assert node["depends_on"] == [f"node{number}-tm"]
+        assert node["networks"] == {"quorum": {"ipv4_address": f"172.28.7.{10 + number}"}}
+        assert manager["image"] == "registry.example/tessera:1"
+        assert manager["volumes"] == [f"./nodes/node{number}/tm:/node/tm"]
+        assert manager["working_dir"] == "/node"
+        assert manager["networks"] == {"quorum": {"ipv4_address": f"172.28.7.{12 + number}"}}
+        assert "ports" not in manager
+
+
+def test_tessera_is_confined_as_the_nodes_are() -> None:
+    services = parsed(tessera_spec(2))["services"]
+    for field in ("user", "restart", "read_only", "cap_drop", "security_opt", "mem_limit", "pids_limit", "logging"):
+        assert services["node1-tm"][field] == services["node1"][field], field
+    # It cannot load its library from where nothing may be executed.
+    assert services["node1-tm"]["tmpfs"] == ["/tmp:exec"]
+    assert "/upcheck" in services["node1-tm"]["healthcheck"]["test"][1]
+
+
+def test_without_another_the_official_image_of_the_version_is_taken() -> None:
+    spec = spec_of(1, runtime="compose", engine={"kind": "goquorum"}, transaction_manager={"kind": "tessera"})
+    assert parsed(spec)["services"]["node1-tm"]["image"] == "quorumengineering/tessera:24.4.2"
+
+
+def test_ours_has_no_container_of_its_own() -> None:
+    project = parsed(spec_of(2, runtime="compose", engine={"kind": "goquorum"}))
+    assert list(project["services"]) == ["node1", "node2"] and "x-manager" not in project
+
+
+def test_what_is_done_to_a_node_is_done_to_its_manager() -> None:
+    assert services_of(tessera_spec(), ["node2"]) == ["node2", "node2-tm"]
+    assert services_of(spec_of(), ["node2"]) == ["node2"]
 
 
 def _init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[NetworkDirectory, Any]:

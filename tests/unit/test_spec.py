@@ -274,3 +274,9 @@ def test_what_decides_the_chain_is_written_even_where_it_is_the_default() -> Non
 )
 def test_addresses_are_told_from_names(host: str, literal: bool) -> None:
     assert is_literal_address(host) is literal
+
+
+def test_a_rounds_bound_must_leave_room_for_the_first() -> None:
+    consensus = {"kind": "qbft", "request_timeout": 10, "max_request_timeout": 9}
+    with pytest.raises(SpecError, match=r"consensus\.max_request_timeout: 9 is less than request_timeout, 10"):
+        parse_spec({"name": "bank", "engine": {"kind": "goquorum"}, "consensus": consensus})

@@ -18,8 +18,42 @@
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- $version := regexFind "^[^-]+" .Chart.AppVersion -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default (printf "%s-%s%s" $version .Values.network.engine.kind (include "quorumkit.engineVersion" .)) }}
 {{- end -}}
+{{- end -}}
+
+{{- define "quorumkit.engineVersion" -}}
+{{- $default := dict "geth" (regexFind "[0-9]+\\.[0-9]+\\.[0-9]+$" .Chart.AppVersion) "goquorum" "24.4.1" -}}
+{{ .Values.network.engine.version | default (get $default .Values.network.engine.kind) }}
+{{- end -}}
+
+{{/* The consensus kind; only one that the client has. */}}
+{{- define "quorumkit.consensus" -}}
+{{- $engine := .Values.network.engine.kind -}}
+{{- $known := get (dict "geth" (list "clique") "goquorum" (list "qbft" "ibft" "raft" "clique")) $engine -}}
+{{- $kind := .Values.network.consensus.kind | default (first $known) -}}
+{{- if not (has $kind $known) -}}
+{{- fail (printf "network.consensus.kind: %s has no %s (it has %s)" $engine $kind (join ", " $known)) -}}
+{{- end -}}
+{{- $kind -}}
+{{- end -}}
+
+{{/* "true" where a transaction manager stands beside each client. */}}
+{{- define "quorumkit.hasManager" -}}
+{{- if and (eq .Values.network.engine.kind "goquorum") (ne .Values.network.transactionManager "none") }}true{{ end -}}
+{{- end -}}
+
+{{/* The ports that only the network's own pods may reach, by name. */}}
+{{- define "quorumkit.peerPorts" -}}
+p2p: 30303
+exchange: 9546
+{{- if eq (include "quorumkit.consensus" .) "raft" }}
+raft: 50400
+{{- end }}
+{{- if include "quorumkit.hasManager" . }}
+tm: 9001
+{{- end }}
 {{- end -}}
 
 {{- define "quorumkit.selector" -}}
@@ -55,9 +89,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* Of so many, a signer may seal one of any floor(N/2)+1 blocks in a row (EIP-225): so many must be up. */}}
+{{/* How many validators must be up. Clique: a signer may seal one of any floor(N/2)+1 blocks in a row (EIP-225). raft: a
+     majority. QBFT and IBFT: ceil(2N/3). */}}
 {{- define "quorumkit.quorum" -}}
-{{- add (div (int (include "quorumkit.validators" .)) 2) 1 -}}
+{{- $validators := int (include "quorumkit.validators" .) -}}
+{{- if has (include "quorumkit.consensus" .) (list "qbft" "ibft") -}}
+{{- div (add (mul 2 $validators) 2) 3 -}}
+{{- else -}}
+{{- add (div $validators 2) 1 -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "quorumkit.checkScale" -}}
@@ -67,6 +107,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $present := include "quorumkit.present" . | fromJson -}}
 {{- if and (not $present) (not .Values.force.scaleDown) (lt $replicas $validators) -}}
 {{- fail (printf "replicaCount: a network of %d validators begins with all of them, not with %d nodes" $validators $replicas) -}}
+{{- else if and (gt $replicas $validators) (eq (include "quorumkit.consensus" .) "raft") -}}
+{{- fail (printf "replicaCount: with raft the first %d nodes are the members for good, so there cannot be %d" $validators $replicas) -}}
 {{- else if and (lt $replicas $quorum) (not .Values.force.scaleDown) -}}
 {{- fail (printf "replicaCount: blocks need %d of the %d validators, so %d nodes would stop the chain: vote validators out first, or set force.scaleDown=true" $quorum $validators $replicas) -}}
 {{- end -}}
@@ -82,14 +124,22 @@ nodes:
   validators: {{ include "quorumkit.validators" . }}
   observers: 0
 consensus:
-  kind: clique
+  kind: {{ include "quorumkit.consensus" . }}
   period: {{ int64 .Values.network.consensus.period }}
   epoch: {{ int64 .Values.network.consensus.epoch }}
+  {{- if eq .Values.network.engine.kind "goquorum" }}
+  request_timeout: {{ int64 .Values.network.consensus.requestTimeout }}
+  max_request_timeout: {{ int64 .Values.network.consensus.maxRequestTimeout }}
+  raft_block_time: {{ int64 .Values.network.consensus.raftBlockTime }}
+  {{- end }}
 engine:
-  kind: geth
-  version: {{ regexFind "[0-9]+\\.[0-9]+\\.[0-9]+$" .Chart.AppVersion }}
+  kind: {{ .Values.network.engine.kind }}
+  version: {{ include "quorumkit.engineVersion" . }}
   state: {{ .Values.network.engine.state }}
   cache: {{ int64 .Values.network.engine.cache }}
+{{- if eq .Values.network.engine.kind "goquorum" }}
+transaction_manager: {{ if include "quorumkit.hasManager" . }}{kind: builtin}{{ else }}null{{ end }}
+{{- end }}
 genesis:
   gas_limit: {{ int64 .Values.network.genesis.gasLimit }}
   node_balance: {{ .Values.network.genesis.nodeBalance }}

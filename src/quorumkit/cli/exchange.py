@@ -13,6 +13,7 @@ import click
 
 from quorumkit.errors import UsageError
 from quorumkit.plan import Endpoint
+from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RAFT_PORT, RPC_PORT, TM_PORT
 from quorumkit.spec import NetworkSpec, is_literal_address, parse_spec, read_spec
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _SPEC_OPTIONS = {
     "validators": ("nodes", "validators"),
     "observers": ("nodes", "observers"),
+    "engine": ("engine", "kind"),
+    "consensus": ("consensus", "kind"),
     "chain_id": ("chain_id",),
     "period": ("consensus", "period"),
     "network_name": ("name",),
@@ -49,15 +52,22 @@ def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--spec", {"type": _file(exists=True)}, "The network's quorumkit.yaml; or these options:"),
         ("--nodes", {"type": click.IntRange(1, 1000), "metavar": "N"}, "How many validators.  [default: 5]"),
         ("--observers", {"type": click.IntRange(0, 1000), "metavar": "M"}, "How many that only follow."),
+        ("--engine", {"type": click.Choice(["geth", "goquorum"])}, "The client.  [default: geth]"),
+        ("--consensus", {"type": click.Choice(["clique", "qbft", "ibft", "raft"])},
+         "Consensus kind.  [default: clique with geth, qbft with goquorum]"),
         ("--chain-id", {"type": int, "metavar": "ID"}, "Chain id.  [default: 1337]"),
         ("--period", {"type": int, "metavar": "SECONDS"}, "Seconds between blocks.  [default: 1]"),
         ("--network-name", {"metavar": "NAME"}, "Name of the network.  [default: quorum]"),
-        ("--exchange-bind", {"metavar": "HOST:PORT", "default": "0.0.0.0:9546", "show_default": True},
+        ("--exchange-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{EXCHANGE_PORT}", "show_default": True},
          "Where the exchange is served; its port is the others' too where they are named without one."),
-        ("--p2p-bind", {"metavar": "HOST:PORT", "default": "0.0.0.0:30303", "show_default": True},
+        ("--p2p-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{P2P_PORT}", "show_default": True},
          "Where the client listens for its peers."),
         ("--p2p-port", {"type": click.IntRange(1, 65535)}, "What others dial.  [default: --p2p-bind's]"),
-        ("--rpc-bind", {"metavar": "HOST:PORT", "default": "127.0.0.1:8545", "show_default": True},
+        ("--raft-port", {"type": click.IntRange(1, 65535), "default": RAFT_PORT, "show_default": True},
+         "Where raft's own messages go, with that consensus kind."),
+        ("--tm-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{TM_PORT}", "show_default": True},
+         "Where the transaction manager listens for the others', where there is one."),
+        ("--rpc-bind", {"metavar": "HOST:PORT", "default": f"127.0.0.1:{RPC_PORT}", "show_default": True},
          "Where the client serves JSON-RPC."),
         ("--rpc-url", {"metavar": "URL"}, "How people reach that."),
         ("--rpc-names", {"metavar": "LIST", "default": ""},
@@ -101,9 +111,10 @@ def settings_of(given: dict[str, Any]) -> ExchangeSettings:
         raise UsageError("--exchange: no join secret", hint="give --join-secret-file (QUORUMKIT_JOIN_SECRET_FILE)")
     ordinal = given["ordinal"] or names.ordinal(given["node_name"] or socket.gethostname())
     host = given["host"] or _host(names, ordinal)
+    spec = _spec(given)
     local = rpc_bind.host == "localhost" or _is_loopback(rpc_bind.host)
     return ExchangeSettings(
-        spec=_spec(given),
+        spec=spec,
         ordinal=ordinal,
         names=names,
         secret=given["join_secret_file"],
@@ -122,6 +133,8 @@ def settings_of(given: dict[str, Any]) -> ExchangeSettings:
                 ]
             )
         ),
+        raft_port=given["raft_port"] if spec.consensus.kind == "raft" else None,
+        tm_bind=_literal(parse_endpoint(given["tm_bind"])) if spec.transaction_manager else None,
         hosts_file=given["hosts_file"],
         tls=_tls(given),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from quorumkit.cli.options import json_option
@@ -18,7 +20,16 @@ def image() -> None:
 
 
 @image.command()
-@click.option("--tag", metavar="NAME", help="Name it so.  [default: quorumkit/node:VERSION-gethVERSION]")
+@click.option("--tag", metavar="NAME", help="Name it so.  [default: quorumkit/node:VERSION-ENGINEVERSION]")
+@click.option(
+    "--engine", type=click.Choice(["geth", "goquorum"]), default="geth", show_default=True, help="The client in it."
+)
+@click.option(
+    "--engine-binary",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A client binary to use instead of building one.",
+)
 @click.option(
     "--base",
     metavar="IMAGE",
@@ -26,7 +37,9 @@ def image() -> None:
 )
 @click.option("--no-cache", "again", is_flag=True, help="Build it anew even where nothing changed.")
 @json_option
-def build(tag: str | None, base: str | None, again: bool, as_json: bool) -> None:
+def build(
+    tag: str | None, engine: str, engine_binary: Path | None, base: str | None, again: bool, as_json: bool
+) -> None:
     """Build the node image: the client and the node program, on next to nothing.
 
     Needs Docker. The build reaches out for the base image and Debian packages only; all else is taken from here.
@@ -34,13 +47,18 @@ def build(tag: str | None, base: str | None, again: bool, as_json: bool) -> None
     \b
     quorumkit image build
     quorumkit image build --base debian:12-slim --tag registry.example/quorumkit:1
+    quorumkit image build --engine goquorum --engine-binary /path/to/geth
     """
-    from quorumkit.engines.geth import VERSION, Geth
+    from quorumkit.engines import engine_of
     from quorumkit.image.build import build_image, image_tag
+    from quorumkit.spec import parse_spec
 
+    wanted, client = parse_spec({"name": "image", "engine": {"kind": engine}}).engine, engine_of(engine)
+    override = engine_binary and engine_binary.expanduser().absolute()
     with ProgressLine(quiet=as_json) as progress:
-        binary = Geth().acquire(VERSION, progress=progress)
-        built = build_image(tag or image_tag("geth", VERSION), Geth(), binary, progress, base=base, again=again)
+        binary = client.acquire(wanted.version, override=override, progress=progress)
+        tag = tag or image_tag(wanted.kind, wanted.version)
+        built = build_image(tag, client, binary, progress, base=base, again=again)
     if as_json:
         print_json(built.to_json())
     else:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError, UsageError
 from quorumkit.files import remove_tree
+from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate import verify as verifying
 from quorumkit.operate.admission import admit_newcomers
 from quorumkit.operate.generate import check_request, generate
 from quorumkit.operate.verify import TIMEOUT, Verification
+from quorumkit.operate.verify_private import ask_tm_keys
 from quorumkit.operate.wait import patience, wait_until_complete
 from quorumkit.plan import Network
 from quorumkit.progress import Progress, silent
@@ -127,13 +129,23 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
     multiple=True,
     help="Instead of DIR: a node's JSON-RPC; once for each, the first sends. Those not up yet are waited for.",
 )
+@click.option(
+    "--health",
+    "health_urls",
+    metavar="URL",
+    multiple=True,
+    help="With --rpc, in the same order: each node program's --health, which tells its transaction manager's key.",
+)
 @click.option("--timeout", type=click.FloatRange(min=1), default=TIMEOUT, show_default=True,
               metavar="SECONDS")  # fmt: skip
 @json_option
-def verify(directory: NetworkDirectory, urls: tuple[str, ...], as_json: bool, timeout: float) -> None:
+def verify(
+    directory: NetworkDirectory, urls: tuple[str, ...], health_urls: tuple[str, ...], as_json: bool, timeout: float
+) -> None:
     """Prove that a network works: a contract created through node 1 is read from every node.
 
-    Deploys `storage`, sets 42, reads it from all at the same block, and compares that block's hash on all. Exits with 1
+    Deploys `storage`, sets 42, reads it from all at the same block, and compares that block's hash on all. Where there
+    are transaction managers, a private contract from node 1 for node 2 must be read by these two alone. Exits with 1
     when a node answers anything else.
 
     \b
@@ -141,8 +153,8 @@ def verify(directory: NetworkDirectory, urls: tuple[str, ...], as_json: bool, ti
     quorumkit verify --rpc http://node1:8545 --rpc http://node2:8545
     """
     with ProgressLine(quiet=as_json) as progress:
-        if urls:
-            verification = asyncio.run(_verify_urls(urls, progress, timeout))
+        if urls or health_urls:
+            verification = asyncio.run(_verify_urls(urls, health_urls, progress, timeout))
         else:
             network = directory.load()
             verification = asyncio.run(_verify(runtime_of(directory, network.spec), network, progress, timeout))
@@ -238,26 +250,43 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "engine.kind": asked["engine"],
         "consensus.kind": asked["consensus"],
         "identities": asked["identities"],
+        "transaction_manager.kind": asked["transaction_manager"],
     }
+    manager_binary = {"transaction_manager.binary": str(_absolute(asked["tm_binary"])) if asked["tm_binary"] else None}
     if directory.exists():
         spec = directory.read_spec()
         check_request(spec, paths, directory)
+        if asked["tm_binary"]:  # for this time only, as a client's is; what the spec could not say is no more possible
+            parse_spec(_completed(spec.model_dump(exclude_unset=True), manager_binary), source="the options given")
         return spec
-    value: dict[str, Any] = {"name": _name_from(directory.path)}
-    for path, wanted in paths.items():
+    value = _completed({"name": _name_from(directory.path)}, paths | manager_binary)
+    spec = parse_spec(value, source="the options given")
+    # Programs are checked before anything is made, and kept for the commands that come after.
+    if spec.transaction_manager is not None and spec.transaction_manager.binary is not None:
+        manager_of(spec.transaction_manager.kind).find(override=Path(spec.transaction_manager.binary))
+    if asked["engine_binary"] is None:
+        return spec
+    binary = _absolute(asked["engine_binary"])
+    engine_of(spec.engine.kind).find(spec.engine.version, override=binary)
+    return spec.model_copy(update={"engine": spec.engine.model_copy(update={"binary": str(binary)})})
+
+
+def _completed(value: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's plain mapping with what was asked for, by dotted paths; None is what was not asked."""
+    for path, wanted in asked.items():
         if wanted is not None:
             *parents, last = path.split(".")
             part = value
             for parent in parents:
-                part = part.setdefault(parent, {})
+                if part.get(parent) is None:
+                    part[parent] = {}
+                part = part[parent]
             part[last] = wanted
-    spec = parse_spec(value, source="the options given")
-    if asked["engine_binary"] is None:
-        return spec
-    # Checked before anything is made, and kept for the commands that come after.
-    binary = asked["engine_binary"].expanduser().absolute()
-    engine_of(spec.engine.kind).find(spec.engine.version, override=binary)
-    return spec.model_copy(update={"engine": spec.engine.model_copy(update={"binary": str(binary)})})
+    return value
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
 
 
 def _name_from(path: Path) -> str:
@@ -267,7 +296,7 @@ def _name_from(path: Path) -> str:
 
 
 def _runtime(directory: NetworkDirectory, spec: NetworkSpec, asked: dict[str, Any]) -> Runtime:
-    return runtime_of(directory, spec, binary=asked["engine_binary"])
+    return runtime_of(directory, spec, binary=asked["engine_binary"], tm_binary=asked["tm_binary"])
 
 
 async def _start(
@@ -321,17 +350,25 @@ async def _verify(runtime: Runtime, network: Network, progress: Progress, timeou
     )
 
 
-async def _verify_urls(urls: Sequence[str], progress: Progress, timeout: float) -> Verification:
-    wrong = [url for url in urls if not re.match(r"https?://[^/]", url)]
-    if wrong or len(set(urls)) != len(urls):
+async def _verify_urls(
+    urls: Sequence[str], health_urls: Sequence[str], progress: Progress, timeout: float
+) -> Verification:
+    for option, given, port in (("--rpc", urls, 8545), ("--health", health_urls, 9545)):
+        wrong = [url for url in given if not re.match(r"https?://[^/]", url)]
+        if wrong or len(set(given)) != len(given):
+            raise UsageError(
+                f"{option}: {wrong[0]!r} is not a URL" if wrong else f"{option}: a URL was given twice",
+                hint=f"for example {option} http://node1:{port} {option} http://node2:{port}",
+            )
+    if health_urls and len(health_urls) != len(urls):
         raise UsageError(
-            f"--rpc: {wrong[0]!r} is not a URL" if wrong else "--rpc: a URL was given twice",
-            hint="for example --rpc http://node1:8545 --rpc http://node2:8545",
+            f"--health: {len(health_urls)} URLs for {len(urls)} of --rpc",
+            hint="give one for each, in the same order, or none",
         )
-
     progress("waiting for the nodes to answer")
+    keys = await ask_tm_keys(dict(zip(urls, health_urls, strict=False)), timeout=timeout)
     return await verifying.verify(
-        {url: partial(connect_patiently, url, timeout=timeout) for url in urls}, progress, timeout=timeout
+        {url: partial(connect_patiently, url, timeout=timeout) for url in urls}, progress, timeout=timeout, tm_keys=keys
     )
 
 
@@ -389,10 +426,10 @@ def _summary(network: Network) -> str:
     spec = network.spec
     validators = f"{spec.nodes.validators} validator{'s' if spec.nodes.validators != 1 else ''}"
     observers = f", {spec.nodes.observers} observer{'s' if spec.nodes.observers != 1 else ''}"
-    period = "" if consensus_of(spec.consensus.kind).blocks_on_demand else f" every {spec.consensus.period} s"
+    pace = "" if consensus_of(spec.consensus.kind).blocks_on_demand else f" every {spec.consensus.period} s"
     return (
         f"{spec.name}: {validators}{observers if spec.nodes.observers else ''}, {spec.engine.kind} "
-        f"{spec.engine.version}, {spec.consensus.kind}{period}, chain id {spec.chain_id}"
+        f"{spec.engine.version}, {spec.consensus.kind}{pace}, chain id {spec.chain_id}"
     )
 
 

@@ -208,6 +208,12 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
 @click.option(
     "--engine-binary", type=click.Path(path_type=Path), envvar="QUORUMKIT_ENGINE_BINARY", help="The client to run."
 )
+@click.option(
+    "--tm-binary",
+    type=click.Path(path_type=Path),
+    envvar="QUORUMKIT_TM_BINARY",
+    help="The transaction manager to run, where it is not Quorumkit's own.",
+)
 @exchange_options
 @click.option("--ready-descriptor", type=int, hidden=True)
 def run_(
@@ -216,6 +222,7 @@ def run_(
     logs: Path | None,
     health: str | None,
     engine_binary: Path | None,
+    tm_binary: Path | None,
     ready_descriptor: int | None,
     exchange: bool,
     **given: Any,
@@ -239,6 +246,7 @@ def run_(
             nodes=nodes,
             state=state or nodes[0] / ".state",
             binary=engine_binary,
+            tm_binary=tm_binary,
             logs=logs,
             health=_host_and_port(health) if health else None,
             exchange=settings_of(given) if exchange else None,

@@ -62,6 +62,10 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="How validators agree.  [default: clique with geth, qbft with goquorum]"),
             click.option("--engine-binary", type=click.Path(path_type=Path), metavar="PATH",
                          help="A client binary to use instead of building one."),
+            click.option("--transaction-manager", type=click.Choice(["builtin", "tessera"]),
+                         help="What keeps private payloads.  [default: builtin with goquorum]"),
+            click.option("--tm-binary", type=click.Path(path_type=Path), metavar="PATH",
+                         help="Tessera's bin/tessera, or a .jar of it.  [default: the tessera on PATH]"),
         ]
     ):  # fmt: skip
         command = option(command)

@@ -21,6 +21,7 @@ class ByzantineConsensus:
 
     kind: str
     full_mesh = False
+    fixed_members = False
     blocks_on_demand = False
     keeps_addresses = False
 
@@ -36,6 +37,10 @@ class ByzantineConsensus:
         """F of N >= 3F + 1."""
         return (validators - 1) // 3
 
+    def further_fields(self, spec: ConsensusSpec) -> dict[str, Any]:
+        """Parts of the kind's configuration that the other has not."""
+        return {}
+
     def _fields(self, spec: ConsensusSpec, extra_data: bytes) -> dict[str, Any]:
         return {
             "config": {
@@ -45,6 +50,7 @@ class ByzantineConsensus:
                     "requesttimeoutseconds": spec.request_timeout,
                     "policy": 0,  # round robin
                     "ceil2Nby3Block": 0,
+                    **self.further_fields(spec),
                 }
             },
             "difficulty": "0x1",

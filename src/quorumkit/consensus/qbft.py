@@ -15,6 +15,9 @@ class Qbft(ByzantineConsensus):
 
     kind = "qbft"
 
+    def further_fields(self, spec: ConsensusSpec) -> dict[str, Any]:
+        return {"maxRequestTimeoutSeconds": spec.max_request_timeout}
+
     def genesis_fields(self, spec: ConsensusSpec, validators: Sequence[str]) -> dict[str, Any]:
         """`extraData` is RLP([32 bytes vanity, validators, no vote, round 0, no seals]), validators ascending."""
         addresses = sorted(address_bytes(address) for address in validators)

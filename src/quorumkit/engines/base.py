@@ -35,8 +35,6 @@ class Engine(Protocol):
     """The consensus kinds this client can run."""
     private_transactions: bool
     """Whether a transaction manager stands beside the client."""
-    names_in_enodes: bool
-    """Whether the client itself finds a peer again whose name has got another address."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
     ipc_ready: bytes
@@ -72,6 +70,11 @@ class Engine(Protocol):
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
         """The client's configuration files, by path below the node's directory; pure, and no secrets."""
+        ...
+
+    def keeps_names(self, consensus: str) -> bool:
+        """Whether enodes may keep host names with that consensus kind: the client looks them up again by itself. Else
+        it is given literal addresses, and told when one changes (`add_peer`)."""
         ...
 
     def has_chain(self, directory: Path) -> bool:

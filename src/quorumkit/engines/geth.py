@@ -39,7 +39,6 @@ class Geth:
     package = "pkg:golang/github.com/ethereum/go-ethereum"
     consensus = frozenset({"clique"})
     private_transactions = False
-    names_in_enodes = False
     ipc = Path("data/geth.ipc")
     ipc_ready = b"IPC endpoint opened"
     console_failure = "[quorumkit: the script failed]"
@@ -115,6 +114,10 @@ class Geth:
         }
         head = f"# {node.name} of {network.spec.name}: rendered from quorumkit.yaml; edit that instead.\n"
         return (head + _toml({"Node": http, "Node.P2P": p2p})).encode()
+
+    def keeps_names(self, consensus: str) -> bool:
+        """Never: it looks a name up once, and ends when there is none (p2p/enode/urlv4.go, parseComplete)."""
+        return False
 
     def has_chain(self, directory: Path) -> bool:
         return (directory / "data/geth/chaindata").is_dir()

@@ -94,7 +94,7 @@ class GoQuorum(Geth):
         The permissioned nodes are matched by key alone and read again at each connection
         (permission/core/permissions.go), so a change needs no restart.
         """
-        everyone = [other.enode for other in network.nodes]
+        everyone = [other.enode for other in network.members]
         members = [other.enode for other in network.nodes if other.role == "validator"]
         peers = [peer.enode for peer in network.peers_of(node)]
         kind = network.spec.consensus.kind
@@ -106,6 +106,12 @@ class GoQuorum(Geth):
             "data/permissioned-nodes.json": to_json(everyone),
             "data/disallowed-nodes.json": to_json([]),
         }
+
+    def keeps_names(self, consensus: str) -> bool:
+        """With raft, whose members are known by the addresses they joined with, for good: one that moves can only be
+        found again by its name. `raftport` in an enode makes the client keep the name (p2p/enode/urlv4.go,
+        parseComplete), and `--raftdnsenable` has raft's own messages go by it."""
+        return consensus == "raft"
 
     def seal_method(self, record: NodeRecord) -> str | None:
         return None if record.consensus.kind == "raft" else "miner_start"
@@ -141,7 +147,7 @@ class GoQuorum(Geth):
             *("--vmodule", "consensus/istanbul/*=2"),
         ]
         if record.consensus.kind == "raft":
-            command += ["--raft", "--raftport", str(record.raft_port)]
+            command += ["--raft", "--raftport", str(record.raft_port), "--raftdnsenable"]
             command += ["--raftblocktime", str(record.consensus.raft_block_time)]
             command += ["--raftjoinexisting", admission] if admission else []
         elif record.consensus.kind == "clique":

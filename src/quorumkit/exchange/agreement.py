@@ -272,7 +272,7 @@ class Agreement:
     def reports_of(self, ordinals: Iterable[int], *, genesis: str | None = None) -> list[Report]:
         """What these derive, for one who derives `genesis` himself: of equal ones he knows the fields."""
         found = [self._reports[ordinal] for ordinal in ordinals if ordinal in self._reports]
-        return [each if each.genesis != genesis else each.model_copy(update={"fields": {}}) for each in found]
+        return [each if each.genesis != genesis else each.without_fields for each in found]
 
     def commitments_of(self, ordinals: Iterable[int]) -> list[Signed]:
         return [self._commitments[ordinal][1] for ordinal in ordinals if ordinal in self._commitments]
@@ -299,10 +299,12 @@ class Agreement:
         return self._genesis is not None and self.committed not in (None, self._genesis.digest)
 
     def _without_report(self, ordinals: Iterable[int]) -> list[int]:
-        return [ordinal for ordinal in ordinals if ordinal not in self._standing()[0]]
+        reporting, _ = self._standing()
+        return [ordinal for ordinal in ordinals if ordinal not in reporting]
 
     def _without_commitment(self, ordinals: Iterable[int]) -> list[int]:
-        return [ordinal for ordinal in ordinals if ordinal not in self._standing()[1]]
+        _, committed = self._standing()
+        return [ordinal for ordinal in ordinals if ordinal not in committed]
 
     def _standing(self) -> tuple[set[int], set[int]]:
         """Who reports the genesis and who gave his word for it; reckoned once for each version."""

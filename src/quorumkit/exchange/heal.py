@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
 from quorumkit.errors import RpcError
 from quorumkit.exchange.membership import Membership, late_peer_ordinals
@@ -49,7 +50,7 @@ class Healer:
         self._engine = engine_of(settings.spec.engine.kind)
         self._wake = asyncio.Event()
         self._addresses = store.read_addresses()
-        self._basis: tuple[str, tuple[tuple[int, str], ...]] | None = None
+        self._basis: tuple[object, ...] | None = None
         self._wanted: dict[str, str] = {}
         """The enode URLs that the client should have, by enode key; as they are in its file."""
         self._given: dict[str, str] = {}
@@ -95,7 +96,7 @@ class Healer:
         own = self._settings.ordinal
         everyone = self._peers(membership)
         hosts = [self._host(membership, ordinal) for ordinal in everyone]
-        answers = await asyncio.gather(*(self._resolver.addresses(host) for host in hosts))
+        answers = await asyncio.gather(*(self._where(host) for host in hosts))
         before = dict(self._addresses)
         for ordinal, found in zip(everyone, answers, strict=True):
             if found and self._addresses.get(ordinal) not in found:
@@ -106,12 +107,27 @@ class Healer:
             self._store.write_addresses(self._addresses)
         return [ordinal for ordinal in everyone if ordinal not in self._addresses and ordinal <= membership.total]
 
+    async def _where(self, host: str) -> list[str]:
+        """What the client is to find a host by: its addresses, or its name where the client looks it up itself."""
+        if self._engine.keeps_names(self._settings.spec.consensus.kind):
+            return self._resolver.from_file(host) or [host]
+        return await self._resolver.addresses(host)
+
+    def _managers(self, membership: Membership) -> dict[int, Endpoint]:
+        """Where the transaction managers are: by name, which they look up themselves at each connection."""
+        return {
+            ordinal: Endpoint((self._resolver.from_file(tm.host) or [tm.host])[0], tm.port)
+            for ordinal, proven in membership.current.items()
+            if (tm := proven.document.tm) is not None
+        }
+
     def _peers(self, membership: Membership) -> list[int]:
         own, total = self._settings.ordinal, membership.total
         if own > total:
             return [own, *late_peer_ordinals(own, total)]
         late = [n for n in membership.current if n > total and own in late_peer_ordinals(n, total)]
-        return [own, *peer_ordinals(own, total), *late]
+        everyone = consensus_of(self._settings.spec.consensus.kind).full_mesh
+        return [own, *peer_ordinals(own, total, everyone=everyone), *late]
 
     def _host(self, membership: Membership, ordinal: int) -> str:
         endpoint = self._settings.names.endpoint(ordinal)
@@ -121,22 +137,23 @@ class Healer:
 
     def _write(self, membership: Membership) -> None:
         """Renders the files, where what they rest on has changed since."""
-        basis = (membership.digest, tuple(sorted(self._addresses.items())))
+        managers = self._managers(membership)
+        basis = (membership.digest, tuple(sorted(self._addresses.items())), tuple(sorted(managers.items())))
         if basis == self._basis:
             return
         settings = self._settings
         own = settings.ordinal
-        # A network's plan names all its nodes; of those that are no peers of this one the address is not looked at.
-        addresses = {n: self._addresses.get(n, "0.0.0.0") for n in range(1, membership.total + 1)}  # noqa: S104
-        addresses |= {n: address for n, address in self._addresses.items() if n > membership.total}
         endpoints = NodeEndpoints(
             p2p=Endpoint(self._addresses.get(own, settings.p2p_bind.host), settings.p2p_port),
             p2p_bind=settings.p2p_bind,
             rpc_bind=settings.rpc_bind,
             rpc_url=settings.rpc_url,
             rpc_names=settings.rpc_names,
+            raft_port=settings.raft_port,
+            tm=managers.get(own),
+            tm_bind=settings.tm_bind,
         )
-        network = membership.network(settings.spec, own, endpoints, addresses)
+        network = membership.network(settings.spec, own, endpoints, self._addresses, managers)
         node = network.node(own)
         written = write_if_changed(self._directory / "genesis.json", render_genesis(network))
         for name, content in render_node(network, node).items():

@@ -17,6 +17,9 @@ from quorumkit.exchange.refusal import Refusal
 from quorumkit.plan import FULL_MESH, Endpoint, Network, Node, NodeEndpoints, node_name, peer_ordinals, plan
 from quorumkit.spec import NetworkSpec
 
+NOWHERE = "0.0.0.0"  # noqa: S104
+"""The address of a node that no peer of this one has to find: permissions go by keys."""
+
 
 @dataclass(frozen=True)
 class Lock:
@@ -112,16 +115,32 @@ class Membership:
         original = self.lock.documents[ordinal - 1].document
         return not self.current[ordinal].document.same_identity(original)
 
-    def network(self, spec: NetworkSpec, own: int, endpoints: NodeEndpoints, addresses: Mapping[int, str]) -> Network:
-        """The network as node `own` sees it: literal addresses of the others, and its own `endpoints`.
+    def network(
+        self,
+        spec: NetworkSpec,
+        own: int,
+        endpoints: NodeEndpoints,
+        addresses: Mapping[int, str],
+        managers: Mapping[int, Endpoint] | None = None,
+    ) -> Network:
+        """The network as node `own` sees it: the others' `addresses`, where their transaction managers are, and its own
+        `endpoints`. One whose address is not known is a member all the same, and no peer.
 
         A replaced node follows: the genesis names its old account as the validator, and only the validators' votes can
         change that.
         """
         lock = self.lock.documents
+        managers = managers or {}
 
         def places(document: Document) -> NodeEndpoints:
-            return endpoints if document.ordinal == own else _seen_from_outside(document, addresses[document.ordinal])
+            """What a node needs to know of another to speak with it; the rest is that one's own."""
+            if document.ordinal == own:
+                return endpoints
+            p2p = Endpoint(addresses.get(document.ordinal, NOWHERE), document.p2p_port)
+            return NodeEndpoints(
+                p2p=p2p, p2p_bind=p2p, rpc_bind=p2p, rpc_url="",
+                raft_port=document.raft_port, tm=managers.get(document.ordinal, document.tm),
+            )  # fmt: skip
 
         current = [self.current[proven.document.ordinal].document for proven in lock]
         planned = plan(spec, [proven.document.identity for proven in lock], [places(document) for document in current])
@@ -134,7 +153,7 @@ class Membership:
         late = tuple(
             Node(ordinal, "observer", self.current[ordinal].document.identity, places(self.current[ordinal].document))
             for ordinal in sorted(self.current)
-            if ordinal > self.total and (ordinal == own or ordinal in addresses)
+            if ordinal > self.total
         )
         return GrownNetwork(spec, nodes, planned.genesis, late)
 
@@ -144,6 +163,10 @@ class GrownNetwork(Network):
     """A network and the observers that came after its genesis was made."""
 
     late: tuple[Node, ...] = ()
+
+    @property
+    def members(self) -> tuple[Node, ...]:
+        return (*self.nodes, *self.late)
 
     def node(self, ordinal: int) -> Node:
         if ordinal <= len(self.nodes):
@@ -155,7 +178,11 @@ class GrownNetwork(Network):
         total = len(self.nodes)
         if node.ordinal > total:
             return tuple(self.node(ordinal) for ordinal in late_peer_ordinals(node.ordinal, total))
-        late = tuple(other for other in self.late if node.ordinal in late_peer_ordinals(other.ordinal, total))
+        late = tuple(
+            other
+            for other in self.late
+            if node.ordinal in late_peer_ordinals(other.ordinal, total) and other.endpoints.p2p.host != NOWHERE
+        )
         return (*super().peers_of(node), *late)
 
 
@@ -178,9 +205,3 @@ def lock_from(genesis: str, documents: list[Signed], commitments: list[Signed], 
     if [each.document.ordinal for each in proven] != list(range(1, len(proven) + 1)):
         raise Refusal("format", f"{source}: its ordinals are not 1 to {len(proven)}")
     return Lock(genesis, tuple(proven), tuple(commitments))
-
-
-def _seen_from_outside(document: Document, address: str) -> NodeEndpoints:
-    """What a node needs to know of another to peer with it; the rest is that one's own."""
-    p2p = Endpoint(address, document.p2p_port)
-    return NodeEndpoints(p2p=p2p, p2p_bind=p2p, rpc_bind=p2p, rpc_url="")

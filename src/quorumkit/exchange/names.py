@@ -107,7 +107,7 @@ class Resolver:
         """Every address of a name, in the order they came; empty when it has none now."""
         if is_literal_address(host):
             return [host]
-        if found := self._from_file(host):
+        if found := self.from_file(host):
             return found
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError, UnicodeError):
@@ -115,7 +115,8 @@ class Resolver:
             return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
         return []
 
-    def _from_file(self, host: str) -> list[str]:
+    def from_file(self, host: str) -> list[str]:
+        """What the hosts file says of a name; other programs do not know of it."""
         if self._hosts_file is None:
             return []
         try:

@@ -11,13 +11,17 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.identity import PublicIdentity
+from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec
+from quorumkit.tm.config import normalise_url
 
 MOST_NODES = 2000
 LONGEST_WAIT = 20.0
@@ -60,7 +64,10 @@ class Document(_Part):
     account: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
     tm_key: str | None = Field(default=None, max_length=64)
     """The transaction manager's public key in base64, where the node has one."""
-    tm_url: str | None = Field(default=None, max_length=300)
+    tm_url: Annotated[str, Field(max_length=300), AfterValidator(normalise_url)] | None = None
+    """What the other nodes' transaction managers reach that one by."""
+    raft_port: Port | None = None
+    """Where raft's own messages go, on the same host, with that consensus kind."""
     chain_id: int
     spec: Digest
     """Of the terms that the node was started with (see `terms_of`)."""
@@ -68,6 +75,19 @@ class Document(_Part):
     @property
     def identity(self) -> PublicIdentity:
         return PublicIdentity(self.enode_key, self.account, self.tm_key)
+
+    @property
+    def place(self) -> tuple[str, int, int, str | None, int | None]:
+        """Where the node is reached, as it says: all that may change while it stays the same node."""
+        return self.host, self.p2p_port, self.exchange_port, self.tm_url, self.raft_port
+
+    @property
+    def tm(self) -> Endpoint | None:
+        """Where its transaction manager is, if it has one."""
+        if self.tm_url is None:
+            return None
+        parts = urlsplit(self.tm_url)
+        return Endpoint(str(parts.hostname), int(parts.port or 80))
 
     def same_identity(self, other: Document) -> bool:
         """Whether both are one node: all that the genesis or a transaction manager rests on is the same."""
@@ -125,6 +145,11 @@ class Report(_Part):
     fields: dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=16)]] = Field(max_length=60)
     """A short digest of each field of the genesis, so that a difference can be named."""
 
+    @cached_property
+    def without_fields(self) -> Report:
+        """The same for one who knows the fields; made once, for it is handed to many."""
+        return self.model_copy(update={"fields": {}})
+
 
 Terms = dict[Annotated[str, Field(max_length=60)], int | str]
 
@@ -179,13 +204,16 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
     """What all nodes of a network must have been started with alike: all that the genesis and the peers rest on.
     How a node runs its client (ports, cache, version) is its own affair."""
     alloc = {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
+    manager = spec.transaction_manager
     return {
         "name": spec.name,
         "chain_id": spec.chain_id,
         "nodes.validators": spec.nodes.validators,
         "nodes.observers": spec.nodes.observers,
-        "consensus": canonical(spec.consensus.model_dump()),
+        "consensus": canonical(spec.consensus.own_fields),
         "engine.kind": spec.engine.kind,
+        # Not told where there is none, so that networks that were made before there were any go on.
+        **({"transaction_manager.kind": manager.kind} if manager else {}),
         "genesis.gas_limit": spec.genesis.gas_limit,
         "genesis.node_balance": str(spec.genesis.node_balance),
         "genesis.alloc": hashlib.sha256(canonical(alloc).encode()).hexdigest()[:16],
@@ -201,7 +229,8 @@ def sign(part: SignedPart, nodekey: bytes) -> Signed:
     """The part's canonical text, signed (secp256k1, DER)."""
     import coincurve
 
-    text = canonical(part.model_dump())
+    # What a node has not is left out, so that versions that do not know it yet take the document all the same.
+    text = canonical(part.model_dump(exclude_none=True))
     return Signed(text=text, signature=coincurve.PrivateKey(nodekey).sign(_message(type(part), text)).hex())
 
 

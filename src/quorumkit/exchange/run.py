@@ -21,7 +21,7 @@ from quorumkit.exchange.agreement import Agreement, Block, Genesis, blocks
 from quorumkit.exchange.authentication import read_join_secret
 from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
 from quorumkit.exchange.heal import Healer, happens
-from quorumkit.exchange.membership import Lock, Membership, late_peer_ordinals
+from quorumkit.exchange.membership import NOWHERE, Lock, Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.protocol import (
     MOST_NODES,
@@ -45,7 +45,8 @@ from quorumkit.exchange.server import ExchangeServer
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore, Word
 from quorumkit.identity import PublicIdentity, generate_secrets, load_identity, write_secrets
-from quorumkit.identity.store import KEYSTORE, NODEKEY, PASSWORD
+from quorumkit.identity.store import KEYSTORE, NODEKEY, PASSWORD, TM_KEY
+from quorumkit.managers import tm_url
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
 from quorumkit.render import render_genesis
 from quorumkit.spec import NetworkSpec
@@ -89,10 +90,10 @@ class Exchange:
             UsageError: a setting is wrong.
         """
         settings.names.check(settings.spec.nodes.total)
-        check_exchangeable(settings.spec)
         self.locked = asyncio.Event()
         self.port: int | None = None
         self._settings = settings
+        self._check_may_join()
         self._directory = directory
         self._say = say
         self._tell = tell
@@ -117,6 +118,14 @@ class Exchange:
         self._seen: dict[tuple[str, str], Proven] = {}
         """Documents whose signatures were checked, by text and signature."""
 
+    def _check_may_join(self) -> None:
+        spec = self._settings.spec
+        if consensus_of(spec.consensus.kind).fixed_members and self._settings.ordinal > spec.nodes.total:
+            raise UsageError(
+                f"{self._name}: with {spec.consensus.kind} the first {spec.nodes.total} nodes are the members for good",
+                hint="choose another consensus kind for a network that is to grow",
+            )
+
     async def run(self) -> None:
         """Never returns; to be cancelled.
 
@@ -125,7 +134,11 @@ class Exchange:
             NodeError: the node's own word stands against what the network is.
             PortError: the exchange's address cannot be had.
         """
-        identity = own_identity(self._directory, locked=self._store.lock_path.exists())
+        identity = own_identity(
+            self._directory,
+            locked=self._store.lock_path.exists(),
+            transaction_manager=self._settings.spec.transaction_manager is not None,
+        )
         self._start_from_disk(identity)
         try:
             async with self._server.listening(self._settings.bind, self._server_tls) as self.port:
@@ -152,6 +165,11 @@ class Exchange:
             raise NodeError(f"{name}: not a member of the locked set", hint="see `quorumkit status` for their names")
         if ordinal == self._ordinal:
             raise NodeError(f"{name}: it is the node you are asking", hint="ask through another node")
+        if consensus_of(self._settings.spec.consensus.kind).fixed_members:
+            raise NodeError(
+                f"{name}: with {self._settings.spec.consensus.kind} the members are those of the first start",
+                hint="put the node's directory back from a backup",
+            )
         try:
             answer = await self._pull(ordinal, "documents")
             proven = prove(answer.sender, source=name)
@@ -257,7 +275,7 @@ class Exchange:
                 f"{self._name}: its keys are not those of the identity that is locked",
                 hint="put the keys back from a backup, or empty the node's directory and admit it anew",
             )
-        if _place(present.document) == _place(self._own.document):
+        if present.document.place == self._own.document.place:
             self._own = present
         else:
             membership.offer(self._own, source=self._name)
@@ -599,6 +617,8 @@ class Exchange:
             enode_key=identity.enode_key,
             account=identity.account,
             tm_key=identity.tm_key,
+            tm_url=tm_url(Endpoint(settings.host, settings.tm_bind.port)) if settings.tm_bind else None,
+            raft_port=settings.raft_port,
             chain_id=settings.spec.chain_id,
             spec=digest_of(self._terms),
         )
@@ -648,24 +668,8 @@ class Exchange:
         self._say("WARN", text + (f" [{count} more like it since]" if count else ""))
 
 
-def check_exchangeable(spec: NetworkSpec) -> None:
-    """Raises:
-    UsageError: the network needs what documents do not tell yet.
-    """
-    if spec.transaction_manager is not None:
-        raise UsageError(
-            "transaction_manager: not with exchanged identities: nodes do not tell each other where theirs is yet",
-            hint="leave the transaction manager out, or have the identities generated",
-        )
-    if consensus_of(spec.consensus.kind).full_mesh:
-        raise UsageError(
-            f"consensus.kind: {spec.consensus.kind} is not possible with exchanged identities yet",
-            hint="choose another consensus kind, or have the identities generated",
-        )
-
-
-def own_identity(directory: Path, *, locked: bool) -> PublicIdentity:
-    """The node's identity, from its volume; made there at the first start.
+def own_identity(directory: Path, *, locked: bool, transaction_manager: bool = False) -> PublicIdentity:
+    """The node's identity, from its volume; made there at the first start, with a TM key where it needs one.
 
     The nodekey is written last. So without one there was never an identity that anybody knows, and what a killed first
     start left is made anew.
@@ -674,7 +678,14 @@ def own_identity(directory: Path, *, locked: bool) -> PublicIdentity:
         CorruptFileError: keys are damaged, or gone although the node is locked.
     """
     if (directory / NODEKEY).exists():
-        return load_identity(directory)
+        identity = load_identity(directory)
+        if transaction_manager and identity.tm_key is None:
+            raise CorruptFileError(
+                f"{directory / TM_KEY}: the transaction manager's key is missing",
+                hint="put it back from a backup, or empty the directory and admit the node anew: "
+                "quorumkit node replace",
+            )
+        return identity
     if locked:
         raise CorruptFileError(
             f"{directory / NODEKEY}: the nodekey is missing, and the node is a member of a locked network",
@@ -683,14 +694,14 @@ def own_identity(directory: Path, *, locked: bool) -> PublicIdentity:
     (directory / PASSWORD).unlink(missing_ok=True)
     for leftover in (directory / KEYSTORE).glob("*"):
         leftover.unlink()
-    secrets = generate_secrets()
+    secrets = generate_secrets(transaction_manager=transaction_manager)
     write_secrets(directory, secrets)
     return secrets.identity
 
 
 def derive_genesis(spec: NetworkSpec, identities: Sequence[PublicIdentity]) -> Genesis:
     """What the identities, by ordinal, give: pure, and the same everywhere."""
-    nowhere = Endpoint("0.0.0.0", 1)  # noqa: S104 - endpoints do not matter to a genesis
+    nowhere = Endpoint(NOWHERE, 1)  # endpoints do not matter to a genesis
     endpoints = NodeEndpoints(p2p=nowhere, p2p_bind=nowhere, rpc_bind=nowhere, rpc_url="")
     network: Network = plan(spec, identities, [endpoints] * len(identities))
     fields: dict[str, str] = {}
@@ -699,8 +710,3 @@ def derive_genesis(spec: NetworkSpec, identities: Sequence[PublicIdentity]) -> G
         for part, inner in parts.items():
             fields[part] = hashlib.sha256(json.dumps(inner, sort_keys=True).encode()).hexdigest()[:16]
     return Genesis(hashlib.sha256(render_genesis(network)).hexdigest(), fields)
-
-
-def _place(document: Document) -> tuple[str, int, int]:
-    """Where a node is reached, as it says."""
-    return document.host, document.p2p_port, document.exchange_port

@@ -11,8 +11,6 @@ from quorumkit.exchange.names import Names
 from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec
 
-EXCHANGE_PORT = 9546
-
 
 @dataclass(frozen=True)
 class TlsFiles:
@@ -68,6 +66,10 @@ class ExchangeSettings:
     rpc_bind: Endpoint
     rpc_url: str
     rpc_names: tuple[str, ...] = ("localhost",)
+    raft_port: int | None = None
+    """Where raft's own messages go, with that consensus kind."""
+    tm_bind: Endpoint | None = None
+    """Where the node's transaction manager listens for the others', where it has one."""
     hosts_file: Path | None = None
     """Names to be looked up there first (hosts(5))."""
     tls: TlsFiles | None = None

@@ -46,7 +46,8 @@ def write_secrets(directory: Path, secrets: NodeSecrets, *, staged: bool = False
 
         private_directory(directory / TM_KEY.parent)
         contents[TM_KEY] = encode_private_key(secrets.tm_key.private)
-        contents[TM_PUBLIC_KEY] = secrets.tm_key.public_base64.encode() + b"\n"
+        # Without a line end: Tessera takes the whole file for the key (com.quorum.tessera.config FilesystemKeyPair).
+        contents[TM_PUBLIC_KEY] = secrets.tm_key.public_base64.encode()
     contents[NODEKEY] = secrets.nodekey.hex().encode()
     write = write_new if staged else write_atomic
     for path, content in contents.items():

@@ -4,69 +4,126 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from quorumkit.errors import NodeError
+from quorumkit.managers import TM_SOCKET, Manager, manager_of
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.record import NodeRecord
+from quorumkit.rpc.sockets import short_socket_path
 
-START_PATIENCE = 30.0
 STOP_PATIENCE = 15.0
 """Seconds."""
 
 _POLL = 0.02
+_ANSWER_WITHIN = 5.0
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 10.0
 
-TM_SOCKET = Path("tm/tm.ipc")
-"""Appears when the manager is ready, and not before."""
+
+class Companion:
+    """A transaction manager that is kept running, or none."""
+
+    def __init__(self) -> None:
+        self.process: asyncio.subprocess.Process | None = None
+
+    def files_changed(self) -> None:
+        """Has it read again who else is in the network."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGHUP)
 
 
 @contextlib.asynccontextmanager
-async def transaction_manager(directory: Path, record: NodeRecord, log: LogSink) -> AsyncIterator[None]:
-    """Runs the node's transaction manager for as long as the block does; nothing where it has none.
+async def transaction_manager(
+    directory: Path, record: NodeRecord, log: LogSink, *, override: Path | None = None, unwanted: asyncio.Event
+) -> AsyncIterator[Companion]:
+    """Runs the node's transaction manager for as long as the block does; nothing where it has none. One that has a
+    container of its own is only waited for.
+
+    `override` is the program to run instead of the one that is found. Once `unwanted` is set, nothing is waited for.
 
     Raises:
-        NodeError: it ended, or was not ready in time.
+        EngineError: its program is not here.
+        NodeError: it cannot run in that directory, or was not ready in time.
     """
+    companion = Companion()
     if record.tm is None:
-        yield
+        yield companion
         return
-    (directory / TM_SOCKET).unlink(missing_ok=True)
-    keeping = asyncio.create_task(_keep(directory, log), name=f"transaction manager of {record.name}")
+    manager = manager_of(record.tm.kind)
+    if record.tm.apart:
+        await _ready(directory, manager, unwanted, hint="its container's log says why")
+        yield companion
+        return
+    manager.check_place(directory)
+    command = manager.run_command(manager.find(override=override))
+    keeping = asyncio.create_task(
+        _keep(companion, directory, command, manager.environment(), log), name=f"transaction manager of {record.name}"
+    )
     try:
-        try:
-            async with asyncio.timeout(START_PATIENCE):
-                while not (directory / TM_SOCKET).exists():
-                    if keeping.done():
-                        break
-                    await asyncio.sleep(_POLL)
-        except TimeoutError:
-            raise NodeError(
-                f"the transaction manager was not ready in {START_PATIENCE:g} s", hint="its lines in the log say why"
-            ) from None
-        yield
+        await _ready(directory, manager, unwanted, hint="its lines in the log say why")
+        yield companion
     finally:
         keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
 
 
-async def _keep(directory: Path, log: LogSink) -> None:
+async def _ready(directory: Path, manager: Manager, unwanted: asyncio.Event, *, hint: str) -> None:
+    """Returns when the manager answers.
+
+    Raises:
+        NodeError: it does not, or need not any more.
+    """
+    try:
+        async with asyncio.timeout(manager.start_patience):
+            while not await _answers(directory / TM_SOCKET):
+                if unwanted.is_set():
+                    raise NodeError("stopped before its transaction manager was ready")
+                await asyncio.sleep(_POLL)
+    except TimeoutError:
+        raise NodeError(f"the transaction manager was not ready in {manager.start_patience:g} s", hint=hint) from None
+
+
+async def _answers(socket: Path) -> bool:
+    """Whether a manager on that socket says that it is up, as Constellation, Tessera and ours all do."""
+    writer = None
+    try:
+        async with asyncio.timeout(_ANSWER_WITHIN):
+            with short_socket_path(socket) as name:
+                reader, writer = await asyncio.open_unix_connection(name)
+            writer.write(b"GET /upcheck HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return b"up!" in await reader.read()
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+async def _keep(
+    companion: Companion, directory: Path, command: list[str], environment: dict[str, str], log: LogSink
+) -> None:
     """Starts it again whenever it ends; cancelled, it ends it."""
     delay = _FIRST_DELAY
     while True:
         began = asyncio.get_running_loop().time()
+        # One that a killed manager left would keep Tessera from listening.
+        (directory / TM_SOCKET).unlink(missing_ok=True)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "quorumkit.tm", "tm/tm.conf"),
+            *command,
             cwd=directory,
+            env=os.environ | environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
+        companion.process = process
         try:
             assert process.stdout is not None
             async for line in process.stdout:

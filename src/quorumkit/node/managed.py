@@ -16,7 +16,7 @@ from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError
 from quorumkit.files import write_atomic
 from quorumkit.identity import PublicIdentity, check_identity
 from quorumkit.identity.store import PASSWORD
-from quorumkit.node.companion import transaction_manager
+from quorumkit.node.companion import Companion, transaction_manager
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.status import NodeStatus, State
@@ -72,11 +72,15 @@ class Gate(Protocol):
 class ManagedNode:
     """One node and its client. `run` lives as long as the node program; `start` and `stop` change what it aims at."""
 
-    def __init__(self, directory: Path, *, override: Path | None, log: LogSink, changed: Callable[[], None]) -> None:
-        """`override` is a client binary to run instead of the one in the cache."""
+    def __init__(
+        self, directory: Path, *, override: Path | None, tm_override: Path | None = None, log: LogSink,
+        changed: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """`override` is a client binary to run instead of the one in the cache, `tm_override` a transaction manager."""
         self.directory = directory
         self.status = NodeStatus(name=directory.name)
         self._override = override
+        self._tm_override = tm_override
         self._log = log
         self._changed = changed
         self._wanted = asyncio.Event()
@@ -97,6 +101,7 @@ class ManagedNode:
         self._is_stalled = False
         self._stall: asyncio.TimerHandle | None = None
         self._gate: Gate | None = None
+        self._companion = Companion()
 
     def wait_for(self, gate: Gate) -> None:
         """Has the client start only when that is open."""
@@ -111,6 +116,7 @@ class ManagedNode:
         """The node's files were written again: what it is, and how many peers it should have, may be new."""
         with contextlib.suppress(QuorumkitError, OSError):
             self.load()
+            self._companion.files_changed()
             self._changed()
 
     def reload(self) -> None:
@@ -183,7 +189,9 @@ class ManagedNode:
                 self._set_state(state, error=self.status.error if deaths else None)
                 if await self._may_start():
                     await self._prepare()
-                    async with transaction_manager(self.directory, self.record, self._log):
+                    async with transaction_manager(
+                        self.directory, self.record, self._log, override=self._tm_override, unwanted=self._unwanted
+                    ) as self._companion:
                         reason = await self._run_client()
                 else:
                     reason = "stopped before it started"

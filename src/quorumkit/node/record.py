@@ -57,6 +57,8 @@ class TmRecord(_Part):
     public_key: str
     url: str
     """What the other nodes' managers reach it by."""
+    apart: bool = False
+    """Whether it runs in a container of its own, so that the node program waits for it and does not start it."""
 
 
 class PeerRecord(_Part):

@@ -33,6 +33,8 @@ class NodeStatus:
     rpc_url: str = ""
     enode: str = ""
     account: str = ""
+    tm_key: str | None = None
+    """Its transaction manager's public key in base64, where it has one."""
     pid: int | None = None
     restarts: int = 0
     error: str | None = None
@@ -42,6 +44,7 @@ class NodeStatus:
         self.name, self.ordinal, self.role = record.name, record.ordinal, record.role
         self.expected_peers = len(record.peers)
         self.rpc_url, self.enode, self.account = record.rpc_url, record.enode, record.account
+        self.tm_key = record.tm.public_key if record.tm else None
 
     @property
     def started(self) -> bool:

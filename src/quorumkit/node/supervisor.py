@@ -41,6 +41,8 @@ class Options:
     """Where the control socket, the lock and what runs now are kept."""
     binary: Path | None = None
     """The client to run; without it, the one in the cache."""
+    tm_binary: Path | None = None
+    """The transaction manager to run, where it is not Quorumkit's own; without it, the one on PATH."""
     logs: Path | None = None
     """A directory for rotated logs, a file a node; without it they go to standard output."""
     health: tuple[str, int] | None = None
@@ -205,7 +207,10 @@ class Supervisor:
 
     def _take(self, directory: Path, *, alone: bool) -> ManagedNode:
         log = self._sink(directory.absolute().name, alone=alone)
-        node = ManagedNode(directory.absolute(), override=self._options.binary, log=log, changed=self._note_change)
+        node = ManagedNode(
+            directory.absolute(), override=self._options.binary, tm_override=self._options.tm_binary, log=log,
+            changed=self._note_change,
+        )  # fmt: skip
         # What is wrong with a node is told in its status, and its next start may find it mended.
         with contextlib.suppress(QuorumkitError, OSError):
             node.load()

@@ -46,7 +46,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Looks at everything; nothing is changed."""
-    checks: list[Callable[[], Finding]] = [_python, _geth, _go, _goquorum, _disk, _memory, _open_files]
+    checks: list[Callable[[], Finding]] = [_python, _geth, _go, _goquorum, _java, _disk, _memory, _open_files]
     return [check() for check in checks] + _containers() + _kubernetes()
 
 
@@ -94,6 +94,15 @@ def _goquorum() -> Finding:
     except RuntimeUnavailableError:
         return Finding("goquorum", "note", f"no binary of {version} is kept, and {image} is not here", otherwise)
     return Finding("goquorum", "note", f"{version} would be taken out of {image}, which is here", otherwise)
+
+
+def _java() -> Finding:
+    """Only Tessera needs it, and only as a process."""
+    java = shutil.which("java")
+    if java is None:
+        return Finding("java", "note", "no `java` on PATH: no Tessera but with Compose", "ours needs none")
+    tessera = shutil.which("tessera")
+    return Finding("java", "ok", f"{java}, and {tessera}" if tessera else f"{java}; no `tessera` on PATH")
 
 
 def _disk() -> Finding:

@@ -197,7 +197,7 @@ def check_request(spec: NetworkSpec, asked: dict[str, Any], directory: NetworkDi
     for path, value in asked.items():
         present: Any = spec
         for part in path.split("."):
-            present = getattr(present, part)
+            present = getattr(present, part, None)
         if value is not None and value != present:
             raise UsageError(
                 f"{directory.path} is there already, with {path}: {present}, not {value}",

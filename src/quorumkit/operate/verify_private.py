@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import RpcError
+from quorumkit.node.status import NodeStatus
 from quorumkit.rpc import Rpc
 
 _GAS = 300_000
 _OVERLOOKED_AFTER = 5
+_KNOWN_WITHIN = 15.0
+"""Seconds that transaction managers have to learn of each other: Tessera asks its peers every 5 s."""
+_RETRY = 0.3  # seconds between two tries
 
 
 @dataclass
@@ -46,7 +50,7 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
         "privateFrom": tm_keys[first],
         "privateFor": [tm_keys[second]],
     }
-    hash_ = await sender.call("eth_sendTransaction", transaction, timeout=30)
+    hash_ = await _send(sender, transaction)
     receipt = None
     looks = 0
     async with contextlib.aclosing(sender.heads()) as heads:
@@ -71,6 +75,52 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
         for name in connections
     )
     return result
+
+
+async def _send(sender: Rpc, transaction: Mapping[str, object]) -> str:
+    """Sends it; again for a while, where the sender's manager does not know the party yet. What a manager refuses is
+    nowhere: not with it, and not on the chain."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _KNOWN_WITHIN
+    while True:
+        try:
+            return str(await sender.call("eth_sendTransaction", transaction, timeout=30))
+        except RpcError:
+            if loop.time() >= deadline:
+                raise
+        await asyncio.sleep(_RETRY)
+
+
+async def ask_tm_keys(health_urls: Mapping[str, str], *, timeout: float) -> dict[str, str]:
+    """The nodes' TM public keys as their node programs tell them; none of those that have no transaction manager.
+
+    `health_urls` are where the programs serve their health, by name. Programs that are only starting are waited for.
+
+    Raises:
+        RpcError: one did not answer in that time.
+    """
+    import aiohttp
+
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+
+    async def ask(session: aiohttp.ClientSession, url: str) -> str | None:
+        while True:
+            try:
+                async with session.get(f"{url.rstrip('/')}/status") as response:
+                    (told,) = map(NodeStatus.from_json, await response.json(content_type=None))
+                if told.started:
+                    return told.tm_key
+                reason = f"it is {told.state}"
+            except (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError) as error:
+                reason = str(error) or type(error).__name__
+            if loop.time() >= deadline:
+                raise RpcError(f"{url}: does not tell its node's state: {reason}")
+            await asyncio.sleep(_RETRY)
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        keys = await asyncio.gather(*(ask(session, url) for url in health_urls.values()))
+    return {name: key for name, key in zip(health_urls, keys, strict=True) if key}
 
 
 async def _read(rpc: Rpc, contract: str, block: int, payload_hash: str) -> tuple[int | None, bool]:

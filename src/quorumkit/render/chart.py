@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from quorumkit.plan import Endpoint, NodeEndpoints
+from quorumkit.plan import NodeEndpoints
+from quorumkit.render.containers import RPC_PORT, container_endpoints
 from quorumkit.spec import NetworkSpec
-
-RPC_PORT = 8545
-HEALTH_PORT = 9545
-P2P_PORT = 30303
 
 
 def chart_values(spec: NetworkSpec, *, image: str) -> dict[str, Any]:
@@ -23,8 +20,21 @@ def chart_values(spec: NetworkSpec, *, image: str) -> dict[str, Any]:
         "network": {
             "name": spec.name,
             "chainId": spec.chain_id,
-            "consensus": {"period": spec.consensus.period, "epoch": spec.consensus.epoch},
-            "engine": {"state": spec.engine.state, "cache": spec.engine.cache},
+            "consensus": {
+                "kind": spec.consensus.kind,
+                "period": spec.consensus.period,
+                "epoch": spec.consensus.epoch,
+                "requestTimeout": spec.consensus.request_timeout,
+                "maxRequestTimeout": spec.consensus.max_request_timeout,
+                "raftBlockTime": spec.consensus.raft_block_time,
+            },
+            "engine": {
+                "kind": spec.engine.kind,
+                "version": spec.engine.version,
+                "state": spec.engine.state,
+                "cache": spec.engine.cache,
+            },
+            "transactionManager": spec.transaction_manager.kind if spec.transaction_manager else "none",
             "genesis": {
                 "gasLimit": spec.genesis.gas_limit,
                 # Helm's numbers are floating-point ones.
@@ -45,13 +55,7 @@ def pod_name(spec: NetworkSpec, ordinal: int) -> str:
 def pod_endpoints(spec: NetworkSpec, ordinal: int, namespace: str) -> NodeEndpoints:
     """By name: addresses of pods do not last."""
     host = f"{pod_name(spec, ordinal)}.{spec.name}-peers.{namespace}.svc"
-    return NodeEndpoints(
-        p2p=Endpoint(host, P2P_PORT),
-        p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a pod's own network
-        rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
-        rpc_url=f"http://{host}:{RPC_PORT}",
-        rpc_names=("localhost", host),
-    )
+    return container_endpoints(spec, host, rpc_url=f"http://{host}:{RPC_PORT}", rpc_names=("localhost", host))
 
 
 def _image(image: str) -> dict[str, str]:

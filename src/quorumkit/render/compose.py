@@ -10,24 +10,39 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quorumkit.managers import manager_of
 from quorumkit.plan import Network, Node, NodeEndpoints
+from quorumkit.render.containers import HEALTH_PORT
 from quorumkit.spec import SPEC_NAME, NetworkSpec
-
-HEALTH_PORT = 9545
-"""Where the node program answers inside a container, on the container's own loopback."""
 
 STOP_GRACE = "75s"
 """A little longer than the node program gives its client."""
 
+MANAGER_STOP_GRACE = "15s"
+
+_MANAGER = "-tm"
+
 
 def render_compose(network: Network, *, image: str, user: str, subnet: str) -> dict[str, bytes]:
     """`compose.yaml` and `.env`, by path below the network directory. `user` is UID:GID of the nodes' files."""
-    project = {
-        "x-node": _shared(network.spec, image, user),
-        "services": {node.name: _service(node) for node in network.nodes},
-        "networks": {"quorum": {"ipam": {"config": [{"subnet": subnet}]}}},
-    }
-    return _files(network.spec, project)
+    spec = network.spec
+    networks = {"quorum": {"ipam": {"config": [{"subnet": subnet}]}}}
+    services = {node.name: _service(node, apart=spec.manager_apart) for node in network.nodes}
+    shared = {"x-node": _shared(spec, image, user)}
+    if spec.manager_apart:
+        shared["x-manager"] = _manager(spec, user)
+        services |= {manager_service(node.name): _manager_service(node) for node in network.nodes}
+    return _files(spec, {**shared, "services": services, "networks": networks})
+
+
+def manager_service(name: str) -> str:
+    """The service of a node's transaction manager, where that has a container of its own."""
+    return f"{name}{_MANAGER}"
+
+
+def services_of(spec: NetworkSpec, names: Sequence[str]) -> list[str]:
+    """The services of these nodes."""
+    return [*names, *(manager_service(name) for name in names if spec.manager_apart)]
 
 
 def render_exchanged_compose(
@@ -74,14 +89,7 @@ def _shared(spec: NetworkSpec, image: str, user: str) -> dict[str, Any]:
         "image": image,
         # One that is made here is on no registry: what has its name there is somebody else's.
         **({} if spec.compose.image else {"pull_policy": "never"}),
-        "user": _quoted(user),
-        "restart": "unless-stopped",
-        "read_only": True,
-        "tmpfs": ["/tmp"],  # noqa: S108
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
-        "mem_limit": spec.compose.memory,
-        "pids_limit": spec.compose.pids,
+        **_confined(spec, user),
         "stop_grace_period": STOP_GRACE,
         "healthcheck": {
             "test": ["CMD", "wget", "-q", "-O", "-", f"http://127.0.0.1:{HEALTH_PORT}/readyz"],
@@ -90,8 +98,41 @@ def _shared(spec: NetworkSpec, image: str, user: str) -> dict[str, Any]:
             "retries": 3,
             "start_period": "60s",
         },
-        "logging": {"driver": "json-file", "options": {"max-size": "20m", "max-file": _quoted("5")}},
+        "logging": _logging(),
     }
+
+
+def _manager(spec: NetworkSpec, user: str) -> dict[str, Any]:
+    """What all transaction managers with a container of their own have in common."""
+    assert spec.transaction_manager is not None
+    manager = manager_of(spec.transaction_manager.kind)
+    return {
+        "image": manager.image(spec.transaction_manager),
+        **_confined(spec, user),
+        # As inside of the node's container, so that one configuration is right for both.
+        "working_dir": "/node",
+        "stop_grace_period": MANAGER_STOP_GRACE,
+        **manager.container(),
+        "logging": _logging(),
+    }
+
+
+def _confined(spec: NetworkSpec, user: str) -> dict[str, Any]:
+    """What no container may do or have more of."""
+    return {
+        "user": _quoted(user),
+        "restart": "unless-stopped",
+        "read_only": True,
+        "tmpfs": ["/tmp"],  # noqa: S108
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "mem_limit": spec.compose.memory,
+        "pids_limit": spec.compose.pids,
+    }
+
+
+def _logging() -> dict[str, Any]:
+    return {"driver": "json-file", "options": {"max-size": "20m", "max-file": _quoted("5")}}
 
 
 def _files(spec: NetworkSpec, project: Mapping[str, Any]) -> dict[str, bytes]:
@@ -101,7 +142,7 @@ def _files(spec: NetworkSpec, project: Mapping[str, Any]) -> dict[str, bytes]:
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = 200
     text = io.StringIO()
-    yaml.dump(_with_anchor(project), text)
+    yaml.dump(_with_anchors(project), text)
     head = (
         f"# {spec.name}: rendered from quorumkit.yaml; edit that instead, then `quorumkit init`.\n"
         "# The project's name is in .env, where docker-compose 1.29 finds it too.\n"
@@ -124,28 +165,42 @@ def _published(endpoints: NodeEndpoints) -> str:
     return _quoted(f"127.0.0.1:{endpoints.rpc_url.rpartition(':')[2]}:{endpoints.rpc_bind.port}")
 
 
-def _service(node: Node) -> dict[str, Any]:
+def _service(node: Node, *, apart: bool) -> dict[str, Any]:
     return {
         "hostname": node.name,
         "ports": [_published(node.endpoints)],
         "volumes": [f"./nodes/{node.name}:/node", "./genesis.json:/genesis.json:ro"],
+        **({"depends_on": [manager_service(node.name)]} if apart else {}),
         "networks": {"quorum": {"ipv4_address": node.endpoints.p2p.host}},
     }
 
 
-def _with_anchor(project: Mapping[str, Any]) -> Any:
-    """The project with what all services share written once: an anchor that each service merges."""
+def _manager_service(node: Node) -> dict[str, Any]:
+    """Of its node's directory it has only its own part, and with it the socket on which the client asks it."""
+    assert node.endpoints.tm is not None
+    return {
+        "hostname": manager_service(node.name),
+        "volumes": [f"./nodes/{node.name}/tm:/node/tm"],
+        "networks": {"quorum": {"ipv4_address": node.endpoints.tm.host}},
+    }
+
+
+def _with_anchors(project: Mapping[str, Any]) -> Any:
+    """The project with what services share written once: an anchor that each service of that kind merges."""
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.mergevalue import MergeValue
 
-    merge = MergeValue()
-    merge.merge_pos = 0
-    shared = CommentedMap(project["x-node"])
-    shared.yaml_set_anchor("node", always_dump=True)
-    merge.append(shared)
+    shared, merges = {}, {}
+    for key in ("x-node", "x-manager"):
+        if key in project:
+            shared[key] = CommentedMap(project[key])
+            shared[key].yaml_set_anchor(key.removeprefix("x-"), always_dump=True)
+            merges[key] = MergeValue()
+            merges[key].merge_pos = 0
+            merges[key].append(shared[key])
     services = CommentedMap()
     for name, fields in project["services"].items():
         service = CommentedMap(fields)
-        service.add_yaml_merge(merge)
+        service.add_yaml_merge(merges["x-manager" if name.endswith(_MANAGER) else "x-node"])
         services[name] = service
-    return CommentedMap({**project, "x-node": shared, "services": services})
+    return CommentedMap({**project, **shared, "services": services})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
 from quorumkit.files import to_json
+from quorumkit.managers import manager_of, tm_url
 from quorumkit.node.record import (
     RECORD_NAME,
     ConsensusRecord,
@@ -15,7 +16,6 @@ from quorumkit.node.record import (
     TmRecord,
 )
 from quorumkit.plan import Endpoint, Network, Node
-from quorumkit.render.transaction_manager import tm_files, tm_url
 
 
 def render_genesis(network: Network) -> bytes:
@@ -66,7 +66,7 @@ def render_node(network: Network, node: Node) -> dict[str, bytes]:
     record = record_of(network, node).model_dump()
     files = {RECORD_NAME: to_json(record)} | engine_of(network.spec.engine.kind).node_files(network, node)
     if network.spec.transaction_manager is not None:
-        files |= tm_files(network, node)
+        files |= manager_of(network.spec.transaction_manager.kind).files(network, node)
     return files
 
 
@@ -74,7 +74,7 @@ def _transaction_manager(network: Network, node: Node) -> TmRecord | None:
     manager, endpoint, key = network.spec.transaction_manager, node.endpoints.tm, node.identity.tm_key
     if manager is None or endpoint is None or key is None:
         return None
-    return TmRecord(kind=manager.kind, public_key=key, url=tm_url(endpoint))
+    return TmRecord(kind=manager.kind, public_key=key, url=tm_url(endpoint), apart=network.spec.manager_apart)
 
 
 def _endpoint(endpoint: Endpoint) -> EndpointRecord:

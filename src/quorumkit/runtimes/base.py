@@ -133,8 +133,11 @@ class AdmittingRuntime(Runtime, Protocol):
         ...
 
 
-def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> Runtime:
-    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's."""
+def runtime_of(
+    directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None, tm_binary: Path | None = None
+) -> Runtime:
+    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
+    transaction manager."""
     if spec.runtime == "compose" and spec.identities == "exchanged":
         from quorumkit.runtimes.compose_exchanged import ExchangedComposeRuntime
 
@@ -153,7 +156,7 @@ def runtime_of(directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path |
         return ExchangedRuntime(directory, spec, binary=binary)
     from quorumkit.runtimes.process import ProcessRuntime
 
-    return ProcessRuntime(directory, spec, binary=binary)
+    return ProcessRuntime(directory, spec, binary=binary, tm_binary=tm_binary)
 
 
 def stopped_status(network: Network, node: Node) -> NodeStatus:
@@ -166,4 +169,5 @@ def stopped_status(network: Network, node: Node) -> NodeStatus:
         rpc_url=node.endpoints.rpc_url,
         enode=node.enode,
         account=node.identity.account,
+        tm_key=node.identity.tm_key,
     )

@@ -20,13 +20,15 @@ from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavai
 from quorumkit.files import write_if_changed
 from quorumkit.image.build import build_image, find_image, image_tag
 from quorumkit.image.docker import compose_command, docker, refusal, run
+from quorumkit.managers import manager_of
 from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.managed import FAILED_AFTER
 from quorumkit.node.record import RECORD_NAME
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
-from quorumkit.render.compose import render_compose
+from quorumkit.render.compose import render_compose, services_of
+from quorumkit.render.containers import container_endpoints
 from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports
@@ -34,14 +36,10 @@ from quorumkit.runtimes.register import open_register
 from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
 
-P2P_PORT = 30303
-RPC_PORT = 8545
-RAFT_PORT = 50400
-TM_PORT = 9001
-
 IMAGE_USER = 10001
 """Whom the nodes' files are given to where root makes them: containers never run as root."""
 
+_PULL_PATIENCE = 1800.0  # seconds
 _STATE_EVERY = 1.0  # seconds between two looks at the containers while one of them does not answer
 _RECONNECT = 0.1  # seconds between two tries to reach a node program that is starting
 _RUNNING = {"running", "restarting"}
@@ -75,17 +73,14 @@ class ComposeRuntime:
             )  # fmt: skip
             register.mine.subnet = subnet
         if first := present[0]:
-            self._check_address(spec, first.p2p.host, address(subnet, 1, total))
+            self._check_address(spec, first.p2p.host, address(subnet, 1, spec.containers))
         return [
-            NodeEndpoints(
-                p2p=Endpoint(address(subnet, ordinal, total), P2P_PORT),
-                p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a container's own network
-                rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
+            container_endpoints(
+                spec,
+                address(subnet, ordinal, spec.containers),
+                tm_host=address(subnet, total + ordinal, spec.containers) if spec.manager_apart else None,
                 rpc_url=f"http://{LOOPBACK}:{rpc[ordinal - 1]}",
                 rpc_names=("localhost", node_name(ordinal)),
-                raft_port=RAFT_PORT if spec.consensus.kind == "raft" else None,
-                tm=Endpoint(address(subnet, ordinal, total), TM_PORT) if spec.transaction_manager else None,
-                tm_bind=Endpoint("0.0.0.0", TM_PORT) if spec.transaction_manager else None,  # noqa: S104
             )
             for ordinal in range(1, total + 1)
         ]
@@ -123,6 +118,8 @@ class ComposeRuntime:
 
     def acquire(self, progress: Progress) -> None:
         compose_command()
+        if image := self._manager_image:
+            _have_image(image, progress)
         if self._spec.compose.image:
             if find_image(self._spec.compose.image) is None:
                 raise RuntimeUnavailableError(
@@ -137,7 +134,7 @@ class ComposeRuntime:
         if not before:
             await asyncio.to_thread(self._check_subnet)
         started: set[str] = set()
-        total = len(network.nodes)
+        total = self._spec.containers
         progress("starting containers", 0, total)
 
         def see(line: str) -> None:
@@ -206,20 +203,21 @@ class ComposeRuntime:
         return HttpRpc(node.endpoints.rpc_url, where=node.name)
 
     async def start_nodes(self, names: Sequence[str]) -> None:
-        await self._compose("up", "--detach", "--no-build", *names)
+        await self._compose("up", "--detach", "--no-build", *services_of(self._spec, names))
 
     async def stop_nodes(self, names: Sequence[str]) -> None:
         await self._must_run()
-        await self._compose("stop", *names)
+        await self._compose("stop", *services_of(self._spec, names))
 
     async def restart_nodes(self, names: Sequence[str]) -> None:
         await self._must_run()
-        await self._compose("restart", *names)
+        await self._compose("restart", *services_of(self._spec, names))
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
-        prefix = ["--no-log-prefix"] if len(names) == 1 else []
-        return Command([*self._project(), "logs", *prefix, *options, *names], self._directory.path.absolute())
+        services = services_of(self._spec, names)
+        prefix = ["--no-log-prefix"] if len(services) == 1 else []
+        return Command([*self._project(), "logs", *prefix, *options, *services], self._directory.path.absolute())
 
     def console(self, node: Node, *, execute: str | None) -> Command:
         arguments = ["quorumkit", "console", *(["--exec", execute] if execute is not None else [])]
@@ -247,6 +245,12 @@ class ComposeRuntime:
     def _tag(self) -> str:
         return self._spec.compose.image or image_tag(self._engine.kind, self._spec.engine.version)
 
+    @property
+    def _manager_image(self) -> str | None:
+        """The image of transaction managers that have containers of their own."""
+        manager = self._spec.transaction_manager
+        return manager_of(manager.kind).image(manager) if manager else None
+
     def _binary(self, progress: Progress) -> Binary:
         wanted = self._spec.engine
         return self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
@@ -259,11 +263,11 @@ class ComposeRuntime:
             with contextlib.suppress(OSError, ValueError, KeyError, IndexError, TypeError, YAMLError):
                 present = _subnet_in(self._directory.compose)
                 usable = bool(self._containers_quietly()) or self._overlapping(present) is None
-                if room(present) >= self._spec.nodes.total and usable:
+                if room(present) >= self._spec.containers and usable:
                     self._chosen_subnet = present
         if self._chosen_subnet is None:
             in_use = [*host_subnets(), *_docker_subnets().values()]
-            self._chosen_subnet = choose_subnet(self._directory.path, self._spec.nodes.total, in_use)
+            self._chosen_subnet = choose_subnet(self._directory.path, self._spec.containers, in_use)
         return self._chosen_subnet
 
     def _check_subnet(self) -> None:
@@ -435,6 +439,24 @@ class ComposeRuntime:
                 if line.startswith(("error: ", "WARN ", "Fatal: ")) or _PYTHON_ERROR.match(line):
                     return line.removeprefix("error: ")
         return None
+
+
+def _have_image(image: str, progress: Progress) -> None:
+    """Has the container engine get an image that it has not.
+
+    Raises:
+        RuntimeUnavailableError: it cannot.
+    """
+    if find_image(image) is not None:
+        return
+    progress(f"pulling the image {image}")
+    try:
+        docker("pull", "--quiet", image, timeout=_PULL_PATIENCE)
+    except RuntimeUnavailableError as error:
+        raise RuntimeUnavailableError(
+            f"{image}: not here, and could not be pulled: {error.message}",
+            hint="load it with `docker load`, or name another as transaction_manager.image",
+        ) from None
 
 
 def _runs(container: dict[str, Any] | None) -> bool:

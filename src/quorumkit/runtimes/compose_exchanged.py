@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import secrets
 from collections.abc import AsyncGenerator, Sequence
@@ -19,19 +18,18 @@ from quorumkit.files import SECRET_MODE, write_atomic, write_if_changed
 from quorumkit.image.docker import compose_command, run
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, role_of
+from quorumkit.plan import Network, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
-from quorumkit.render.compose import HEALTH_PORT, render_exchanged_compose
-from quorumkit.runtimes.base import stopped_status
-from quorumkit.runtimes.compose import IMAGE_USER, P2P_PORT, RPC_PORT, ComposeRuntime
-from quorumkit.runtimes.forming import raise_failed, write_down
+from quorumkit.render.compose import render_exchanged_compose
+from quorumkit.render.containers import container_endpoints
+from quorumkit.runtimes.compose import IMAGE_USER, ComposeRuntime
+from quorumkit.runtimes.forming import answers, asking, completed, raise_failed, write_down
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
 from quorumkit.runtimes.register import open_register
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name
 _POLL = 0.5
-_ASK_SECONDS = 5
 
 
 class ExchangedComposeRuntime(ComposeRuntime):
@@ -49,13 +47,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
             running = frozenset(range(keep, keep + total)) if keep and self._containers_quietly() else frozenset[int]()
             rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
         return [
-            NodeEndpoints(
-                p2p=Endpoint(name, P2P_PORT),
-                p2p_bind=Endpoint("0.0.0.0", P2P_PORT),  # noqa: S104 - a container's own network
-                rpc_bind=Endpoint("0.0.0.0", RPC_PORT),  # noqa: S104
-                rpc_url=f"http://{LOOPBACK}:{rpc + offset}",
-                rpc_names=("localhost", name),
-            )
+            container_endpoints(spec, name, rpc_url=f"http://{LOOPBACK}:{rpc + offset}", rpc_names=("localhost", name))
             for offset, name in enumerate(self._names)
         ]
 
@@ -124,7 +116,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
             await self._compose("down", "--volumes", "--remove-orphans")
 
     async def status(self, network: Network) -> list[NodeStatus]:
-        return [self._completed(network, status) for status in await self._look()]
+        return [completed(network, status) for status in await self._look()]
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
         await self._must_run()
@@ -157,29 +149,13 @@ class ExchangedComposeRuntime(ComposeRuntime):
 
     async def _ask_all(self, running: Sequence[str]) -> dict[str, NodeStatus]:
         """One of the containers asks all of them, so that it is one command however many they are."""
-        ask = f"busybox timeout {_ASK_SECONDS} wget -q -O - http://$host:{HEALTH_PORT}/status"
-        script = f"for host in {' '.join(running)}; do {ask} & done; wait"
-        statuses: dict[str, NodeStatus] = {}
         for asked in running[:3]:  # the first may be about to go
             with contextlib.suppress(RuntimeUnavailableError):
-                command = [*compose_command(), "exec", "-T", asked, "sh", "-c", f"{script} 2>/dev/null"]
-                answers = await asyncio.to_thread(run, command, directory=self._directory.path)
-                for line in answers.splitlines():
-                    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
-                        status = NodeStatus.from_json(json.loads(line)[0])
-                        statuses[status.name] = status
-                break
-        return statuses
+                command = [*compose_command(), "exec", "-T", asked, "sh", "-c", asking(running)]
+                return answers(await asyncio.to_thread(run, command, directory=self._directory.path))
+        return {}
 
     def _told_by_container(self, ordinal: int, name: str, container: dict[str, Any] | None) -> NodeStatus:
         status = NodeStatus(name, ordinal, role_of(ordinal, self._spec))
         self._note_container(status, container)
-        return status
-
-    def _completed(self, network: Network, status: NodeStatus) -> NodeStatus:
-        """What a node whose program does not answer cannot tell itself."""
-        known = stopped_status(network, network.node(status.ordinal))
-        status.rpc_url, status.role = known.rpc_url, known.role
-        status.enode, status.account = status.enode or known.enode, status.account or known.account
-        status.expected_peers = status.expected_peers or known.expected_peers
         return status

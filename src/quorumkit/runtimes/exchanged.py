@@ -202,6 +202,8 @@ class ExchangedRuntime(ProcessRuntime):
             *("--join-secret-file", str((self._directory.path / JOIN_SECRET).absolute())),
             *("--exchange-bind", f"{LOOPBACK}:{exchange}", "--p2p-bind", str(own.p2p_bind)),
             *("--rpc-bind", str(own.rpc_bind)),
+            *(["--raft-port", str(own.raft_port)] if own.raft_port else []),
+            *(["--tm-bind", str(own.tm_bind)] if own.tm_bind else []),
         ]
         return [*arguments, "--engine-binary", str(self._override.absolute())] if self._override else arguments
 

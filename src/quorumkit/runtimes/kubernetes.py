@@ -23,16 +23,16 @@ from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
-from quorumkit.render.chart import HEALTH_PORT, RPC_PORT, chart_values, pod_endpoints, pod_name
+from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
+from quorumkit.render.containers import RPC_PORT
 from quorumkit.rpc import Rpc
-from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.forming import raise_failed, write_down
+from quorumkit.runtimes.base import Command
+from quorumkit.runtimes.forming import answers, asking, completed, raise_failed, write_down
 from quorumkit.runtimes.kubectl import Cluster, ForwardedRpc, run
 from quorumkit.runtimes.pods import NO_POD, PodState, pod_state
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 _POLL = 1.0  # seconds between two looks at the pods
-_ASK_TIMEOUT = 3  # seconds that a node program may take to tell its status
 _FORWARDS_AT_ONCE = 8
 _STOP_PATIENCE = "--timeout=180s"
 
@@ -103,11 +103,11 @@ class KubernetesRuntime:
         return await self._cluster.get("statefulset", self._spec.name) is not None
 
     async def status(self, network: Network) -> list[NodeStatus]:
-        return [_known(status, network) for status in await self._look()]
+        return [completed(network, status) for status in await self._look()]
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
         async for statuses in self._watch():
-            yield [_known(status, network) for status in statuses]
+            yield [completed(network, status) for status in statuses]
 
     async def _watch(self) -> AsyncGenerator[list[NodeStatus]]:
         last: list[NodeStatus] = []
@@ -281,20 +281,11 @@ class KubernetesRuntime:
     async def _ask(self, addresses: Mapping[str, str]) -> dict[str, NodeStatus]:
         """What the node programs tell, given their pods' addresses: one of the pods asks all, so that it is one
         connection into the cluster however many they are."""
-        hosts = " ".join(f"[{address}]" if ":" in address else address for address in addresses.values())
-        # Not wget's own -T: Debian's static busybox 1.35 dies of it.
-        ask = f"busybox timeout {_ASK_TIMEOUT} wget -q -O - http://$host:{HEALTH_PORT}/status"
-        script = f"for host in {hosts}; do {ask} & done; wait"
-        statuses: dict[str, NodeStatus] = {}
+        hosts = [f"[{address}]" if ":" in address else address for address in addresses.values()]
         for asked in list(addresses)[:3]:  # the first may be about to go
             with contextlib.suppress(RuntimeUnavailableError):
-                answers = await run(self._cluster.kubectl("exec", asked, "--", "sh", "-c", f"{script} 2>/dev/null"))
-                for line in answers.splitlines():
-                    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
-                        status = NodeStatus.from_json(json.loads(line)[0])
-                        statuses[status.name] = status
-                break
-        return statuses
+                return answers(await run(self._cluster.kubectl("exec", asked, "--", "sh", "-c", asking(hosts))))
+        return {}
 
     def _status(self, ordinal: int, pod: PodState, told: NodeStatus | None) -> NodeStatus:
         status = told or NodeStatus(
@@ -317,14 +308,6 @@ class KubernetesRuntime:
 
     def _command(self, arguments: list[str]) -> Command:
         return Command(arguments, self._directory.path.absolute())
-
-
-def _known(status: NodeStatus, network: Network) -> NodeStatus:
-    """Completes what a node without a program cannot tell itself."""
-    known = stopped_status(network, network.node(status.ordinal))
-    status.rpc_url, status.enode, status.account = known.rpc_url, known.enode, known.account
-    status.expected_peers = status.expected_peers or known.expected_peers
-    return status
 
 
 def _stage(statuses: Sequence[NodeStatus]) -> tuple[str, int, int]:

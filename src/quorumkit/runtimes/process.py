@@ -14,6 +14,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
 from quorumkit.files import private_directory, write_atomic
+from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
@@ -28,11 +29,15 @@ from quorumkit.spec import SPEC_NAME, NetworkSpec
 class ProcessRuntime:
     """See `Runtime`."""
 
-    def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
+    def __init__(
+        self, directory: NetworkDirectory, spec: NetworkSpec,
+        *, binary: Path | None = None, tm_binary: Path | None = None,
+    ) -> None:  # fmt: skip
         self._directory = directory
         self._spec = spec
         self._engine = engine_of(spec.engine.kind)
         self._override = binary or directory.engine_override(spec)
+        self._tm_override = tm_binary or directory.manager_override(spec)
         nodes = [directory.node(node_name(ordinal)) for ordinal in range(1, spec.nodes.total + 1)]
         self._program = NodeProgram(directory.state, nodes, network=directory.path)
 
@@ -93,6 +98,11 @@ class ProcessRuntime:
     def acquire(self, progress: Progress) -> None:
         wanted = self._spec.engine
         self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
+        if self._spec.transaction_manager is not None:
+            manager = manager_of(self._spec.transaction_manager.kind)
+            manager.find(override=self._tm_override)
+            for ordinal in range(1, self._spec.nodes.total + 1):
+                manager.check_place(self._directory.node(node_name(ordinal)))
 
     async def start(self, network: Network, progress: Progress) -> bool:
         names = [node.name for node in network.nodes]
@@ -218,6 +228,8 @@ class ProcessRuntime:
         arguments += ["--health", f"{LOOPBACK}:{self._spec.ports.health or 0}"]
         if self._override:
             arguments += ["--engine-binary", str(self._override.absolute())]
+        if self._tm_override:
+            arguments += ["--tm-binary", str(self._tm_override.absolute())]
         return arguments
 
     def _binary(self) -> Binary:

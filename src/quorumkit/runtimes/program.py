@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from quorumkit.errors import NodeError, NotRunningError, RpcError
 from quorumkit.files import SECRET_MODE, private_directory
+from quorumkit.managers import managers
 from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.managed import STOP_GRACE
 from quorumkit.node.supervisor import INFO_NAME, read_info
@@ -27,6 +28,9 @@ from quorumkit.rpc import IpcRpc
 PROGRAM_LOG = "supervisor.log"
 CONTROL_TIMEOUT = 2 * STOP_GRACE
 _CONTROL_POLL = 0.02  # seconds between two tries to reach a node program that is starting
+
+_OURS = {"--datadir", *(manager.config for manager in managers())}
+"""What is on a client's command line, or on a transaction manager's."""
 
 
 class NodeProgram:
@@ -173,14 +177,15 @@ class NodeProgram:
         return len(orphans)
 
     def orphans(self) -> list[psutil.Process]:
-        """Clients that run although their node program does not: their working directory is their node's."""
+        """Clients and transaction managers that run although their node program does not: their working directory is
+        their node's."""
         if read_info(self.state) is None or self.process():
             return []
         nodes = {node.resolve() for node in self._nodes}
         orphans = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if Path(process.cwd()) in nodes and "--datadir" in process.cmdline():
+                if Path(process.cwd()) in nodes and not _OURS.isdisjoint(process.cmdline()):
                     orphans.append(process)
         return orphans
 

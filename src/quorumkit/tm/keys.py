@@ -111,7 +111,7 @@ def write_key_files(
     private_path = directory / f"{name}.key"
     public_path = directory / f"{name}.pub"
     write_atomic(private_path, encode_private_key(pair.private, password), mode=SECRET_MODE)
-    write_atomic(public_path, (pair.public_base64 + "\n").encode())
+    write_atomic(public_path, pair.public_base64.encode())  # no line end, as Constellation and Tessera write it
     return private_path, public_path
 
 

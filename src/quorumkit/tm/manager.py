@@ -190,15 +190,14 @@ class TransactionManager:
 
     # --- for itself
 
-    def list_again(self, other_nodes: Iterable[str], other_keys: Mapping[bytes, str]) -> None:
-        """The network's list has changed: those that are new on it are asked soon."""
-        self.parties.list_again(other_nodes, other_keys)
-        for url in self.parties.peers:
-            self._peers.hint(url)
-
     async def run(self) -> None:
         """Keeps the knowledge of the network true, until cancelled."""
         await self._peers.keep_asking(self._recover_from)
+
+    def relist(self, other_nodes: Iterable[str], other_keys: Mapping[bytes, str]) -> None:
+        """Takes another list of the network's other transaction managers, and of their keys."""
+        self.parties.relist(other_nodes, other_keys)
+        self._peers.listed_anew()
 
     async def forget_recovery(self) -> None:
         """Has every peer asked again for what it holds for this node. Raises StoreError."""

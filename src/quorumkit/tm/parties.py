@@ -38,18 +38,18 @@ class Parties:
         self.peers: dict[str, Peer] = {}
         self._pinned = False
         self._url_of: dict[bytes, str] = {}
-        self.list_again(other_nodes, other_keys)
+        self.relist(other_nodes, other_keys)
 
-    def list_again(self, other_nodes: Iterable[str], other_keys: Mapping[bytes, str]) -> None:
-        """Takes the network's list as it is now. Whoever is on it still is known as before."""
+    def relist(self, other_nodes: Iterable[str], other_keys: Mapping[bytes, str]) -> None:
+        """Takes another list of the network in the place of the present one; what members said of themselves stays."""
         self.peers = {url: self.peers.get(url) or Peer(url) for url in other_nodes}
         self._pinned = bool(other_keys)
         if self._pinned:
             self._url_of = dict(other_keys)
         else:
             self._url_of = {key: url for key, url in self._url_of.items() if url in self.peers}
-        for url, peer in self.peers.items():
-            peer.keys = {key for key, holder in self._url_of.items() if holder == url}
+        for peer in self.peers.values():
+            peer.keys = {key for key, url in self._url_of.items() if url == peer.url}
 
     def peer_of(self, key: bytes) -> Peer | None:
         """The transaction manager that holds `key`; None if no member of the network is known to."""

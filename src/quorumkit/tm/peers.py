@@ -45,7 +45,10 @@ class PeerClient:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls if tls is not None else True, limit=200, limit_per_host=32),
+            # No cache: a party that moved is found again by its name at the next connection.
+            connector=aiohttp.TCPConnector(
+                ssl=tls if tls is not None else True, use_dns_cache=False, limit=200, limit_per_host=32
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=_EXCHANGE_TIMEOUT),
@@ -125,6 +128,10 @@ class PeerClient:
         if peer is not None and not peer.answered:
             self._wake.set()
 
+    def listed_anew(self) -> None:
+        """The network's list changed: whoever is new in it is asked soon."""
+        self._wake.set()
+
     async def keep_asking(self, answered: Callable[[Peer], None]) -> None:
         """Keeps what is known of the network true, until cancelled. Calls `answered` for every answer."""
         loop = asyncio.get_running_loop()
@@ -161,8 +168,9 @@ class PeerClient:
         """Has `peer` push every payload it has for `key`; returns when it has. Raises like `ask`, and RefusedError."""
         try:
             await self._ask_to_resend(peer, key, "all")
-        except RefusedError:
-            # Constellation and crux know the word in small letters only, Tessera in capitals only.
+        except (RefusedError, _FailedError):
+            # Constellation and crux know the word in small letters only, Tessera in capitals only: to others it answers
+            # 400, or 500 as 0.10.6 does.
             await self._ask_to_resend(peer, key, "ALL")
 
     async def _ask_to_resend(self, peer: Peer, key: bytes, kind: str) -> None:
@@ -229,7 +237,11 @@ class PeerClient:
             reason = f"{response.status} {bytes(answer[:200]).decode(errors='replace').strip()}"
             if response.status < 500 and response.status not in (408, 429):
                 raise RefusedError(reason)
-            raise aiohttp.ClientError(reason)
+            raise _FailedError(reason)
+
+
+class _FailedError(aiohttp.ClientError):
+    """An answer that may change by asking again."""
 
 
 def describe(error: BaseException) -> str:

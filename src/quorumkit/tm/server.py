@@ -31,7 +31,6 @@ from quorumkit.tm.store import Store
 SOCKET_MODE = 0o600
 
 _BACKLOG = 512
-_LOOK_EVERY = 1.0  # seconds between two looks whether tm.conf has changed
 _SHUTDOWN_TIMEOUT = 5.0
 _LOG_LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -40,6 +39,8 @@ log = logging.getLogger("quorumkit.tm")
 
 def run(config: TmConfig, *, recover: bool = False) -> None:
     """Runs the transaction manager until SIGTERM or SIGINT. With `recover` all peers resend what they have for it.
+
+    At SIGHUP it reads its tm.conf again and takes over `othernodes` and `otherkeys`; all else is for the next start.
 
     Raises TmConfigError, TmKeyError, PortError, NodeError (the socket is in use), StoreError.
     """
@@ -90,42 +91,25 @@ async def _run_until_signal(config: TmConfig, recover: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    early = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, early.set)
     async with serving(config, recover=recover) as manager:
+        loop.add_signal_handler(signal.SIGHUP, _relist, config.source, manager)
+        if early.is_set():
+            _relist(config.source, manager)
         log.info("%s serves %d keys", manager.parties.own_url, len(manager.enclave.keys))
-        following = asyncio.create_task(_follow(config, manager))
         await stop.wait()
         log.info("stopping")
-        await _cancelled(following)
 
 
-async def _follow(config: TmConfig, manager: TransactionManager) -> None:
-    """Takes over who is in the network whenever tm.conf changes; all else in it is read at the start alone."""
-    seen = _mark(config.source)
-    told = None
-    while True:
-        await asyncio.sleep(_LOOK_EVERY)
-        now = _mark(config.source)
-        if now in (seen, None):
-            continue
-        try:
-            new = read_config(config.source)
-        except TmConfigError as error:
-            if now != told:  # it may be readable soon
-                log.warning("%s; the network's list stays as it was", error.message)
-            told = now
-            continue
-        seen = now
-        manager.list_again(new.other_nodes, new.other_keys)
-        log.info("%s changed: %d others are in the network", config.source, len(new.other_nodes))
-
-
-def _mark(path: Path) -> tuple[int, int] | None:
-    """What differs when the file was written again."""
+def _relist(source: Path, manager: TransactionManager) -> None:
     try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
+        config = read_config(source)
+    except TmConfigError as error:
+        log.error("tm.conf is not what it should be, so the network's list stays as it was: %s", error.message)
+        return
+    manager.relist(config.other_nodes, config.other_keys)
+    log.warning("read again: %d other transaction managers", len(config.other_nodes))
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

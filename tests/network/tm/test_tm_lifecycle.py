@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 
 import psutil
 import pytest
-from tm_processes import free_ports
+import tomli_w
+from tm_processes import free_ports, until
 
 pytestmark = pytest.mark.network
 
@@ -162,3 +164,26 @@ def test_private_keys_show_nowhere(network):
     with contextlib.suppress(FileNotFoundError):
         database = (two.directory / "payloads.sqlite-wal").read_bytes()
         assert b"very secret payload" not in database
+
+
+def test_at_a_hangup_it_reads_the_networks_list_again(network):
+    one, two, three = network.make(3)
+    for manager in (one, two, three):
+        manager.start()
+    conf = one.directory / "tm.conf"
+    whole = conf.read_text()
+    document = tomllib.loads(whole)
+    for name in ("othernodes", "otherkeys"):
+        document[name] = document[name][:1]
+    conf.write_bytes(tomli_w.dumps(document).encode())
+    one.process.send_signal(signal.SIGHUP)
+    until(lambda: one.send(b"x", three.key).status != 200, what="the third to be nobody any more")
+    assert one.send(b"x", two.key).status == 200
+    conf.write_text("no TOML at all")
+    one.process.send_signal(signal.SIGHUP)
+    until(lambda: "stays as it was" in one.log, what="the complaint")
+    assert one.send(b"y", two.key).status == 200
+    conf.write_text(whole)
+    one.process.send_signal(signal.SIGHUP)
+    until(lambda: one.send(b"z", three.key).status == 200, what="the third to be back")
+    assert one.stop() == 0

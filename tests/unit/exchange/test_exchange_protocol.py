@@ -28,7 +28,7 @@ from quorumkit.spec import ConsensusSpec, EngineSpec, GenesisSpec, PortsSpec
 
 TEXT = (
     '{"account":"0x69cc4d4f44ca3f4b19f84b26aaf4ae1bbba9d5dc","chain_id":4242,"enode_key":"KEY","exchange_port":9546,'
-    '"format":1,"host":"node1","ordinal":1,"p2p_port":30303,"revision":1,"spec":"SPEC","tm_key":null,"tm_url":null}'
+    '"format":1,"host":"node1","ordinal":1,"p2p_port":30303,"revision":1,"spec":"SPEC"}'
 )
 
 

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from exchange_samples import spec_of
 
-from quorumkit.errors import NodeError, QuorumkitError, UsageError
+from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError, UsageError
 from quorumkit.exchange.names import Names, parse_peers
 from quorumkit.exchange.run import Exchange
 from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
@@ -104,6 +105,8 @@ class Field:
             p2p_port=30000 + ordinal,
             rpc_bind=Endpoint("127.0.0.1", 31000 + ordinal),
             rpc_url="http://127.0.0.1:1",
+            raft_port=32000 + ordinal if spec.consensus.kind == "raft" else None,
+            tm_bind=Endpoint("127.0.0.1", 33000 + ordinal) if spec.transaction_manager else None,
             hosts_file=self.hosts,
         )
         return Participant(settings, self.folder / (name or f"node{ordinal}"))
@@ -464,13 +467,105 @@ def test_with_tls_a_node_needs_a_certificate_for_its_name_from_the_same_authorit
     play(scene)
 
 
-def test_what_documents_do_not_tell_yet_is_refused(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> None:
+def quorum_of(total: int = 3, consensus: str = "qbft") -> NetworkSpec:
+    engine, nodes = {"kind": "goquorum"}, {"validators": total}
+    return parse_spec({"name": "bank", "nodes": nodes, "engine": engine, "consensus": {"kind": consensus}})
+
+
+def test_transaction_managers_learn_of_each_other_and_of_who_comes_later(
+    tmp_path: Path, free_ports: Callable[[int], list[int]]
+) -> None:
     stage = Field(tmp_path, free_ports)
-    spec = parse_spec({"name": "bank", "nodes": {"validators": 3}, "engine": {"kind": "goquorum"}})
-    assert spec.transaction_manager is not None
-    one = stage.participant(1, spec)
-    with pytest.raises(UsageError, match="transaction_manager"):
-        asyncio.run(started(one))
+    participants = [stage.participant(ordinal, quorum_of()) for ordinal in (1, 2, 3)]
+    late = stage.participant(4, quorum_of())
+
+    def listed(one: Participant) -> dict[str, str]:
+        conf = tomllib.loads((one.directory / "tm/tm.conf").read_text())
+        return dict(zip(conf["othernodes"], conf["otherkeys"], strict=True))
+
+    def key_of(one: Participant) -> str:
+        return (one.directory / "tm/tm.pub").read_text().strip()
+
+    async def scene() -> None:
+        for one in participants:
+            one.start()
+        for one in participants:
+            await one.locked()
+        everyone = {f"http://127.0.0.1:{33000 + n}/": key_of(one) for n, one in enumerate(participants, start=1)}
+        for n, one in enumerate(participants, start=1):
+            own = f"http://127.0.0.1:{33000 + n}/"
+            assert listed(one) == {url: key for url, key in everyone.items() if url != own}
+            assert one.record["tm"] == {"kind": "builtin", "public_key": key_of(one), "url": own, "apart": False}
+        late.start()
+        await late.locked()
+        assert listed(late) == everyone
+        for one in participants:
+            await eventually(lambda one=one: key_of(late) in listed(one).values())
+            allowed = json.loads((one.directory / "data/permissioned-nodes.json").read_bytes())
+            assert sum(late.record["enode_key"] in enode for enode in allowed) == 1
+        await asyncio.gather(*(one.die() for one in (*participants, late)))
+
+    asyncio.run(within(scene()))
+
+
+def test_rafts_members_are_known_by_name_in_one_order(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> None:
+    """Their names lead nowhere yet: the client looks them up, again and again."""
+    stage = Field(tmp_path, free_ports)
+    participants = [stage.participant(ordinal, quorum_of(3, "raft")) for ordinal in (3, 1, 2)]
+    for one in participants:
+        one.settings = replace(one.settings, host=f"node{one.settings.ordinal}.invalid")
+    names = Names(1, tuple(Endpoint(f"node{n}.invalid", stage.ports[n - 1]) for n in (1, 2, 3)))
+
+    async def scene() -> None:
+        for one in participants:
+            one.start()
+        for one in participants:
+            await one.locked()
+            # Told by name from now on, as in a network that has names.
+            await one.die()
+            one.settings = replace(one.settings, names=names)
+            one.start()
+            await one.locked()
+        lists = {(one.directory / "data/static-nodes.json").read_text() for one in participants}
+        (text,) = lists
+        places = [enode.partition("@")[2] for enode in json.loads(text)]
+        assert places == [f"node{n}.invalid:{30000 + n}?discport=0&raftport={32000 + n}" for n in (1, 2, 3)]
+        await asyncio.gather(*(one.die() for one in participants))
+
+    asyncio.run(within(scene()))
+
+
+def test_a_lost_tm_key_is_told_and_no_other_is_made(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> None:
+    stage = Field(tmp_path, free_ports)
+    one = stage.participant(1, quorum_of(1))
+
+    async def scene() -> None:
+        one.start()
+        await one.locked()
+        await one.die()
+        for name in ("tm.key", "tm.pub"):
+            (one.directory / "tm" / name).unlink()
+        one.start()
+        with pytest.raises(CorruptFileError, match=r"tm/tm\.key: .*missing"):
+            await one.locked()
+
+    asyncio.run(within(scene()))
+
+
+async def within(scene: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await scene
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - of files that other tasks write
+        await asyncio.sleep(0.05)
+
+
+def test_a_latecomer_to_fixed_members_is_refused(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> None:
+    stage = Field(tmp_path, free_ports)
+    with pytest.raises(UsageError, match="raft the first 3 nodes are the members for good"):
+        asyncio.run(started(stage.participant(4, quorum_of(3, "raft"))))
 
 
 async def started(participant: Participant) -> None:

@@ -91,23 +91,23 @@ def test_peers_are_found_in_any_spelling_and_strangers_are_not():
         assert known.peer_at(stranger) is None
 
 
-def test_the_list_can_change_and_whoever_stays_is_known_as_before():
+def test_another_list_keeps_what_those_who_stay_said():
     known = parties()
     known.learn(known.peers[B], says(B, (B_KEY, B)), Dialect.CLASSIC)
     known.learn(known.peers[C], says(C, (C_KEY, C)), Dialect.CLASSIC)
-    before = known.peers[B]
-    known.list_again([B, "http://n:1/"], {})
-    assert known.peers[B] is before and before.answered
-    assert known.peer_of(B_KEY) is before
+    new = "http://n:1/"
+    known.relist([B, new], {})
+    assert known.peer_of(B_KEY) is known.peers[B]
+    assert known.peers[B].answered
     assert known.peer_of(C_KEY) is None
-    assert not known.complete()  # the new one has not told its keys
-    known.learn(known.peers["http://n:1/"], says("http://n:1/", (NEW, "http://n:1/")), Dialect.CLASSIC)
-    assert known.peer_of(NEW) is known.peers["http://n:1/"]
+    assert not known.complete()
+    assert known.learn(known.peers[new], says(new, (C_KEY, new)), Dialect.CLASSIC) == []
 
 
-def test_a_listed_key_is_known_as_soon_as_it_is_on_the_list():
-    known = parties(other_keys={B_KEY: B})
-    known.list_again([B, C], {B_KEY: B, C_KEY: C})
-    assert known.peer_of(C_KEY) is known.peers[C]
-    known.list_again([C], {C_KEY: C})
+def test_another_list_of_keys_holds_at_once():
+    known = parties(other_keys={B_KEY: B, C_KEY: C})
+    known.learn(known.peers[B], says(B, (B_KEY, B)), Dialect.CLASSIC)
+    known.relist([B, C], {NEW: B, C_KEY: C})
+    assert known.peer_of(NEW) is known.peers[B]
     assert known.peer_of(B_KEY) is None
+    assert known.peers[B].keys == {NEW}

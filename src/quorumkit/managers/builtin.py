@@ -1,0 +1,57 @@
+"""Quorumkit's own transaction manager, `quorumkit.tm`, as what stands beside a client."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quorumkit.managers.base import TM_SOCKET, tm_url
+
+if TYPE_CHECKING:
+    from quorumkit.plan import Network, Node
+    from quorumkit.spec import TransactionManagerSpec
+
+
+class Builtin:
+    """See `Manager`."""
+
+    kind = "builtin"
+    config = "tm/tm.conf"
+    start_patience = 30.0
+
+    def find(self, *, override: Path | None) -> Path | None:
+        return None
+
+    def check_place(self, directory: Path) -> None:
+        """Anywhere: it reaches its socket by a short name however deep the directory lies."""
+
+    def files(self, network: Network, node: Node) -> dict[str, bytes]:
+        """In Constellation's format; every other manager's key is fixed in it, so nobody can claim one."""
+        from quorumkit.tm.config import render_tm_conf
+
+        own, bind = node.endpoints.tm, node.endpoints.tm_bind
+        if own is None or bind is None:
+            raise ValueError(f"{node.name} has a transaction manager and no endpoint for it")
+        others = [other for other in network.members if other is not node]
+        content = render_tm_conf(
+            url=tm_url(own),
+            port=bind.port,
+            interface=bind.host,
+            socket=TM_SOCKET.name,
+            other_nodes=[tm_url(other.endpoints.tm) for other in others if other.endpoints.tm],
+            other_keys=[other.identity.tm_key for other in others if other.identity.tm_key],
+        )
+        return {self.config: content}
+
+    def run_command(self, program: Path | None) -> list[str]:
+        return [sys.executable, "-P", "-m", "quorumkit.tm", self.config]
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def image(self, spec: TransactionManagerSpec) -> str | None:
+        return None
+
+    def container(self) -> dict[str, Any]:
+        return {}
