@@ -17,7 +17,7 @@ class Consensus(Protocol):
     """Whether every node must be connected to every other, however many they are."""
 
     fixed_members: bool
-    """Whether the nodes of the first start are the members for good: nobody follows the chain without being one."""
+    """Whether a node that comes after the first start follows the chain only when the members have taken it in."""
 
     blocks_on_demand: bool
     """Whether a block is made only when there are transactions."""
