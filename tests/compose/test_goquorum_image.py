@@ -121,3 +121,4 @@ def test_containers_that_run_take_in_another_node(
     project.compose("docker compose restart")
     project.until_complete()
     assert project.verify()["private"]["ok"] is True
+    project.leave_nothing()  # before its image goes
