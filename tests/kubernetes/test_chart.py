@@ -129,10 +129,6 @@ def test_no_manager_stands_beside_a_client_where_none_is_wanted() -> None:
     ("settings", "said"),
     [
         (("network.consensus.kind=qbft",), "network.consensus.kind: geth has no qbft (it has clique)"),
-        (
-            ("network.engine.kind=goquorum", "network.consensus.kind=raft", "replicaCount=5", "validators=4"),
-            "with raft the first 4 nodes are the members for good",
-        ),
     ],
 )
 def test_what_a_client_cannot_do_is_refused(settings: tuple[str, ...], said: str) -> None:

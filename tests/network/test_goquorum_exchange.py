@@ -118,3 +118,30 @@ def attempt(sender: Loner, receiver: Loner) -> tuple[str, str] | None:
     except Exception as error:
         assert "no transaction manager of this network holds" in str(error), error
         return None
+
+
+def test_rafts_leader_takes_in_who_comes_later_and_a_replaced_node(party: Callable[..., Party]) -> None:
+    here = party(3, consensus="raft")
+    here.form()
+    one, two, three = here.nodes
+    late = here.add(Loner(here, 4))
+    here.write_hosts(*here.nodes, late)
+    late.start()
+    eventually(late.runs, "the latecomer runs", timeout=2 * PATIENCE, pause=0.2)
+    here.verify(one, two, three, late)
+    contract = eventually(lambda: attempt(one, late), "node1 knows the latecomer's key", pause=0.5)
+    assert read(late, contract) == 42
+    roles = {member["nodeId"]: member["role"] for member in one.ask("raft_cluster")}
+    assert roles[late.record["enode_key"]] == "learner"
+    late.stop()
+    late.start()  # it is one of them now, and needs nobody's leave
+    eventually(late.runs, "the latecomer runs again", timeout=2 * PATIENCE, pause=0.2)
+
+    three.stop()
+    shutil.rmtree(three.path)
+    new = here.add(Loner(here, 3, "node3-new-disk"))
+    new.start()
+    eventually(lambda: "quorumkit node replace" in new.readyz()[1], "it says what is to be done")
+    assert quorumkit("node", "replace", "node3", "--through", one.path, "--json").code == 0
+    eventually(new.runs, "the new identity runs", timeout=2 * PATIENCE, pause=0.2)
+    here.verify(one, two, new, late)

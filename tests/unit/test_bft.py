@@ -103,15 +103,6 @@ def test_goquorum_brings_its_own_defaults() -> None:
         ({"engine": {"kind": "goquorum"}, "consensus": {"kind": "pow"}}, "consensus.kind"),
         ({"transaction_manager": {}}, "transaction_manager"),
         ({"engine": {"kind": "goquorum"}, "transaction_manager": {"kind": "other"}}, "transaction_manager.kind"),
-        (
-            {
-                "engine": {"kind": "goquorum"},
-                "consensus": {"kind": "raft"},
-                "nodes": {"observers": 1},
-                "identities": "exchanged",
-            },
-            "nodes.observers",
-        ),
     ],
 )
 def test_what_an_engine_cannot_do_is_told_by_its_path(fields: dict[str, object], path: str) -> None:

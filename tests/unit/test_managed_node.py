@@ -22,14 +22,14 @@ SLOW_TO_END = "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.02; done"
 class Sleeper(ManagedNode):
     """Everything about it is real but the client and its files."""
 
-    needs_admission = False
+    newcomer = False
     starts = 0
 
     def load(self) -> None:
         network = planned(spec_of(1))
         self._record = record_of(network, network.node(1))
         self._engine = engine_of("geth")
-        if self.needs_admission:
+        if self.newcomer:
             self._engine.needs_admission = lambda record: True  # type: ignore[method-assign]
         self._engine.run_command = self._command  # type: ignore[method-assign]
         self.status.describe(self._record)
@@ -143,7 +143,7 @@ def test_a_client_that_dies_is_a_death_also_after_a_stop_and_a_start(
 
 
 def test_a_node_that_needs_admission_waits_for_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sleeper, "needs_admission", True)
+    monkeypatch.setattr(Sleeper, "newcomer", True)
 
     async def play(node: Sleeper) -> None:
         node.start()

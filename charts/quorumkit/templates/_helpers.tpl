@@ -107,8 +107,6 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- $present := include "quorumkit.present" . | fromJson -}}
 {{- if and (not $present) (not .Values.force.scaleDown) (lt $replicas $validators) -}}
 {{- fail (printf "replicaCount: a network of %d validators begins with all of them, not with %d nodes" $validators $replicas) -}}
-{{- else if and (gt $replicas $validators) (eq (include "quorumkit.consensus" .) "raft") -}}
-{{- fail (printf "replicaCount: with raft the first %d nodes are the members for good, so there cannot be %d" $validators $replicas) -}}
 {{- else if and (lt $replicas $quorum) (not .Values.force.scaleDown) -}}
 {{- fail (printf "replicaCount: blocks need %d of the %d validators, so %d nodes would stop the chain: vote validators out first, or set force.scaleDown=true" $quorum $validators $replicas) -}}
 {{- end -}}

@@ -16,9 +16,6 @@ class Consensus(Protocol):
     full_mesh: bool
     """Whether every node must be connected to every other, however many they are."""
 
-    fixed_members: bool
-    """Whether a node that comes after the first start follows the chain only when the members have taken it in."""
-
     blocks_on_demand: bool
     """Whether a block is made only when there are transactions."""
 

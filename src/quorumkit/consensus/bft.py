@@ -21,7 +21,6 @@ class ByzantineConsensus:
 
     kind: str
     full_mesh = False
-    fixed_members = False
     blocks_on_demand = False
     keeps_addresses = False
 

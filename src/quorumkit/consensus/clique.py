@@ -17,7 +17,6 @@ class Clique:
 
     kind = "clique"
     full_mesh = False
-    fixed_members = False
     blocks_on_demand = False
     keeps_addresses = False
 

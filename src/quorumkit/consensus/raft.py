@@ -18,7 +18,6 @@ class Raft:
 
     kind = "raft"
     full_mesh = True
-    fixed_members = True
     blocks_on_demand = True
     keeps_addresses = True
 

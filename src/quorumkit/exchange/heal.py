@@ -1,7 +1,8 @@
-"""Keeps a node's peers where they are: in its files, and in the client that runs.
+"""Keeps a node's files true to where its peers are now; who runs the client is told when they have changed.
 
 Clients are given literal addresses only: geth 1.13 exits on a name it cannot resolve, and never resolves one again. So
-names are resolved here, now and then; what changed is rendered for the next start and told to the running client.
+names are resolved here, now and then, and what changed is rendered. GoQuorum with raft is given names, and looks them
+up itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from pathlib import Path
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
-from quorumkit.errors import RpcError
 from quorumkit.exchange.membership import Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.settings import ExchangeSettings
@@ -20,7 +20,6 @@ from quorumkit.exchange.store import ExchangeStore
 from quorumkit.files import write_if_changed
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
 from quorumkit.render import render_genesis, render_node
-from quorumkit.rpc import IpcRpc
 
 RESOLVE_EVERY = 3.0
 """Seconds between two looks at the names of the peers."""
@@ -51,13 +50,6 @@ class Healer:
         self._wake = asyncio.Event()
         self._addresses = store.read_addresses()
         self._basis: tuple[object, ...] | None = None
-        self._wanted: dict[str, str] = {}
-        """The enode URLs that the client should have, by enode key; as they are in its file."""
-        self._given: dict[str, str] = {}
-        """Those that the running client has."""
-
-    def client_starts(self) -> None:
-        self._given = dict(self._wanted)
 
     def members_changed(self) -> None:
         self._wake.set()
@@ -84,10 +76,6 @@ class Healer:
             try:
                 await self._resolve(membership)
                 self._write(membership)
-                if self._given != self._wanted:
-                    await self._mend()
-            except RpcError:
-                pass  # the client is not up: it will read its files
             except OSError as error:
                 self._say("WARN", f"{error.filename}: {error.strerror or error}; tried again in {RESOLVE_EVERY:g} s")
 
@@ -123,10 +111,10 @@ class Healer:
 
     def _peers(self, membership: Membership) -> list[int]:
         own, total = self._settings.ordinal, membership.total
-        if own > total:
-            return [own, *late_peer_ordinals(own, total)]
-        late = [n for n in membership.current if n > total and own in late_peer_ordinals(n, total)]
         everyone = consensus_of(self._settings.spec.consensus.kind).full_mesh
+        if own > total:
+            return [own, *late_peer_ordinals(own, total, everyone=everyone)]
+        late = [n for n in membership.current if n > total and own in late_peer_ordinals(n, total, everyone=everyone)]
         return [own, *peer_ordinals(own, total, everyone=everyone), *late]
 
     def _host(self, membership: Membership, ordinal: int) -> str:
@@ -137,11 +125,21 @@ class Healer:
 
     def _write(self, membership: Membership) -> None:
         """Renders the files, where what they rest on has changed since."""
-        managers = self._managers(membership)
-        basis = (membership.digest, tuple(sorted(self._addresses.items())), tuple(sorted(managers.items())))
+        basis = (membership.digest, tuple(sorted(self._addresses.items())), tuple(self._managers(membership).items()))
         if basis == self._basis:
             return
-        settings = self._settings
+        network = self.network(membership)
+        node = network.node(self._settings.ordinal)
+        written = write_if_changed(self._directory / "genesis.json", render_genesis(network))
+        for name, content in render_node(network, node).items():
+            written |= write_if_changed(self._directory / name, content)
+        self._basis = basis
+        if written:
+            self._rendered()
+
+    def network(self, membership: Membership) -> Network:
+        """The network as it is seen from here."""
+        settings, managers = self._settings, self._managers(membership)
         own = settings.ordinal
         endpoints = NodeEndpoints(
             p2p=Endpoint(self._addresses.get(own, settings.p2p_bind.host), settings.p2p_port),
@@ -153,37 +151,7 @@ class Healer:
             tm=managers.get(own),
             tm_bind=settings.tm_bind,
         )
-        network = membership.network(settings.spec, own, endpoints, self._addresses, managers)
-        node = network.node(own)
-        written = write_if_changed(self._directory / "genesis.json", render_genesis(network))
-        for name, content in render_node(network, node).items():
-            written |= write_if_changed(self._directory / name, content)
-        self._wanted = _enodes(network, own)
-        self._basis = basis
-        if written:
-            self._rendered()
-
-    async def _mend(self) -> None:
-        """Gives the running client the peers it should have.
-
-        A peer that is connected is left alone even when it is known by an old address: it found its way by itself, and
-        taking it off the client's list to put it on again would cut the connection.
-        """
-        where = node_name(self._settings.ordinal)
-        async with await IpcRpc.connect(self._directory / self._engine.ipc, where=where) as rpc:
-            connected = await self._engine.connected_keys(rpc)
-            for key in self._given.keys() - self._wanted.keys():
-                await self._engine.drop_peer(rpc, self._given[key])
-                del self._given[key]
-            for key, enode in self._wanted.items():
-                present = self._given.get(key)
-                if present == enode or (present is not None and key in connected):
-                    continue
-                if present is not None:
-                    await self._engine.drop_peer(rpc, present)
-                await self._engine.add_peer(rpc, enode)
-                self._given[key] = enode
-                self._say("INFO", f"the running client was told where {_short(enode)} is")
+        return membership.network(settings.spec, own, endpoints, self._addresses, managers)
 
 
 async def happens(event: asyncio.Event, seconds: float) -> bool:
@@ -195,12 +163,3 @@ async def happens(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _enodes(network: Network, own: int) -> dict[str, str]:
-    return {peer.identity.enode_key: peer.enode for peer in network.peers_of(network.node(own))}
-
-
-def _short(enode: str) -> str:
-    key, _, place = enode.removeprefix("enode://").partition("@")
-    return f"{key[:16]}… at {place.partition('?')[0]}"

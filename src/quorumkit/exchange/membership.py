@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from quorumkit.consensus import consensus_of
 from quorumkit.exchange.protocol import Admission, Document, Proven, Signed, check_admission, prove
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.plan import FULL_MESH, Endpoint, Network, Node, NodeEndpoints, node_name, peer_ordinals, plan
@@ -176,20 +177,22 @@ class GrownNetwork(Network):
     def peers_of(self, node: Node) -> tuple[Node, ...]:
         """Latecomers peer with nodes of the genesis, not with each other; mutual, as ever."""
         total = len(self.nodes)
+        everyone = consensus_of(self.spec.consensus.kind).full_mesh
         if node.ordinal > total:
-            return tuple(self.node(ordinal) for ordinal in late_peer_ordinals(node.ordinal, total))
+            return tuple(self.node(n) for n in late_peer_ordinals(node.ordinal, total, everyone=everyone))
         late = tuple(
             other
             for other in self.late
-            if node.ordinal in late_peer_ordinals(other.ordinal, total) and other.endpoints.p2p.host != NOWHERE
+            if node.ordinal in late_peer_ordinals(other.ordinal, total, everyone=everyone)
+            and other.endpoints.p2p.host != NOWHERE
         )
         return (*super().peers_of(node), *late)
 
 
-def late_peer_ordinals(ordinal: int, total: int) -> list[int]:
+def late_peer_ordinals(ordinal: int, total: int, *, everyone: bool = False) -> list[int]:
     """The peers of an observer that came later: all N, or in a large network those of the node it falls upon, which is
-    one of them."""
-    if total <= FULL_MESH:
+    one of them; with `everyone`, all of however many."""
+    if everyone or total <= FULL_MESH:
         return list(range(1, total + 1))
     host = (ordinal - 1) % total + 1
     return sorted({host, *peer_ordinals(host, total)})

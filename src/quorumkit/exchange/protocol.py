@@ -171,6 +171,8 @@ class PullRequest(_Part):
     """Seconds that the answer may be held back until all that is wanted is there."""
     membership: str = Field(default="", max_length=64)
     """Digest of the members after the lock, as the sender knows them; empty before."""
+    take_in: bool = False
+    """Whether the sender's client can start only when a member's has taken it in."""
 
 
 class PullAnswer(_Part):
@@ -183,6 +185,8 @@ class PullAnswer(_Part):
     admissions: list[Signed] = Field(default=[], max_length=MOST_NODES)
     locked: bool = False
     membership: str = Field(default="", max_length=64)
+    taken_in: str | None = Field(default=None, max_length=100)
+    """What the sender's client must be told, where this node's has taken it in."""
 
 
 class ErrorAnswer(BaseModel):

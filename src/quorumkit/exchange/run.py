@@ -14,9 +14,9 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
-from quorumkit.consensus import consensus_of
-from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError, UsageError
+from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
 from quorumkit.exchange.agreement import Agreement, Block, Genesis, blocks
 from quorumkit.exchange.authentication import read_join_secret
 from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
@@ -71,6 +71,26 @@ Say = Callable[[str, str], None]
 """Writes a line of the node's log: a level and a text."""
 
 
+class Client(Protocol):
+    """Who runs the node's client."""
+
+    def needs_admission(self) -> bool:
+        """Whether it cannot start before a member's client has taken it in."""
+        ...
+
+    async def admit(self, enode: str) -> str:
+        """Takes in the node of that enode URL; what that one must be told.
+
+        Raises:
+            NodeError, RpcError: it cannot, or not now.
+        """
+        ...
+
+    def admitted(self, admission: str) -> None:
+        """A member's client has taken this node in."""
+        ...
+
+
 class Exchange:
     """One node's. `run` lives as long as the program; `locked` is set once the node's files are there to start from."""
 
@@ -82,9 +102,11 @@ class Exchange:
         say: Say,
         tell: Callable[[str], None],
         rendered: Callable[[], None],
+        client: Client | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`tell` takes what the node waits for; `rendered` is called when its files were written again.
+        """`tell` takes what the node waits for; `rendered` is called when its files were written again; `client` is
+        None where there is none (in measurements).
 
         Raises:
             UsageError: a setting is wrong.
@@ -93,8 +115,8 @@ class Exchange:
         self.locked = asyncio.Event()
         self.port: int | None = None
         self._settings = settings
-        self._check_may_join()
         self._directory = directory
+        self._runs = client
         self._say = say
         self._tell = tell
         self._clock = clock
@@ -117,14 +139,6 @@ class Exchange:
         self._synced: dict[int, float] = {}
         self._seen: dict[tuple[str, str], Proven] = {}
         """Documents whose signatures were checked, by text and signature."""
-
-    def _check_may_join(self) -> None:
-        spec = self._settings.spec
-        if consensus_of(spec.consensus.kind).fixed_members and self._settings.ordinal > spec.nodes.total:
-            raise UsageError(
-                f"{self._name}: with {spec.consensus.kind} the first {spec.nodes.total} nodes are the members for good",
-                hint="choose another consensus kind for a network that is to grow",
-            )
 
     async def run(self) -> None:
         """Never returns; to be cancelled.
@@ -149,10 +163,6 @@ class Exchange:
         finally:
             await self.client.close()
 
-    def client_starts(self) -> None:
-        """The client is about to read its files."""
-        self._healer.client_starts()
-
     async def replace(self, name: str) -> PublicIdentity:
         """Admits the identity that now answers at a node's name, in place of the one that was agreed on.
 
@@ -165,11 +175,6 @@ class Exchange:
             raise NodeError(f"{name}: not a member of the locked set", hint="see `quorumkit status` for their names")
         if ordinal == self._ordinal:
             raise NodeError(f"{name}: it is the node you are asking", hint="ask through another node")
-        if consensus_of(self._settings.spec.consensus.kind).fixed_members:
-            raise NodeError(
-                f"{name}: with {self._settings.spec.consensus.kind} the members are those of the first start",
-                hint="put the node's directory back from a backup",
-            )
         try:
             answer = await self._pull(ordinal, "documents")
             proven = prove(answer.sender, source=name)
@@ -228,7 +233,18 @@ class Exchange:
             admissions=answer["admissions"],
             locked=membership is not None,
             membership=membership.digest if membership else "",
+            taken_in=await self._take_in(membership, sender) if request.take_in and membership else None,
         )
+
+    async def _take_in(self, membership: Membership, ordinal: int) -> str | None:
+        """What a node must be told that this one's client has taken in; None where it cannot."""
+        if self._runs is None:
+            return None
+        try:
+            return await self._runs.admit(self._healer.network(membership).node(ordinal).enode)
+        except QuorumkitError as error:
+            self._log("cannot take in", node_name(ordinal), f"cannot take in {node_name(ordinal)}: {error.message}")
+            return None
 
     def refused(self, refusal: Refusal, *, source: str) -> None:
         self._log_refusal(refusal, source)
@@ -493,7 +509,7 @@ class Exchange:
         if membership.digest != Membership(membership.lock).digest:
             # Others may have been away when this became known, or this node when something changed.
             self._members_changed()
-        await asyncio.gather(self._healer.heal(membership), self._sync())
+        await asyncio.gather(self._healer.heal(membership), self._sync(), self._until_taken_in(membership))
 
     async def _until_admitted(self, membership: Membership) -> None:
         """One who joins learns who else is there now, and becomes known to whom it will have as peers."""
@@ -508,6 +524,22 @@ class Exchange:
                     self._store.write_members(membership)
                     return
             self._tell("waits to be admitted by any node of the network")
+            await asyncio.sleep(back_off)
+            back_off = min(back_off * 2, LONGEST_BACK_OFF)
+
+    async def _until_taken_in(self, membership: Membership) -> None:
+        """Asks the others in turn, where this node's client can only start when one of theirs has taken it in."""
+        back_off = FIRST_BACK_OFF
+        while self._runs is not None and self._runs.needs_admission():
+            for ordinal in sorted(membership.current, key=lambda _: random.random()):  # noqa: S311
+                if ordinal == self._ordinal:
+                    continue
+                with contextlib.suppress(UnreachableError, RefusedError, Refusal):
+                    answer = await self._pull(ordinal, "members", membership=membership.digest, take_in=True)
+                    if answer.taken_in is not None:
+                        self._runs.admitted(answer.taken_in)
+                        self._say("INFO", f"{node_name(ordinal)} has taken {self._name} in")
+                        return
             await asyncio.sleep(back_off)
             back_off = min(back_off * 2, LONGEST_BACK_OFF)
 
@@ -582,7 +614,14 @@ class Exchange:
         return node_name(self._ordinal)
 
     async def _pull(
-        self, ordinal: int, stage: Stage, want: Sequence[int] = (), *, wait: float = 0.0, membership: str = ""
+        self,
+        ordinal: int,
+        stage: Stage,
+        want: Sequence[int] = (),
+        *,
+        wait: float = 0.0,
+        membership: str = "",
+        take_in: bool = False,
     ) -> PullAnswer:
         genesis = self._agreement.genesis
         request = PullRequest(
@@ -594,6 +633,7 @@ class Exchange:
             genesis=genesis.digest if genesis else None,
             wait=wait,
             membership=membership,
+            take_in=take_in,
         )
         return await self.client.pull(self._endpoint(ordinal), request)
 

@@ -64,10 +64,6 @@ class Gate(Protocol):
     locked: asyncio.Event
     """Set once the node's files are there."""
 
-    def client_starts(self) -> None:
-        """Told each time the client is about to read its files."""
-        ...
-
 
 class ManagedNode:
     """One node and its client. `run` lives as long as the node program; `start` and `stop` change what it aims at."""
@@ -112,17 +108,18 @@ class ManagedNode:
         if self._wanted.is_set() and self._process is None:
             self._set_state("exchanging", error=text)
 
-    def rendered(self) -> None:
-        """The node's files were written again: what it is, and how many peers it should have, may be new."""
+    def reload(self) -> None:
+        """The node's files were written again: the running client is given the peers that it should have now, and the
+        transaction manager reads who else is in the network."""
         with contextlib.suppress(QuorumkitError, OSError):
             self.load()
             self._companion.files_changed()
             self._changed()
-
-    def reload(self) -> None:
-        """Like `rendered`, and the running client is given the peers that it should have now."""
-        self.rendered()
         self._reloaded.set()
+
+    def needs_admission(self) -> bool:
+        """Whether the client cannot start before the members have taken the node in."""
+        return self._engine.needs_admission(self.record) and self._admission() is None
 
     async def admit(self, enode: str) -> str:
         """Has this node's client take in another node; what that one must be told of it.
@@ -229,16 +226,15 @@ class ManagedNode:
     async def _may_start(self) -> bool:
         """Waits at the gate, if there is one, and for admission, where it takes that; False when the node was told to
         stop meanwhile."""
-        if self._gate is not None:
-            if not self._gate.locked.is_set():
-                if not await self._comes(self._gate.locked):
-                    return False
-                self._set_state("starting")
-            self._gate.client_starts()
+        if self._gate is not None and not self._gate.locked.is_set():
+            if not await self._comes(self._gate.locked):
+                return False
+            self._set_state("starting")
         self.load()
-        if self._engine.needs_admission(self.record) and self._admission() is None:
+        if self.needs_admission():
             self._admitted.clear()
-            self._set_state("admitting", error="waits until the members take it in, which `quorumkit up` asks them for")
+            who = "it asks them" if self._gate else "`quorumkit up` asks them"
+            self._set_state("admitting", error=f"waits until a member takes it in: {who}")
             if not await self._comes(self._admitted):
                 return False
             self._set_state("starting")
@@ -463,21 +459,26 @@ class ManagedNode:
                 method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
                 if method is not None and self._engine.seals_before_peers(self.record):
                     await rpc.call(method)
+                anew = bool(self._given)
                 while True:
                     self._reloaded.clear()
-                    await self._give_peers(rpc, {_key(peer.enode): peer.enode for peer in self.record.peers})
+                    wanted = {_key(peer.enode): peer.enode for peer in self.record.peers}
+                    await self._give_peers(rpc, wanted, anew=anew)
                     await self._reloaded.wait()
+                    anew = True
             except RpcError:  # it is slow, or gone
                 await asyncio.sleep(1)
 
-    async def _give_peers(self, rpc: IpcRpc, wanted: Mapping[str, str]) -> None:
-        """A peer that is connected stays so even where it was known by an old address."""
+    async def _give_peers(self, rpc: IpcRpc, wanted: Mapping[str, str], *, anew: bool) -> None:
+        """A peer that is connected is left alone even where it is known by an old address: it found its way by itself,
+        and taking it off the client's list to put it on again would cut the connection."""
         if self._given == wanted:
             return
         for key in self._given.keys() - wanted.keys():
             await self._engine.drop_peer(rpc, self._given[key])
             del self._given[key]
         connected = await self._engine.connected_keys(rpc)
+        told: list[str] = []
         for key, enode in wanted.items():
             present = self._given.get(key)
             if present is not None and present != enode and key not in connected:
@@ -485,7 +486,10 @@ class ManagedNode:
                 present = None
             if present is None:
                 await self._engine.add_peer(rpc, enode)
+                told.append(enode.rpartition("@")[2].partition("?")[0])
             self._given[key] = enode
+        if told and anew:
+            self._say("INFO", f"the running client was told where {', '.join(told)} is")
 
     async def _open_account(self, rpc: IpcRpc) -> None:
         """Opens the node's account; a client that refuses is ended, and the reason told."""

@@ -234,7 +234,8 @@ class Supervisor:
             node.directory,
             say=lambda level, text: log.line(own_line(level, text)),
             tell=node.tell,
-            rendered=node.rendered,
+            rendered=node.reload,
+            client=node,
         )
         node.wait_for(exchange)
         node.status.name, node.status.ordinal = node_name(settings.ordinal), settings.ordinal

@@ -24,8 +24,8 @@ async def admit_newcomers(runtime: Runtime, network: Network) -> None:
     engine = engine_of(network.spec.engine.kind)
     newcomers = [node for node in network.nodes if engine.needs_admission(record_of(network, node))]
     members = [node for node in network.nodes if node not in newcomers]
-    if not newcomers or not isinstance(runtime, AdmittingRuntime):
-        return
+    if not newcomers or not isinstance(runtime, AdmittingRuntime) or network.spec.identities == "exchanged":
+        return  # nodes that share nothing ask each other
     waiting = {node.name: node for node in newcomers}
     while True:
         for status in await runtime.status(network):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from exchange_samples import spec_of
 
-from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError, UsageError
+from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
 from quorumkit.exchange.names import Names, parse_peers
 from quorumkit.exchange.run import Exchange
 from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
@@ -38,6 +38,7 @@ class Participant:
     log: list[str] = field(default_factory=list)
     waits_for: str = ""
     clock_off: float = 0.0
+    client: Client | None = None
     exchange: Exchange | None = None
     task: asyncio.Task[None] | None = None
 
@@ -49,6 +50,7 @@ class Participant:
             say=lambda level, text: self.log.append(f"{level} {text}"),
             tell=lambda text: setattr(self, "waits_for", text),
             rendered=lambda: None,
+            client=self.client,
             clock=lambda: time.time() + self.clock_off,
         )
         self.task = asyncio.create_task(self.exchange.run())
@@ -562,10 +564,53 @@ async def eventually(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.05)
 
 
-def test_a_latecomer_to_fixed_members_is_refused(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> None:
+@dataclass
+class Client:
+    """A client that must be taken in, or takes others in."""
+
+    leads: bool = False
+    admission: str | None = None
+    took_in: list[str] = field(default_factory=list)
+
+    def needs_admission(self) -> bool:
+        return self.admission is None
+
+    async def admit(self, enode: str) -> str:
+        if not self.leads:
+            raise NodeError("it does not lead the raft")
+        self.took_in.append(enode)
+        return str(3 + len(self.took_in))
+
+    def admitted(self, admission: str) -> None:
+        self.admission = admission
+
+
+def test_a_latecomer_whose_client_must_be_taken_in_asks_until_the_leader_does(
+    tmp_path: Path, free_ports: Callable[[int], list[int]]
+) -> None:
     stage = Field(tmp_path, free_ports)
-    with pytest.raises(UsageError, match="raft the first 3 nodes are the members for good"):
-        asyncio.run(started(stage.participant(4, quorum_of(3, "raft"))))
+    participants = [stage.participant(ordinal, quorum_of(3, "raft")) for ordinal in (1, 2, 3)]
+    clients = [Client(leads=False, admission="as a voter") for _ in participants]
+    late, lates = stage.participant(4, quorum_of(3, "raft")), Client()
+    for one, client in zip([*participants, late], [*clients, lates], strict=True):
+        one.client = client
+
+    async def scene() -> None:
+        for one in participants:
+            one.start()
+        for one in participants:
+            await one.locked()
+        late.start()
+        await late.locked()
+        await eventually(lambda: any(one.said("cannot take in node4", "does not lead") for one in participants))
+        assert lates.admission is None
+        clients[1].leads = True
+        await eventually(lambda: lates.admission is not None)
+        assert clients[1].took_in == [late.record["enode"]]
+        assert late.record["role"] == "observer"
+        await asyncio.gather(*(one.die() for one in (*participants, late)))
+
+    asyncio.run(within(scene()))
 
 
 async def started(participant: Participant) -> None:
