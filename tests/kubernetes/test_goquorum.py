@@ -63,6 +63,9 @@ def test_pods_that_come_back_elsewhere_are_found_again_by_client_raft_and_manage
     assert moved == {"mynet-0", "mynet-1"}
     # Its private contract is from the first for the second.
     release.test()
+    release.install("--set", f"image.tag={tag},replicaCount=5,{kinds}")
+    assert release.whole(5)[4]["role"] == "observer"
+    release.test()
 
 
 def test_the_command_line_verifies_a_private_contract(

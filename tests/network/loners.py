@@ -53,6 +53,7 @@ class Loner:
             "exchange-bind": f"{self.address}:{self.party.exchange}",
             "p2p-bind": f"{self.address}:{self.p2p}",
             "tm-bind": f"{self.address}:{self.party.tm}",
+            "raft-port": str(self.party.raft[self.ordinal]),
             "rpc-bind": f"127.0.0.1:{self.rpc}",
             "health": f"127.0.0.1:{self.health}",
             "ordinal": str(self.ordinal),
@@ -139,8 +140,9 @@ class Party:
         self.folder = folder
         self.total = total
         self.more = more
-        self.exchange, self.tm, *ports = free_ports(18)
-        self.p2p, self.rpc = dict(enumerate(ports[:8], 1)), dict(enumerate(ports[8:], 1))
+        self.exchange, self.tm, *ports = free_ports(26)
+        self.p2p, self.rpc = dict(enumerate(ports[:8], 1)), dict(enumerate(ports[8:16], 1))
+        self.raft = dict(enumerate(ports[16:], 1))
         self.secret = folder / "join-secret"
         self.secret.write_text("correct horse battery staple\n")
         self.secret.chmod(0o600)

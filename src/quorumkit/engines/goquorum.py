@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from quorumkit.engines.base import Binary
 from quorumkit.engines.geth import Geth
@@ -127,6 +128,9 @@ class GoQuorum(Geth):
 
         Only the leader is asked: a raft id is one more than the highest that a member knows of (raft/handler.go,
         nextRaftId), and one that lags could give the same to two nodes. What it proposes counts once it has applied it.
+
+        A member with another key at that very place has lost its disk and was replaced: raft takes it off its list
+        first, for good, and counts its vote no more.
         """
         key = enode.removeprefix("enode://").partition("@")[0]
         try:
@@ -134,7 +138,11 @@ class GoQuorum(Geth):
                 while (raft_id := await _raft_id(rpc, key)) is None:
                     if await rpc.call("raft_role") != "minter":
                         raise NodeError("it does not lead the raft")
-                    await rpc.call("raft_addLearner", enode)
+                    lost = await _raft_id_at(rpc, enode)
+                    if lost is None:
+                        await rpc.call("raft_addLearner", enode)
+                    else:
+                        await rpc.call("raft_removePeer", lost)
                     await asyncio.sleep(_APPLIED_SOON)
         except TimeoutError:
             raise NodeError(f"raft did not take the node in within {_ADMITTED_WITHIN:g} s") from None
@@ -161,5 +169,14 @@ async def _raft_id(rpc: Rpc, key: str) -> int | None:
     """The raft id of the member with that enode key, as the member that is asked knows it."""
     for member in await rpc.call("raft_cluster"):
         if member["nodeId"] == key:
+            return int(member["raftId"])
+    return None
+
+
+async def _raft_id_at(rpc: Rpc, enode: str) -> int | None:
+    """The raft id of the member at the host and port of that enode URL."""
+    place = urlsplit(enode)
+    for member in await rpc.call("raft_cluster"):
+        if (member["hostname"], member["p2pPort"]) == (place.hostname, place.port):
             return int(member["raftId"])
     return None
