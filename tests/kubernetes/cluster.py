@@ -17,6 +17,8 @@ PATIENCE = 240.0
 
 IMAGE = "quorumkit/node"
 TAG, NEXT_TAG = "test", "test-next"
+LOADER = "QUORUMKIT_TEST_IMAGE_LOADER"
+"""The variable that says how to bring a local image into the cluster."""
 
 
 def eventually(check: Callable[[], Any], what: str, *, timeout: float = PATIENCE, pause: float = 0.5) -> Any:

@@ -16,13 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import IMAGE, NEXT_TAG, TAG, Release, command
+from cluster import IMAGE, LOADER, NEXT_TAG, TAG, Release, command
 
 from quorumkit.engines.geth import VERSION, Geth
 from quorumkit.image import build_image
 from quorumkit.progress import silent
-
-LOADER = "QUORUMKIT_TEST_IMAGE_LOADER"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
