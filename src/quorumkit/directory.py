@@ -75,6 +75,10 @@ class NetworkDirectory:
         manager = spec.transaction_manager
         return self.path.joinpath(Path(manager.binary).expanduser()) if manager and manager.binary else None
 
+    def is_network(self, spec: NetworkSpec) -> bool:
+        """Whether it is known here who the nodes are: not before those that make their own identities have agreed."""
+        return spec.identities == "generated" or (self.node(node_name(1)) / RECORD_NAME).exists()
+
     def load(self) -> Network:
         """The network as it was generated, from the spec and the nodes' records.
 
@@ -83,7 +87,7 @@ class NetworkDirectory:
             NotRunningError: nodes that make their own identities have not agreed on a network yet.
         """
         spec = self.read_spec()
-        if spec.identities == "exchanged" and not (self.node(node_name(1)) / RECORD_NAME).exists():
+        if not self.is_network(spec):
             raise NotRunningError(
                 f"{self.path}: its nodes have not agreed on a network yet", hint=f"start it: quorumkit up {self.path}"
             )

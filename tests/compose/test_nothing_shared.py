@@ -17,6 +17,10 @@ def project(new_project: Callable[[str], Project]) -> Project:
     project.init(4, "--no-shared-data")
     made = {path.name for path in project.path.rglob("*") if path.is_file() and not path.name.endswith(".lock")}
     assert made == {"quorumkit.yaml", "compose.yaml", ".env", "join-secret"}, "no key is made outside its container"
+    project.compose("docker compose", "up", "-d", "node1")
+    waiting = project.until(lambda nodes: nodes["node1"]["state"] == "exchanging", "node1 waits for the others")
+    assert "node2" in waiting["node1"]["error"]
+    assert [waiting[f"node{number}"]["state"] for number in (2, 3, 4)] == ["stopped"] * 3
     project.compose("docker compose", "up", "-d")  # by hand, as anybody would
     project.up("--verify")
     return project

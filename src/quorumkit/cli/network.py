@@ -35,6 +35,8 @@ from quorumkit.runtimes import Runtime, runtime_of
 from quorumkit.runtimes.base import FormingRuntime, PreparedRuntime
 from quorumkit.spec import NetworkSpec, parse_spec
 
+_LOOK_EVERY = 1.0  # seconds between two looks at nodes that have not agreed yet
+
 
 @click.command()
 @directory_argument
@@ -71,7 +73,7 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     if as_json:
         print_json(_described(directory, network))
         return
-    done(f"{_summary(network)}, in {directory.path}")
+    done(f"{_summary(network.spec)}, in {directory.path}")
     for node in network.nodes:
         say(f"{node.name}  {node.role}\n  enode    {node.enode}\n  account  {node.identity.account}")
         if node.identity.tm_key:
@@ -107,9 +109,9 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
             runtime.acquire(progress)
         statuses, verification = asyncio.run(_start(runtime, network, progress, timeout, and_verify=and_verify))
     if as_json:
-        print_json(_status_json(network, statuses) | ({"verify": verification.to_json()} if verification else {}))
+        print_json(_status_json(network.spec, statuses) | ({"verify": verification.to_json()} if verification else {}))
     else:
-        done(f"{_summary(network)}: running")
+        done(f"{_summary(network.spec)}: running")
         print_table(
             ["NODE", "ROLE", "STATE", "BLOCK", "PEERS", "RPC"],
             [[s.name, s.role, s.state, _or_dash(s.block), _or_dash(s.peers), s.rpc_url] for s in statuses],
@@ -178,18 +180,12 @@ def status(directory: NetworkDirectory, as_json: bool, watch: bool) -> None:
     quorumkit status mynet --watch
     quorumkit status --json
     """
-    network = directory.load_what_is_there()
-    runtime = runtime_of(directory, network.spec)
+    spec = directory.read_spec()
+    runtime = runtime_of(directory, spec)
     if watch:
-        asyncio.run(_watch(runtime, network, as_json))
-        return
-    statuses = asyncio.run(runtime.status(network))
-    if as_json:
-        print_json(_status_json(network, statuses))
+        asyncio.run(_watch(runtime, directory, spec, as_json))
     else:
-        running = sum(s.ready for s in statuses)
-        say(f"{_summary(network)}: {running} of {len(statuses)} running")
-        _print_statuses(statuses)
+        _show_statuses(spec, asyncio.run(_statuses(runtime, directory, spec)), as_json)
 
 
 @click.command()
@@ -372,15 +368,38 @@ async def _verify_urls(
     )
 
 
-async def _watch(runtime: Runtime, network: Network, as_json: bool) -> None:
-    async for statuses in runtime.watch(network):
-        if as_json:
-            click.echo(json.dumps(_status_json(network, statuses)))
-            continue
-        if sys.stdout.isatty():
-            click.clear()
-        say(f"{_summary(network)}: {sum(s.ready for s in statuses)} of {len(statuses)} running  (Ctrl-C ends)")
-        _print_statuses(statuses)
+async def _statuses(runtime: Runtime, directory: NetworkDirectory, spec: NetworkSpec) -> list[NodeStatus]:
+    """Every node; of a network whose nodes have not agreed yet, what they wait for."""
+    if isinstance(runtime, FormingRuntime) and not directory.is_network(spec):
+        statuses = await runtime.look()
+        if any(status.state != "stopped" for status in statuses):
+            return statuses
+    return await runtime.status(directory.load_what_is_there())
+
+
+async def _watch(runtime: Runtime, directory: NetworkDirectory, spec: NetworkSpec, as_json: bool) -> None:
+    shown: list[NodeStatus] = []
+    while not directory.is_network(spec):
+        statuses = await _statuses(runtime, directory, spec)
+        if statuses != shown:
+            shown = statuses
+            _show_statuses(spec, statuses, as_json, watched=True)
+        await asyncio.sleep(_LOOK_EVERY)
+    async for statuses in runtime.watch(directory.load_what_is_there()):
+        _show_statuses(spec, statuses, as_json, watched=True)
+
+
+def _show_statuses(spec: NetworkSpec, statuses: Sequence[NodeStatus], as_json: bool, *, watched: bool = False) -> None:
+    """In JSON as one line where more will follow."""
+    if as_json:
+        told = _status_json(spec, statuses)
+        click.echo(json.dumps(told)) if watched else print_json(told)
+        return
+    if watched and sys.stdout.isatty():
+        click.clear()
+    running = sum(status.ready for status in statuses)
+    say(f"{_summary(spec)}: {running} of {len(statuses)} running{'  (Ctrl-C ends)' if watched else ''}")
+    _print_statuses(statuses)
 
 
 def _print_statuses(statuses: Sequence[NodeStatus]) -> None:
@@ -422,8 +441,7 @@ def _tell_verification(verification: Verification) -> None:
         say(f"  the nodes do not agree on block {verification.block}")
 
 
-def _summary(network: Network) -> str:
-    spec = network.spec
+def _summary(spec: NetworkSpec) -> str:
     validators = f"{spec.nodes.validators} validator{'s' if spec.nodes.validators != 1 else ''}"
     observers = f", {spec.nodes.observers} observer{'s' if spec.nodes.observers != 1 else ''}"
     pace = "" if consensus_of(spec.consensus.kind).blocks_on_demand else f" every {spec.consensus.period} s"
@@ -433,11 +451,11 @@ def _summary(network: Network) -> str:
     )
 
 
-def _status_json(network: Network, statuses: Sequence[NodeStatus]) -> dict[str, Any]:
+def _status_json(spec: NetworkSpec, statuses: Sequence[NodeStatus]) -> dict[str, Any]:
     return {
-        "network": network.spec.name,
-        "engine": f"{network.spec.engine.kind} {network.spec.engine.version}",
-        "consensus": network.spec.consensus.kind,
+        "network": spec.name,
+        "engine": f"{spec.engine.kind} {spec.engine.version}",
+        "consensus": spec.consensus.kind,
         "nodes": [s.to_json() for s in statuses],
     }
 

@@ -110,6 +110,10 @@ class FormingRuntime(Runtime, Protocol):
         """
         ...
 
+    async def look(self) -> list[NodeStatus]:
+        """Every node as it is now, by ordinal, whether there is a network yet or not."""
+        ...
+
 
 @runtime_checkable
 class PreparedRuntime(FormingRuntime, Protocol):

@@ -86,7 +86,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     while True:
-                        statuses = await self._look()
+                        statuses = await self.look()
                         raise_failed(statuses)
                         agreed = sum(bool(status.account) for status in statuses)
                         progress("exchanging identities", agreed, total)
@@ -116,7 +116,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
             await self._compose("down", "--volumes", "--remove-orphans")
 
     async def status(self, network: Network) -> list[NodeStatus]:
-        return [completed(network, status) for status in await self._look()]
+        return [completed(network, status) for status in await self.look()]
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
         await self._must_run()
@@ -137,7 +137,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
             return int(project["services"][self._names[0]]["ports"][0].split(":")[1])
         return None
 
-    async def _look(self) -> list[NodeStatus]:
+    async def look(self) -> list[NodeStatus]:
         """Every node, by ordinal: what its program tells, or else what its container does."""
         containers = await asyncio.to_thread(self._containers)
         running = [name for name in self._names if name in containers and containers[name]["State"]["Running"]]

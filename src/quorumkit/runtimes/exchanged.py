@@ -16,7 +16,7 @@ from quorumkit.files import SECRET_MODE, private_directory, read_json, to_json, 
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
-from quorumkit.plan import Network, Node, NodeEndpoints, node_name
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
@@ -100,6 +100,13 @@ class ExchangedRuntime(ProcessRuntime):
 
     async def status(self, network: Network) -> list[NodeStatus]:
         return _statuses(network, await self._told(self._names))
+
+    async def look(self) -> list[NodeStatus]:
+        told = {status["name"]: NodeStatus.from_json(status) for status in await self._told(self._names)}
+        return [
+            told.get(name) or NodeStatus(name, ordinal, role_of(ordinal, self._spec))
+            for ordinal, name in enumerate(self._names, start=1)
+        ]
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
         news: asyncio.Queue[tuple[str, dict[str, Any] | None]] = asyncio.Queue()

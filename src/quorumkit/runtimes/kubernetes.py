@@ -103,7 +103,7 @@ class KubernetesRuntime:
         return await self._cluster.get("statefulset", self._spec.name) is not None
 
     async def status(self, network: Network) -> list[NodeStatus]:
-        return [completed(network, status) for status in await self._look()]
+        return [completed(network, status) for status in await self.look()]
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
         async for statuses in self._watch():
@@ -112,7 +112,7 @@ class KubernetesRuntime:
     async def _watch(self) -> AsyncGenerator[list[NodeStatus]]:
         last: list[NodeStatus] = []
         while True:
-            statuses = await self._look()
+            statuses = await self.look()
             if not any(map(_has_pod, statuses)) and not await self.is_running():
                 raise NotRunningError(
                     f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
@@ -262,7 +262,7 @@ class KubernetesRuntime:
         view = ["config", "view", "--minify", "--output=jsonpath={..namespace}"]
         return (await run(self._cluster.kubectl(*view))).strip() or "default"
 
-    async def _look(self) -> list[NodeStatus]:
+    async def look(self) -> list[NodeStatus]:
         """Every node, by ordinal: what it tells itself, or else what its pod tells."""
         pods = await self._pods()
         states = {name: pod_state(pod) for name, pod in pods.items()}
