@@ -46,6 +46,9 @@ SEAL_ANYWAY_AFTER = 3.0
 ACCOUNT_OPEN_WITHIN = 10.0
 """Seconds that a validator waits for its account before it seals all the same."""
 
+OLD_ADDRESS_LOOK = 3.0
+"""Seconds between two looks at a peer that is connected although the client knows it by an old address."""
+
 SHORTEST_PEER_PAUSE = 0.2
 LONGEST_PEER_PAUSE = 15.0
 """Seconds between two counts of the peers without an event."""
@@ -464,14 +467,18 @@ class ManagedNode:
                     self._reloaded.clear()
                     wanted = {_key(peer.enode): peer.enode for peer in self.record.peers}
                     await self._give_peers(rpc, wanted, anew=anew)
-                    await self._reloaded.wait()
+                    # One that is connected from an old address, and then is not any more, must be told of.
+                    pause = None if self._given == wanted else OLD_ADDRESS_LOOK
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._reloaded.wait()
                     anew = True
             except RpcError:  # it is slow, or gone
                 await asyncio.sleep(1)
 
     async def _give_peers(self, rpc: IpcRpc, wanted: Mapping[str, str], *, anew: bool) -> None:
-        """A peer that is connected is left alone even where it is known by an old address: it found its way by itself,
-        and taking it off the client's list to put it on again would cut the connection."""
+        """A peer that is connected is left alone even where it is known by an old address, for as long as it is: it
+        found its way by itself, and taking it off the client's list to put it on again would cut the connection."""
         if self._given == wanted:
             return
         for key in self._given.keys() - wanted.keys():
@@ -481,13 +488,13 @@ class ManagedNode:
         told: list[str] = []
         for key, enode in wanted.items():
             present = self._given.get(key)
-            if present is not None and present != enode and key not in connected:
+            if present == enode or (present is not None and key in connected):
+                continue
+            if present is not None:
                 await self._engine.drop_peer(rpc, present)
-                present = None
-            if present is None:
-                await self._engine.add_peer(rpc, enode)
-                told.append(enode.rpartition("@")[2].partition("?")[0])
+            await self._engine.add_peer(rpc, enode)
             self._given[key] = enode
+            told.append(enode.rpartition("@")[2].partition("?")[0])
         if told and anew:
             self._say("INFO", f"the running client was told where {', '.join(told)} is")
 
