@@ -101,6 +101,7 @@ class Member:
 
     def __init__(self, role: str, members: list[str], *, applies_after: int = 2) -> None:
         self.role, self.members, self.proposed = role, list(members), []
+        self.removed: set[int] = set()
         self._after = applies_after
 
     async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
@@ -109,12 +110,19 @@ class Member:
         if method == "raft_addLearner":
             self.proposed.append(params[0])
             return len(self.members) + 1
+        if method == "raft_removePeer":
+            self.removed.add(params[0])
+            return None
         assert method == "raft_cluster"
         if self.proposed:
             self._after -= 1
             if self._after == 0:
                 self.members.append(self.proposed[0].removeprefix("enode://").partition("@")[0])
-        return [{"raftId": number, "nodeId": key} for number, key in enumerate(self.members, start=1)]
+        return [
+            {"raftId": number, "nodeId": key, "hostname": f"node{number}", "p2pPort": 30303}
+            for number, key in enumerate(self.members, start=1)
+            if number not in self.removed
+        ]
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +139,14 @@ def test_the_leader_takes_a_node_in_and_tells_its_id_once_raft_has_applied_it() 
     proposed = len(leader.proposed)
     assert asyncio.run(GOQUORUM.admit(leader, network.node(4).enode)) == "4"  # twice does no harm
     assert len(leader.proposed) == proposed
+
+
+def test_a_lost_member_is_taken_off_the_list_before_the_node_in_its_place_comes_in() -> None:
+    network = network_of("raft", 3, 1)
+    leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
+    new = f"enode://{network.node(4).identity.enode_key}@node3:30303?discport=0&raftport=50400"
+    assert asyncio.run(GOQUORUM.admit(leader, new)) == "4"
+    assert leader.removed == {3}
 
 
 @pytest.mark.parametrize("role", ["verifier", "learner", ""])

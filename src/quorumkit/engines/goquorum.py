@@ -135,18 +135,19 @@ class GoQuorum(Geth):
         key = enode.removeprefix("enode://").partition("@")[0]
         try:
             async with asyncio.timeout(_ADMITTED_WITHIN):
-                while (raft_id := await _raft_id(rpc, key)) is None:
+                while True:
+                    members = await rpc.call("raft_cluster")
+                    if (raft_id := _raft_id(members, key)) is not None:
+                        return str(raft_id)
                     if await rpc.call("raft_role") != "minter":
                         raise NodeError("it does not lead the raft")
-                    lost = await _raft_id_at(rpc, enode)
-                    if lost is None:
+                    if (lost := _raft_id_at(members, enode)) is None:
                         await rpc.call("raft_addLearner", enode)
                     else:
                         await rpc.call("raft_removePeer", lost)
                     await asyncio.sleep(_APPLIED_SOON)
         except TimeoutError:
             raise NodeError(f"raft did not take the node in within {_ADMITTED_WITHIN:g} s") from None
-        return str(raft_id)
 
     def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
         command = [
@@ -165,18 +166,13 @@ class GoQuorum(Geth):
         return command
 
 
-async def _raft_id(rpc: Rpc, key: str) -> int | None:
-    """The raft id of the member with that enode key, as the member that is asked knows it."""
-    for member in await rpc.call("raft_cluster"):
-        if member["nodeId"] == key:
-            return int(member["raftId"])
-    return None
+def _raft_id(members: list[dict[str, Any]], key: str) -> int | None:
+    """The raft id of the member with that enode key, as `raft_cluster` tells it."""
+    return next((int(member["raftId"]) for member in members if member["nodeId"] == key), None)
 
 
-async def _raft_id_at(rpc: Rpc, enode: str) -> int | None:
+def _raft_id_at(members: list[dict[str, Any]], enode: str) -> int | None:
     """The raft id of the member at the host and port of that enode URL."""
-    place = urlsplit(enode)
-    for member in await rpc.call("raft_cluster"):
-        if (member["hostname"], member["p2pPort"]) == (place.hostname, place.port):
-            return int(member["raftId"])
-    return None
+    url = urlsplit(enode)
+    place = url.hostname, url.port
+    return next((int(member["raftId"]) for member in members if (member["hostname"], member["p2pPort"]) == place), None)
