@@ -97,6 +97,7 @@ class ManagedNode:
         self._refusal: str | None = None
         self._first_block: int | None = None
         self._peers_changed = asyncio.Event()
+        self._account_open = False
         self._is_stalled = False
         self._stall: asyncio.TimerHandle | None = None
         self._gate: Gate | None = None
@@ -512,6 +513,8 @@ class ManagedNode:
                     await self._end(self._process)
                 return
             else:
+                self._account_open = True
+                self._reckon()
                 return
 
     async def _account_opens(self, rpc: IpcRpc) -> None:
@@ -556,9 +559,10 @@ class ManagedNode:
         """The state that block and peers amount to."""
         alone = bool(self.status.expected_peers) and not self.status.peers
         advanced = self.status.block is not None and self.status.block != self._first_block
+        on_demand = self.record.consensus.blocks_on_demand and self.status.block is not None and not alone
         if self._is_stalled:
             self._set_state("stalled")
-        elif advanced or (self.record.consensus.blocks_on_demand and self.status.block is not None and not alone):
+        elif (advanced or on_demand) and self._account_open:  # without that it could seal and send nothing
             self._set_state("running")
         elif alone:
             self._set_state("waiting")
@@ -573,6 +577,7 @@ class ManagedNode:
     def _forget_client(self) -> None:
         self._process = None
         self._first_block = None
+        self._account_open = False
         self._is_stalled = False
         if self._stall is not None:
             self._stall.cancel()
