@@ -14,6 +14,7 @@ from quorumkit.engines.geth import Geth
 from quorumkit.errors import NodeError
 from quorumkit.files import to_json
 from quorumkit.progress import Progress
+from quorumkit.spec import is_literal_address
 
 if TYPE_CHECKING:
     from quorumkit.node.record import NodeRecord
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from quorumkit.rpc import Rpc
 
 VERSION = "24.4.1"
+
+_ANYWHERE = "0.0.0.0"  # noqa: S104 - nobody listens there
 
 _FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 _TOLD_THEIR_PEERS = {"qbft", "ibft"}
@@ -95,7 +98,7 @@ class GoQuorum(Geth):
         The permissioned nodes are matched by key alone and read again at each connection
         (permission/core/permissions.go), so a change needs no restart.
         """
-        everyone = [other.enode for other in network.members]
+        everyone = [_permitted(other) for other in network.members]
         voters = [other.enode for other in network.nodes if other.role == "validator"]
         peers = [peer.enode for peer in network.peers_of(node)]
         kind = network.spec.consensus.kind
@@ -164,6 +167,15 @@ class GoQuorum(Geth):
         if record.tm is not None:
             command += ["--ptm.socket", "tm/tm.ipc"]
         return command
+
+
+def _permitted(node: Node) -> str:
+    """The node's enode URL with a literal address: only its key counts here, and a name would be looked up at every
+    connection."""
+    place = node.endpoints.p2p
+    if is_literal_address(place.host):
+        return node.enode
+    return node.enode.replace(f"@{place}?", f"@{_ANYWHERE}:{place.port}?")
 
 
 def _raft_id(members: list[dict[str, Any]], key: str) -> int | None:
