@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,29 @@ class Project:
                        "--filter", f"label=com.docker.compose.service=node{number}").split()  # fmt: skip
         inspected: dict[str, Any] = json.loads(docker("inspect", *found))[0]
         return inspected
+
+    @contextlib.contextmanager
+    def moved(self, number: int) -> Iterator[None]:
+        """A node's container comes back with another address inside the block, and nobody else is restarted by it. Its
+        old address goes to somebody else, as it does where others come and go."""
+        network = f"{self.name}_quorum"
+        container = self.container(number)
+        before = container["NetworkSettings"]["Networks"][network]["IPAddress"]
+        others = [other for other in range(1, 5) if other != number]
+        starts = {other: self.container(other)["State"]["StartedAt"] for other in others}
+        docker("stop", container["Id"])
+        docker("network", "disconnect", network, container["Id"])
+        somebody = docker("run", "--detach", "--network", network, "--entrypoint", "sleep",
+                          container["Config"]["Image"], "600").strip()  # fmt: skip
+        try:
+            docker("network", "connect", "--alias", f"node{number}", network, container["Id"])
+            docker("start", container["Id"])
+            assert self.container(number)["NetworkSettings"]["Networks"][network]["IPAddress"] != before
+            self.until_complete()
+            yield
+            assert {other: self.container(other)["State"]["StartedAt"] for other in others} == starts
+        finally:
+            docker("rm", "--force", somebody)
 
     def leave_nothing(self) -> None:
         """Whatever state it is in."""

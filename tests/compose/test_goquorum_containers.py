@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from projects import Project, docker
+from projects import Project
 
 BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
 pytestmark = [
@@ -48,20 +48,5 @@ def test_nothing_is_shared_and_a_moved_node_is_found_again(quorum: Callable[...,
     project = quorum(f"moved-{consensus}", consensus, "--no-shared-data")
     assert reads(project) == {"node1": 42, "node2": 42, "node3": None, "node4": None}
     assert not list(project.path.rglob("tm.key"))
-    network = f"{project.name}_quorum"
-    container = project.container(2)
-    before = container["NetworkSettings"]["Networks"][network]["IPAddress"]
-    starts = {number: project.container(number)["State"]["StartedAt"] for number in (1, 3, 4)}
-    docker("stop", container["Id"])
-    docker("network", "disconnect", network, container["Id"])
-    somebody = docker("run", "--detach", "--network", network, "--entrypoint", "sleep",
-                      container["Config"]["Image"], "600").strip()  # fmt: skip
-    try:
-        docker("network", "connect", "--alias", "node2", network, container["Id"])
-        docker("start", container["Id"])
-        assert project.container(2)["NetworkSettings"]["Networks"][network]["IPAddress"] != before
-        project.until_complete()
+    with project.moved(2):
         assert reads(project)["node2"] == 42
-        assert {number: project.container(number)["State"]["StartedAt"] for number in (1, 3, 4)} == starts
-    finally:
-        docker("rm", "--force", somebody)

@@ -50,24 +50,8 @@ def test_the_join_secret_is_in_no_environment_and_no_argument(project: Project) 
 
 
 def test_a_container_that_comes_back_with_another_address_is_found_again(project: Project) -> None:
-    network = f"{project.name}_quorum"
-    container = project.container(2)
-    before = container["NetworkSettings"]["Networks"][network]["IPAddress"]
-    starts = {number: project.container(number)["State"]["StartedAt"] for number in (1, 3, 4)}
-    docker("stop", container["Id"])
-    docker("network", "disconnect", network, container["Id"])
-    # Its old address goes to somebody else, as it does where others come and go.
-    somebody = docker("run", "--detach", "--network", network, "--entrypoint", "sleep",
-                      container["Config"]["Image"], "600").strip()  # fmt: skip
-    try:
-        docker("network", "connect", "--alias", "node2", network, container["Id"])
-        docker("start", container["Id"])
-        assert project.container(2)["NetworkSettings"]["Networks"][network]["IPAddress"] != before
-        project.until_complete()
-        assert {number: project.container(number)["State"]["StartedAt"] for number in (1, 3, 4)} == starts
+    with project.moved(2):
         project.verify()
-    finally:
-        docker("rm", "--force", somebody)
 
 
 def test_a_node_restarts_with_all_others_down(project: Project) -> None:

@@ -164,6 +164,18 @@ class RunningNetwork:
         return {str(file.relative_to(self.path)): file.read_bytes() for file in files}
 
 
+@contextlib.contextmanager
+def brought_up(path: Path, *arguments: str) -> Iterator[RunningNetwork]:
+    """The network that `up` with these arguments makes; nothing is left of it after the block."""
+    network = RunningNetwork(path)
+    try:
+        started = quorumkit("up", path, *arguments, "--timeout", str(int(PATIENCE)))
+        assert started.code == 0, started.err + network.last_words()
+        yield network
+    finally:
+        destroy(path)
+
+
 def clients_below(path: Path) -> Iterator[psutil.Process]:
     """Every process whose working directory is a node's of that network."""
     nodes = (path / "nodes").resolve()

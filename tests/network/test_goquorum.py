@@ -7,13 +7,12 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from networks import PATIENCE, RunningNetwork, begin, destroy, eventually, quorumkit
+from networks import PATIENCE, RunningNetwork, begin, brought_up, eventually, quorumkit
 
 from quorumkit.contracts import storage_contract
 
@@ -24,19 +23,14 @@ pytestmark = [
 ]
 
 
-@contextlib.contextmanager
-def goquorum(path: Path, consensus: str, nodes: int = 4, observers: int = 0) -> Iterator[RunningNetwork]:
-    network = RunningNetwork(path)
-    try:
-        started = quorumkit(
-            *("up", path, "-n", str(nodes), "--observers", str(observers)),
-            *("--engine", "goquorum", "--consensus", consensus),
-            *("--engine-binary", str(BINARY), "--timeout", str(int(PATIENCE))),
-        )
-        assert started.code == 0, started.err + network.last_words()
-        yield network
-    finally:
-        destroy(path)
+def goquorum(
+    path: Path, consensus: str, nodes: int = 4, observers: int = 0
+) -> contextlib.AbstractContextManager[RunningNetwork]:
+    return brought_up(
+        path,
+        *("-n", str(nodes), "--observers", str(observers), "--engine", "goquorum", "--consensus", consensus),
+        *("--engine-binary", str(BINARY)),
+    )
 
 
 @pytest.mark.parametrize("consensus", ["qbft", "ibft", "raft", "clique"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from networks import PATIENCE, RunningNetwork, clients_below, destroy, eventually, quorumkit
+from networks import PATIENCE, RunningNetwork, brought_up, clients_below, eventually
 
 from quorumkit.errors import RpcError
 
@@ -24,18 +24,12 @@ pytestmark = [
 ]
 
 
-@contextlib.contextmanager
-def tessera(path: Path) -> Iterator[RunningNetwork]:
-    network = RunningNetwork(path)
-    try:
-        started = quorumkit(
-            *("up", path, "-n", "3", "--engine", "goquorum", "--engine-binary", str(GOQUORUM)),
-            *("--transaction-manager", "tessera", "--tm-binary", str(TESSERA), "--timeout", str(int(PATIENCE))),
-        )
-        assert started.code == 0, started.err + network.last_words()
-        yield network
-    finally:
-        destroy(path)
+def tessera(path: Path) -> contextlib.AbstractContextManager[RunningNetwork]:
+    return brought_up(
+        path,
+        *("-n", "3", "--engine", "goquorum", "--engine-binary", str(GOQUORUM)),
+        *("--transaction-manager", "tessera", "--tm-binary", str(TESSERA)),
+    )
 
 
 def managers(network: RunningNetwork) -> dict[str, psutil.Process]:

@@ -150,7 +150,7 @@ class Tessera:
             "entrypoint": [
                 "/bin/sh",
                 "-c",
-                f"rm -f {TM_SOCKET} && exec /tessera/bin/tessera -configfile {self.config}",
+                f"rm -f {TM_SOCKET} && exec {_INSIDE} -configfile {self.config}",
             ],
             "environment": {"JAVA_OPTS": _java_options(None)},
             # It unpacks its native library for unix sockets there, and loads it.
