@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit.engines.base import Binary
 from quorumkit.errors import EngineError, RpcError
+from quorumkit.identity.keys import enode_key_in
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class Geth:
 
     async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
         peers = await rpc.call("admin_peers")
-        return frozenset(peer["enode"].removeprefix("enode://").partition("@")[0] for peer in peers)
+        return frozenset(enode_key_in(peer["enode"]) for peer in peers)
 
     async def add_peer(self, rpc: Rpc, enode: str) -> None:
         await rpc.call("admin_addTrustedPeer", enode)

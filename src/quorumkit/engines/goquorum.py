@@ -13,6 +13,7 @@ from quorumkit.engines.base import Binary
 from quorumkit.engines.geth import Geth
 from quorumkit.errors import NodeError
 from quorumkit.files import to_json
+from quorumkit.identity.keys import enode_key_in
 from quorumkit.progress import Progress
 from quorumkit.spec import is_literal_address
 
@@ -135,7 +136,7 @@ class GoQuorum(Geth):
         A member with another key at that very place has lost its disk and was replaced: raft takes it off its list
         first, for good, and counts its vote no more.
         """
-        key = enode.removeprefix("enode://").partition("@")[0]
+        key = enode_key_in(enode)
         try:
             async with asyncio.timeout(_ADMITTED_WITHIN):
                 while True:

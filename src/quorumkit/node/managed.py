@@ -15,6 +15,7 @@ from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
 from quorumkit.identity import PublicIdentity, check_identity
+from quorumkit.identity.keys import enode_key_in
 from quorumkit.identity.store import PASSWORD
 from quorumkit.node.companion import Companion, transaction_manager
 from quorumkit.node.log import LogSink, own_line
@@ -315,7 +316,7 @@ class ManagedNode:
         listening = asyncio.Event()
         command = self._engine.run_command(self._binary.path, self.record, admission=self._admission())
         known = () if self._engine.seals_before_peers(self.record) else self.record.peers
-        self._given = {_key(peer.enode): peer.enode for peer in known}
+        self._given = {enode_key_in(peer.enode): peer.enode for peer in known}
         process = await self._spawn(command)
         self._process = process
         self._refusal = None
@@ -466,7 +467,7 @@ class ManagedNode:
                 anew = bool(self._given)
                 while True:
                     self._reloaded.clear()
-                    wanted = {_key(peer.enode): peer.enode for peer in self.record.peers}
+                    wanted = {enode_key_in(peer.enode): peer.enode for peer in self.record.peers}
                     await self._give_peers(rpc, wanted, anew=anew)
                     # One that is connected from an old address, and then is not any more, must be told of.
                     pause = None if self._given == wanted else OLD_ADDRESS_LOOK
@@ -601,10 +602,6 @@ class ManagedNode:
             self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-
-
-def _key(enode: str) -> str:
-    return enode.removeprefix("enode://").partition("@")[0]
 
 
 def _genesis_for(directory: Path) -> Path:

@@ -10,6 +10,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError
 from quorumkit.files import private_directory, to_json, write_if_changed
 from quorumkit.identity import PublicIdentity
+from quorumkit.identity.keys import enode_key_in
 from quorumkit.node.record import RECORD_NAME
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
@@ -71,10 +72,7 @@ def write_down(
 ) -> Network:
     """The network that the nodes' own words amount to, and its genesis and records on this side: no keys, for those
     never leave the nodes, and no client's files. `statuses` and `endpoints` are one for each node, by ordinal."""
-    identities = [
-        PublicIdentity(status.enode.removeprefix("enode://").partition("@")[0], status.account, status.tm_key)
-        for status in statuses
-    ]
+    identities = [PublicIdentity(enode_key_in(status.enode), status.account, status.tm_key) for status in statuses]
     network = plan(spec, identities, endpoints)
     with locked(directory):
         write_if_changed(directory.genesis, render_genesis(network))
