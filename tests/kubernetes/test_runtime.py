@@ -83,7 +83,7 @@ def test_up_tells_every_node_and_writes_no_secret(network: Network) -> None:
     ]
     assert all(node["peers"] == node["expected_peers"] == 3 and node["block"] for node in nodes)
     assert {path.name for path in network.path.rglob("*") if path.is_file() and ".state" not in path.parts} == {
-        "quorumkit.yaml", "genesis.json", "node.json"
+        "quorumkit.yaml", "genesis.json", "node.json", "network-id"
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError
@@ -34,6 +34,38 @@ def raise_failed(statuses: Iterable[NodeStatus]) -> None:
         raise NodeError(
             "; ".join(f"{status.name}: {status.error}" for status in failed),
             hint="put it right and run `quorumkit up` again; `quorumkit down` stops the rest",
+        )
+
+
+def check_none_begins_anew(
+    directory: NetworkDirectory, nodes: Iterable[str], present: Container[str], *, what: str
+) -> list[str]:
+    """The nodes that the directory knows and whose disks are gone: some of them, or none. `present` are those whose
+    disks are there, and `what` is what these are called.
+
+    Raises:
+        NodeError: all are gone; nodes made anew would be another network.
+    """
+    known = [node for node in nodes if (directory.node(node) / RECORD_NAME).exists()]
+    gone = [node for node in known if node not in present]
+    if gone and len(gone) == len(known):
+        raise NodeError(
+            f"{directory.path}: its nodes' {what} are gone, and with them their keys and the chain",
+            hint=f"put them back from a backup; or give the network up: quorumkit destroy {directory.path}",
+        )
+    return gone
+
+
+def raise_lost(nodes: Sequence[str]) -> None:
+    """Raises:
+    NodeError: there are nodes that lost their disks and now run with new keys.
+    """
+    if nodes:
+        many = len(nodes) > 1
+        raise NodeError(
+            f"{', '.join(nodes)}: lost {'their disks' if many else 'its disk'}, so {'they have' if many else 'it has'} "
+            "new keys, which the others refuse",
+            hint=f"if that is right: quorumkit node replace {nodes[0]}; else `quorumkit down`, and put the disk back",
         )
 
 
