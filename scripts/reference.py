@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import sys
 import types
 import typing
 from pathlib import Path
@@ -20,7 +21,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from quorumkit import spec
 from quorumkit.cli.main import cli
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
@@ -123,7 +123,7 @@ def _model(model: type[BaseModel], path: str) -> list[str]:
 
 def _comments(model: type[BaseModel]) -> dict[str, str]:
     """The strings that stand below the fields in the source."""
-    tree = ast.parse(inspect.getsource(spec))
+    tree = ast.parse(inspect.getsource(sys.modules[model.__module__]))
     body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == model.__name__)
     found = {}
     for field, after in itertools.pairwise(body):
@@ -148,7 +148,7 @@ def _values(field: FieldInfo) -> str:
         for name in ("ge", "le")
         if hasattr(constraint, name)
     }
-    words = {int: "integer", str: "text", bool: "true or false", dict: "mapping"}
+    words = {int: "integer", str: "text", bool: "true or false", dict: "mapping", tuple: "list"}
     text = ", ".join(words.get(typing.get_origin(kind) or kind, str(kind)) for kind in kinds)
     if "le" in bounds:
         return f"{text}, {_number(bounds['ge'])} to {_number(bounds['le'])}"
@@ -179,7 +179,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default if field.default is not PydanticUndefined else {}
-    return "none" if value in (None, {}) else f"`{value}`"
+    return "none" if value in (None, {}, ()) else f"`{list(value) if isinstance(value, tuple) else value}`"
 
 
 def _table(columns: list[str], rows: list[list[str]]) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from quorumkit.client_settings import ClientArgument, RpcSpec, rpc_problem
 from quorumkit.errors import NewerFormatError, SpecError
 
 SPEC_FORMAT = 1
@@ -102,6 +103,12 @@ class EngineSpec(_Part):
     clients are all killed at once loses those blocks."""
     cache: int = Field(default=128, ge=32, le=65536)
     """MiB that the client may use to cache its database (geth's `--cache`)."""
+    verbosity: int | None = Field(default=None, ge=3, le=5)
+    """How much the client logs: 3 what it does, 4 more, 5 everything. Default: the client's own, 3. Not less: the node
+    program reads from its log when it is up."""
+    client_arguments: tuple[ClientArgument, ...] = Field(default=(), strict=False)
+    """Further flags of the client, each `--name` or `--name=value`, such as `--txpool.globalslots=20000`. What
+    Quorumkit sets itself is refused."""
 
 
 class TransactionManagerSpec(_Part):
@@ -226,6 +233,7 @@ class NetworkSpec(_Part):
     transaction_manager: TransactionManagerSpec | None = None
     """Default: `builtin` with goquorum; none with geth, which has no private transactions."""
     genesis: GenesisSpec = GenesisSpec()
+    rpc: RpcSpec = RpcSpec()
     ports: PortsSpec = PortsSpec()
     compose: ComposeSpec = ComposeSpec()
     kubernetes: KubernetesSpec = KubernetesSpec()
@@ -265,6 +273,8 @@ class NetworkSpec(_Part):
             raise ValueError("transaction_manager: geth has no private transactions; engine.kind goquorum has")
         if self.engine.image is not None and self.engine.kind == "geth":
             raise ValueError("engine.image: geth is built, not taken out of an image; engine.binary names one")
+        if wrong := rpc_problem(self.rpc, self.engine.kind):
+            raise ValueError(wrong)
         return self
 
     @property
@@ -417,7 +427,7 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
         "chain_id": spec.chain_id,
         "nodes": spec.nodes.model_dump(),
         "consensus": spec.consensus.model_dump(exclude=_not_of(spec.consensus)),
-        "engine": spec.engine.model_dump(exclude_none=True),
+        "engine": spec.engine.model_dump(mode="json", exclude_none=True, exclude=_empty(spec.engine)),
         "genesis": spec.genesis.model_dump(exclude_defaults=False),
     }
     if spec.transaction_manager is not None:
@@ -426,7 +436,7 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
         values["transaction_manager"] = manager.model_dump(include=said, exclude_none=True)
     values |= {
         field: value
-        for field, value in spec.model_dump(exclude_defaults=True, exclude_none=True).items()
+        for field, value in spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True).items()
         if field not in values
     }
     if not values["genesis"]["alloc"]:
@@ -437,6 +447,10 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
     text.write("# A Quorumkit network. Every field: docs/reference/spec.md\n")
     yaml.dump(values, text)
     return text.getvalue().encode()
+
+
+def _empty(engine: EngineSpec) -> set[str]:
+    return set() if engine.client_arguments else {"client_arguments"}
 
 
 def _not_of(consensus: ConsensusSpec) -> set[str]:

@@ -88,7 +88,7 @@ class Release:
         return self.kubectl("exec", f"{self.name}-{index}", "--", "quorumkit", "console", "--exec", script).strip()
 
     def block_hash(self, index: int, number: int) -> str:
-        return json.loads(self.console(index, f"eth.getBlock({number}).hash"))
+        return str(json.loads(self.console(index, f"eth.getBlock({number}).hash")))
 
     def whole(self, count: int, *, away: int = 0) -> list[dict[str, Any]]:
         """Waits until so many pods are ready and each node sees all the others; what they tell then. `away` more nodes

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorumkit import files
 from quorumkit.errors import CorruptFileError
 from quorumkit.files import (
     private_directory,
@@ -34,7 +34,7 @@ def crash_at(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*args: object, **kwargs: object) -> None:
         raise Crash
 
-    owner = {"mkstemp": files.tempfile, "fchmod": os, "fsync": os, "replace": Path}[step]
+    owner = {"mkstemp": tempfile, "fchmod": os, "fsync": os, "replace": Path}[step]
     monkeypatch.setattr(owner, step, crash)
 
 
@@ -58,7 +58,7 @@ def test_a_process_that_dies_at_any_step_leaves_the_old_content(step: str, tmp_p
     path.write_bytes(b"old")
     child = os.fork()
     if child == 0:  # dies without any clean-up
-        owner = {"mkstemp": files.tempfile, "fchmod": os, "fsync": os, "replace": Path}[step]
+        owner = {"mkstemp": tempfile, "fchmod": os, "fsync": os, "replace": Path}[step]
         setattr(owner, step, lambda *args, **kwargs: os._exit(9))
         try:
             write_atomic(path, b"new")
@@ -88,10 +88,19 @@ def test_a_secret_is_private_before_it_has_its_name(tmp_path: Path, monkeypatch:
 
 
 def test_bytes_are_on_the_disk_before_the_name_points_at_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = []
+    order: list[str] = []
     sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("fsync"), sync(descriptor))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("replace"), replace(self, target))[1])
+
+    def noted_sync(descriptor: int) -> None:
+        order.append("fsync")
+        sync(descriptor)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        order.append("replace")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
     write_atomic(tmp_path / "file", b"x")
     assert order[:2] == ["fsync", "replace"]
 

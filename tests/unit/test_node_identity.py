@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from eth_account import Account
-from eth_keys import keys
+from eth_keys import keys  # type: ignore[attr-defined]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,6 +169,6 @@ def test_an_identity_refuses_what_is_no_enode_key(key: str) -> None:
 
 @given(st.binary(min_size=20, max_size=20))
 def test_addresses_are_spelt_as_eip_55_wants(address: bytes) -> None:
-    from eth_utils import to_checksum_address
+    from eth_utils.address import to_checksum_address
 
     assert checksum_address(address.hex()) == to_checksum_address(address)

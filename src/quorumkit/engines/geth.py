@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from quorumkit.rpc import Rpc
 
 VERSION = "1.13.15"
-HTTP_MODULES = ["eth", "net", "web3", "txpool"]
-"""Nothing that changes the node or the validators: personal, admin, miner and clique are on the unix socket alone."""
-
 _FATAL = re.compile(
     r"^Fatal: (?P<fatal>.*)|^CRIT .*?\] (?P<critical>.*)|^panic: (?P<panic>.*)|^(?P<usage>flag provided but .*)"
 )
@@ -31,6 +28,9 @@ _FATAL = re.compile(
 _VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
 
 _SOON = 0.005  # seconds
+
+_NO_ORIGIN = "https://none.invalid"
+"""An origin that no page has (RFC 2606): with an empty list the client lets pages of localhost connect."""
 
 
 class Geth:
@@ -106,13 +106,21 @@ class Geth:
             "StaticNodes": static,
             "TrustedNodes": trusted,
         }
+        bind, rpc = node.endpoints.rpc_bind, network.spec.rpc
         http = {
-            "HTTPHost": node.endpoints.rpc_bind.host,
-            "HTTPPort": node.endpoints.rpc_bind.port,
-            "HTTPModules": HTTP_MODULES,
+            "HTTPHost": bind.host,
+            "HTTPPort": bind.port,
+            "HTTPModules": list(rpc.http.modules),
             # Checked against the Host header, so that a web page cannot reach the port by rebinding a name to it.
             "HTTPVirtualHosts": list(node.endpoints.rpc_names),
         }
+        if rpc.http.origins:
+            http["HTTPCors"] = list(rpc.http.origins)
+        if rpc.ws.enabled:
+            # At HTTP's own address and port one server answers both (node/node.go, wsServerForPort). A page from an
+            # origin that is not listed is refused, whatever host name it used.
+            http |= {"WSHost": bind.host, "WSPort": bind.port, "WSModules": list(rpc.ws.modules)}
+            http["WSOrigins"] = list(rpc.ws.origins) or [_NO_ORIGIN]
         head = f"# {node.name} of {network.spec.name}: rendered from quorumkit.yaml; edit that instead.\n"
         return (head + _toml({"Node": http, "Node.P2P": p2p})).encode()
 
@@ -138,7 +146,7 @@ class Geth:
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
             *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
             *("--miner.gasprice", "1", "--miner.etherbase", record.account),
-            "--rpc.enabledeprecatedpersonal",
+            *("--rpc.enabledeprecatedpersonal", *record.engine.client_arguments),
         ]
 
     def _flags(self, record: NodeRecord) -> list[str]:
@@ -151,6 +159,7 @@ class Geth:
             # The account must be open to seal and to send, which `open_account` does over the unix socket; over HTTP it
             # can pay for transactions, no more.
             "--allow-insecure-unlock",
+            *(("--verbosity", str(record.engine.verbosity)) if record.engine.verbosity else ()),
         ]
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:

@@ -167,7 +167,7 @@ class GoQuorum(Geth):
             command += ["--miner.etherbase", record.account]
         if record.tm is not None:
             command += ["--ptm.socket", "tm/tm.ipc"]
-        return command
+        return [*command, *record.engine.client_arguments]
 
 
 def _permitted(node: Node) -> str:

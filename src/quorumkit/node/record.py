@@ -35,6 +35,9 @@ class EngineRecord(_Part):
     """The image that the binary was taken out of, where the spec names one."""
     state: Literal["archive", "pruned"]
     cache: int
+    verbosity: int | None = None
+    client_arguments: list[str] = []
+    """Further flags, from the spec."""
 
 
 class ConsensusRecord(_Part):

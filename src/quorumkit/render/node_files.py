@@ -37,6 +37,8 @@ def record_of(network: Network, node: Node) -> NodeRecord:
             image=spec.engine.image,
             state=spec.engine.state,
             cache=spec.engine.cache,
+            verbosity=spec.engine.verbosity,
+            client_arguments=list(spec.engine.client_arguments),
         ),
         consensus=ConsensusRecord(
             kind=spec.consensus.kind,

@@ -164,7 +164,7 @@ def test_no_groups_no_privacy_enhancements(network):
 
 def test_the_private_api_over_http(network):
     one, two = network.make(2)
-    from tm_processes import free_ports
+    from support.ports import free_ports
 
     (port,) = free_ports(1)
     network.configure(one, [one, two], private_port=port)
