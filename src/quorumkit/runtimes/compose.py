@@ -493,8 +493,15 @@ def _subnet_in(compose_file: Path) -> str:
 
 
 def _give(directory: Path, uid: int, gid: int) -> None:
-    """Makes a node's directory and all in it belong to somebody else; only root can."""
-    for folder, _, files in os.walk(directory):
-        for path in [Path(folder), *(Path(folder) / name for name in files)]:
-            if path.lstat().st_uid != uid:
-                os.chown(path, uid, gid, follow_symlinks=False)
+    """Makes a node's directory and all in it belong to somebody else; only root can.
+
+    By descriptors: a container that runs could put a link in a folder's place meanwhile, and what it points at would
+    be given away.
+    """
+    for _, _, names, folder in os.fwalk(directory, follow_symlinks=False):
+        if os.fstat(folder).st_uid != uid:
+            os.fchown(folder, uid, gid)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid != uid:
+                    os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
