@@ -51,6 +51,7 @@ def ensure_mark(directory: Path) -> str:
     present = read_mark(directory)
     if present is not None:
         return present
-    mark = secrets.token_hex(_BYTES)
+    # A letter first: nothing that reads YAML takes it for a number.
+    mark = secrets.choice("abcdef") + secrets.token_hex(_BYTES)[1:]
     write_atomic(directory / MARK_NAME, f"{mark}\n".encode())
     return mark

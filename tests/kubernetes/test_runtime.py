@@ -6,16 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import PATIENCE, Release, command, eventually
-
-COMMAND = [sys.executable, "-P", "-m", "quorumkit"]
+from cluster import COMMAND, PATIENCE, Release, command, eventually
 
 
 class Network:

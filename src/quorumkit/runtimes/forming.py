@@ -7,11 +7,11 @@ import json
 from collections.abc import Container, Iterable, Sequence
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import NodeError
+from quorumkit.errors import CorruptFileError, NodeError
 from quorumkit.files import private_directory, to_json, write_if_changed
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
-from quorumkit.node.record import RECORD_NAME
+from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, NodeEndpoints, plan
@@ -20,6 +20,11 @@ from quorumkit.render.containers import HEALTH_PORT
 from quorumkit.render.node_files import record_of
 from quorumkit.runtimes.base import stopped_status
 from quorumkit.spec import NetworkSpec
+
+
+class UnknownNodesError(NodeError):
+    """Nodes run that are none of those that the network directory knows."""
+
 
 ASK_SECONDS = 4
 """How long a node program may take to tell its status."""
@@ -69,6 +74,25 @@ def raise_lost(nodes: Sequence[str]) -> None:
         )
 
 
+def knows_nodes(directory: NetworkDirectory) -> bool:
+    """Whether the nodes ever told this directory who they are."""
+    return any(directory.nodes.glob(f"*/{RECORD_NAME}"))
+
+
+def is_known(directory: NetworkDirectory, statuses: Iterable[NodeStatus]) -> bool:
+    """Whether one at least of the nodes that tell who they are is who the directory says; others may have been
+    replaced."""
+    return any(status.enode and enode_key_in(status.enode) == known_key(directory, status.name) for status in statuses)
+
+
+def known_key(directory: NetworkDirectory, node: str) -> str | None:
+    """The enode key of the node of that name, as it told it; None where it is not known."""
+    try:
+        return read_record(directory.node(node)).enode_key
+    except CorruptFileError:
+        return None
+
+
 def asking(hosts: Iterable[str]) -> str:
     """A shell script that asks all these node programs at once how their nodes are: run on one of them, it is one
     command however many there are."""
@@ -103,7 +127,16 @@ def write_down(
     directory: NetworkDirectory, spec: NetworkSpec, statuses: Sequence[NodeStatus], endpoints: Sequence[NodeEndpoints]
 ) -> Network:
     """The network that the nodes' own words amount to, and its genesis and records on this side: no keys, for those
-    never leave the nodes, and no client's files. `statuses` and `endpoints` are one for each node, by ordinal."""
+    never leave the nodes, and no client's files. `statuses` and `endpoints` are one for each node, by ordinal.
+
+    Raises:
+        UnknownNodesError: the directory knows the nodes, and none of them is among these.
+    """
+    if knows_nodes(directory) and not is_known(directory, statuses):
+        raise UnknownNodesError(
+            f"{directory.path}: the nodes that run are not those that are known here, so it is another network",
+            hint="put their disks back from a backup; or, to go on with those that run, remove nodes/ and genesis.json",
+        )
     identities = [PublicIdentity(enode_key_in(status.enode), status.account, status.tm_key) for status in statuses]
     network = plan(spec, identities, endpoints)
     with locked(directory):

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import CorruptFileError, RuntimeUnavailableError
+from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.image.docker import docker
 from quorumkit.mark import DOCKER_LABEL
-from quorumkit.node.record import RECORD_NAME, read_record
+from quorumkit.node.record import RECORD_NAME
 from quorumkit.render.compose import plain_volume_name, volume_name
+from quorumkit.runtimes.forming import known_key
 
 _READ_KEYS = f"""
 import json, pathlib
@@ -83,18 +84,11 @@ def _own_of(
 ) -> dict[str, str]:
     mounted = {mount.get("Name") for container in containers.values() for mount in container.get("Mounts", [])}
     own = {node: name for node, name in plain.items() if name in mounted}
-    doubtful = {node: name for node, name in plain.items() if node not in own and _known_key(directory, node)}
+    doubtful = {node: name for node, name in plain.items() if node not in own and known_key(directory, node)}
     if doubtful:
         keys = _keys_on(doubtful, image=image)
-        own |= {node: name for node, name in doubtful.items() if keys.get(node) == _known_key(directory, node)}
+        own |= {node: name for node, name in doubtful.items() if keys.get(node) == known_key(directory, node)}
     return own
-
-
-def _known_key(directory: NetworkDirectory, node: str) -> str | None:
-    try:
-        return read_record(directory.node(node)).enode_key
-    except CorruptFileError:
-        return None
 
 
 def _keys_on(volumes: Mapping[str, str], *, image: str) -> dict[str, str]:
