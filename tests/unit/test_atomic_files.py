@@ -18,9 +18,11 @@ from quorumkit.files import (
     remove_leftovers,
     remove_tree,
     staged_directory,
+    sync_trees,
     to_json,
     write_atomic,
     write_if_changed,
+    write_new,
 )
 
 STEPS = ["mkstemp", "fchmod", "fsync", "replace"]
@@ -157,6 +159,40 @@ def test_private_directories_are_private_under_any_umask(tmp_path: Path) -> None
         assert stat.S_IMODE(private_directory(tmp_path / "a").stat().st_mode) == 0o700
     finally:
         os.umask(before)
+
+
+def test_a_new_file_takes_no_others_place(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"old")
+    (tmp_path / "link").symlink_to(elsewhere)
+    (tmp_path / "dangling").symlink_to(tmp_path / "made")
+    for name in ("elsewhere", "link", "dangling"):
+        with pytest.raises(FileExistsError):
+            write_new(tmp_path / name, b"new", mode=0o600)
+    assert elsewhere.read_bytes() == b"old"
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_new_secret_is_private_from_its_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(os, "fchmod", lambda descriptor, mode: seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode)))
+    before = os.umask(0)
+    try:
+        write_new(tmp_path / "file", b"secret", mode=0o600)
+    finally:
+        os.umask(before)
+    assert seen == [0o600]
+
+
+def test_all_files_of_all_trees_are_brought_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {tmp_path / tree / "deep" / name for tree in ("one", "two") for name in ("a", "b")}
+    for path in wanted:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    synced: set[Path] = set()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    sync_trees([tmp_path / "one", tmp_path / "two"])
+    assert synced == wanted
 
 
 def test_removing_what_is_not_there_is_fine(tmp_path: Path) -> None:
