@@ -15,9 +15,13 @@ from quorumkit.cli.exchange import exchange_options, settings_of
 from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import QuorumkitError, UsageError
-from quorumkit.runtimes import Command, runtime_of
+from quorumkit.errors import NodeError, QuorumkitError, UsageError
+from quorumkit.foreign import one_line
+from quorumkit.plan import Node
+from quorumkit.runtimes import Command, Runtime, runtime_of
 from quorumkit.runtimes.inside import console_inside
+
+_REPLACE_PATIENCE = 120.0  # seconds for one node's signature: it asks all others first what they know
 
 
 @click.command()
@@ -169,31 +173,73 @@ for _action, _past in (("stop", "stopped"), ("start", "started"), ("restart", "r
 def replace(name: str, directory: NetworkDirectory, through: Path | None, as_json: bool) -> None:
     """Admit the new identity of a node that lost its disk, in a network whose nodes exchange their identities.
 
-    The node must run, with its new keys, under its old name. It follows from then on; if it was a validator, the
-    genesis still names its old account, and the others go on without it.
+    The node must run, with its new keys, under its old name. More than half of the sitting validators must sign: all
+    nodes that can be reached from here are asked to; where others have theirs, they run this command too, and the last
+    one that is needed brings it about. The node follows from then on; if it was a validator, the genesis still names
+    its old account, and the others go on without it. Its old keys are refused for ever.
+
+    The exit code is 3 while signatures are missing. Inside a node's container the command signs with that node.
 
     \b
     quorumkit node replace node3
     docker compose exec node1 quorumkit node replace node3
     """
+    from quorumkit.operate.replacement import Collected, collect, outcome
+    from quorumkit.runtimes.base import FormingRuntime
     from quorumkit.runtimes.exchanged import ExchangedRuntime
     from quorumkit.runtimes.program import NodeProgram
 
     if through is not None:
         program = NodeProgram(through / ".state", [through], network=through)
-        answer = asyncio.run(program.call("node_replace", name))
+        collected = Collected(asyncio.run(program.call("node_replace", name)), {})
     else:
         runtime = runtime_of(directory, directory.read_spec())
-        if not isinstance(runtime, ExchangedRuntime):
+        if not isinstance(runtime, ExchangedRuntime | FormingRuntime):
             raise UsageError(
                 f"{directory.path}: its identities were generated together, not exchanged",
                 hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
             )
-        answer = asyncio.run(runtime.replace_node(name))
+        others = [other for other in (node.name for node in directory.load().nodes) if other != name]
+
+        async def ask(other: str) -> dict[str, Any]:
+            if isinstance(runtime, ExchangedRuntime):
+                return await runtime.sign_replacement(other, name)
+            return await asyncio.to_thread(_signed_inside, runtime, find_node(directory.load(), other), name)
+
+        collected = asyncio.run(collect(ask, others))
     if as_json:
-        print_json(answer)
+        print_json(collected.to_json())
     else:
-        done(f"{name}: replaced, its account is now {answer['account']}, and it follows")
+        for other, reason in collected.failures.items():
+            click.echo(f"{other}: {reason}", err=True)
+        done(outcome(collected.told))
+    if not collected.complete:
+        raise click.exceptions.Exit(3)
+
+
+def _signed_inside(runtime: Runtime, other: Node, name: str) -> dict[str, Any]:
+    """Has a node in a container or pod sign; what it tells.
+
+    Raises:
+        NodeError: it did not.
+    """
+    command = runtime.execute(other, ["quorumkit", "node", "replace", name, "--json"])
+    try:
+        answer = subprocess.run(
+            command.arguments, cwd=command.directory, env=_environment(command), capture_output=True, text=True,
+            stdin=subprocess.DEVNULL, timeout=_REPLACE_PATIENCE, check=False,
+        )  # fmt: skip
+        told: dict[str, Any] = json.loads(answer.stdout[answer.stdout.index("{") :])
+        if "name" not in told:
+            raise NodeError(one_line(told.get("message") or told.get("error") or answer.stdout))
+    except OSError as error:
+        raise _cannot_run(command, error) from None
+    except subprocess.TimeoutExpired:
+        raise NodeError(f"{other.name}: no answer in {_REPLACE_PATIENCE:g} s") from None
+    except ValueError:
+        said = [line for line in answer.stderr.splitlines() if line.startswith("error: ")] or [answer.stderr]
+        raise NodeError(one_line(said[0].removeprefix("error: ")) or f"exit code {answer.returncode}") from None
+    return told
 
 
 @node.command("run")

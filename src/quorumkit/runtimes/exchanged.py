@@ -151,18 +151,15 @@ class ExchangedRuntime(ProcessRuntime):
     async def restart_nodes(self, names: Sequence[str]) -> None:
         await self._each(names, "node_restart")
 
-    async def replace_node(self, name: str) -> dict[str, Any]:
-        """Admits a node's new identity through another node that runs.
+    async def sign_replacement(self, name: str, lost: str) -> dict[str, Any]:
+        """Has a node sign that another identity has a lost one's place; what it tells.
 
         Raises:
-            NotRunningError: no other node runs.
-            RpcError: the other node refused, and says why.
+            NotRunningError: it does not run.
+            RpcError: it refused, and says why.
         """
-        for other, program in self._programs.items():
-            if other != name and program.process():
-                answer: dict[str, Any] = await program.call("node_replace", name)
-                return answer
-        raise NotRunningError(f"no node but {name} runs", hint="start the network: quorumkit up")
+        answer: dict[str, Any] = await self._programs[name].call("node_replace", lost)
+        return answer
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
         files = [self._logs_of(name) / f"{name}.log" for name in names]
