@@ -31,7 +31,7 @@ _OUR_FLAGS = re.compile(
     r"|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|blobpool\.datadir"
     # Which network it is, and how blocks are made.
     r"|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget"
-    r"|exitwhensynced|mine|miner|istanbul|raft\w*|fakepow|catalyst|cache"
+    r"|exitwhensynced|mine|miner|gpo|txpool\.(pricelimit|nolocals|locals)|istanbul|raft\w*|fakepow|catalyst|cache"
     # Who may call it.
     r"|http|ws|authrpc|allow-insecure-unlock|rpc|rpc(addr|port|api|corsdomain|vhosts)|rpc\.enabledeprecatedpersonal"
     r"|pprof\.addr|pprofaddr|verbosity|ptm|help|version)"
@@ -51,6 +51,10 @@ _INSTEAD = {
     "ws": "rpc.ws",
     "istanbul": "consensus",
     "miner": "genesis and consensus",
+    "gpo": "genesis.free_gas",
+    "txpool.pricelimit": "genesis.free_gas",
+    "txpool.nolocals": "genesis.free_gas",
+    "txpool.locals": "genesis.free_gas",
     "raftblocktime": "consensus.raft_block_time",
 }
 

@@ -278,7 +278,11 @@ class NetworkSpec(_Part):
             raise ValueError(f"consensus.kind: {self.engine.kind} has no {self.consensus.kind} (it has {known})")
         if self.transaction_manager is not None and self.engine.kind == "geth":
             raise ValueError("transaction_manager: geth has no private transactions; engine.kind goquorum has")
-        if self.engine.kind in ALWAYS_FREE and "free_gas" in self.genesis.model_fields_set and not self.genesis.free_gas:
+        if (
+            self.engine.kind in ALWAYS_FREE
+            and "free_gas" in self.genesis.model_fields_set
+            and not self.genesis.free_gas
+        ):
             raise ValueError(f"genesis.free_gas: with {self.engine.kind} gas is always free; leave it out")
         if self.engine.image is not None and self.engine.kind == "geth":
             raise ValueError("engine.image: geth is built, not taken out of an image; engine.binary names one")

@@ -192,8 +192,8 @@ class Geth:
         return False
 
     async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
-        """With free gas it mines what pays nothing only when it is told so while it runs: on its command line a price of
-        0 counts as none (eth/backend.go, "Sanitizing invalid miner gas price")."""
+        """With free gas it mines what pays nothing only when it is told so while it runs: on its command line a price
+        of 0 counts as none (eth/backend.go, "Sanitizing invalid miner gas price")."""
         if record.free_gas:
             await rpc.call("miner_setGasPrice", "0x0")
 

@@ -9,8 +9,8 @@ falls). Every pool takes, and every validator mines, a transaction whose gas pri
 **Priced gas**: London's rules. At rest the base fee is between 0 and 8 wei. Pools refuse, from whoever it comes, what
 offers less than `LEAST_TIP`, and the client suggests `SUGGESTED_TIP`. The first bounds what a validator mines too
 (geth sets both to one value, eth/backend.go, StartMining), so that a tip seen in a past block (eth_feeHistory), from
-which some wallets reckon theirs, is taken. The second is so far above it that it pays for the base fee too until that is
-100 wei, from where it falls as soon as blocks are less than half full.
+which some wallets reckon theirs, is taken. The second is so far above it that it pays for the base fee too until that
+is 100 wei, from where it falls as soon as blocks are less than half full.
 """
 
 LEAST_TIP = 900
