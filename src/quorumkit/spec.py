@@ -131,9 +131,9 @@ class GenesisSpec(_Part):
     gas_limit: int = Field(default=30_000_000, ge=5_000_000, le=2**63 - 1)
     """The most gas that a block may use, this one and all that follow."""
     free_gas: bool = False
-    """Whether transactions need not pay for gas, ever: a gas price of 0 is mined, and accounts need no ether. The price:
-    the chain keeps Berlin's rules, without the transactions of EIP-1559 and the BASEFEE instruction that London brought.
-    Gas is always free with goquorum. See docs/explanation/gas.md."""
+    """Whether transactions need not pay for gas, ever: a gas price of 0 is mined, and accounts need no ether. The chain
+    then keeps Berlin's rules, without London's transactions of EIP-1559 and BASEFEE instruction. Gas is always free
+    with goquorum. See docs/explanation/gas.md."""
     node_balance: int = Field(default=10**21, ge=0, le=2**256 - 1)
     """Wei that each validator's own account holds, to pay its transactions' gas with; observers' accounts hold none."""
     alloc: dict[Annotated[str, AfterValidator(_address)], Annotated[int, Field(ge=0, le=2**256 - 1)]] = Field(

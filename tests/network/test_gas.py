@@ -65,12 +65,12 @@ def send(network: RunningNetwork, node: int, key: Any, **fields: Any) -> str:
 
 def mined(network: RunningNetwork, hash_: str) -> int:
     """The block that a transaction is in, once all nodes have it."""
-    blocks = {
-        eventually(lambda n=n: network.ask(n, "eth_getTransactionReceipt", hash_), f"{hash_} on node{n}")["blockNumber"]
-        for n in NODES
-    }
-    assert len(blocks) == 1
-    return int(blocks.pop(), 16)
+
+    def receipts() -> list[dict[str, Any]] | None:
+        found = [network.ask(number, "eth_getTransactionReceipt", hash_) for number in NODES]
+        return found if all(found) and len({receipt["blockHash"] for receipt in found}) == 1 else None
+
+    return int(eventually(receipts, f"{hash_} on all nodes")[0]["blockNumber"], 16)
 
 
 def fill_blocks(network: RunningNetwork, price: int) -> int:

@@ -17,6 +17,8 @@ from quorumkit.node.record import NodeRecord
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
+GOQUORUM = {"kind": "goquorum"}
+
 
 def command_of(spec: NetworkSpec, **changes: Any) -> dict[str, str]:
     """Each flag with the word after it."""
@@ -77,13 +79,11 @@ def test_priced_gas_is_londons_and_who_sends_by_rpc_pays_too() -> None:
 def test_nodes_agree_on_free_gas_and_older_networks_terms_stay_as_they_are() -> None:
     assert "genesis.free_gas" not in terms_of(spec_of())
     assert terms_of(spec_of(genesis={"free_gas": True}))["genesis.free_gas"] is True
-    quorum = {"engine": {"kind": "goquorum"}}
-    assert terms_of(spec_of(**quorum)) == terms_of(spec_of(**quorum, genesis={"free_gas": True}))
+    assert terms_of(spec_of(engine=GOQUORUM)) == terms_of(spec_of(engine=GOQUORUM, genesis={"free_gas": True}))
 
 
 def test_gas_is_always_free_with_goquorum() -> None:
-    quorum = {"engine": {"kind": "goquorum"}}
-    assert spec_of(**quorum).gas_is_free
-    assert "free_gas" not in spec_to_yaml(spec_of(**quorum)).decode()
+    assert spec_of(engine=GOQUORUM).gas_is_free
+    assert "free_gas" not in spec_to_yaml(spec_of(engine=GOQUORUM)).decode()
     with pytest.raises(SpecError, match=r"genesis\.free_gas: with goquorum gas is always free"):
-        spec_of(**quorum, genesis={"free_gas": False})
+        spec_of(engine=GOQUORUM, genesis={"free_gas": False})
