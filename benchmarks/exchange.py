@@ -24,9 +24,11 @@ import socket
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -103,8 +105,12 @@ async def exchange(folder: Path, ports: list[int], mine: list[int], last: int, p
     if last in nodes:
         running.append(asyncio.create_task(nodes[last].run()))
     waiting = [asyncio.create_task(node.locked.wait()) for node in nodes.values()]
-    for failed in (await asyncio.wait([asyncio.gather(*waiting), *running], return_when=asyncio.FIRST_COMPLETED))[0]:
-        failed.result()
+    all_locked: asyncio.Future[Any] = asyncio.gather(*waiting)
+    ends: list[asyncio.Future[Any]] = [*running, all_locked]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for each in ends:
+        if each.done():
+            each.result()
     ended = time.monotonic()
     after = resource.getrusage(resource.RUSAGE_SELF)
     total = sum(node.client.requests for node in nodes.values())
@@ -139,15 +145,14 @@ async def round_trips(count: int, pipe: Connection) -> None:
     server.close()
 
 
-def work(kind: str, arguments: tuple[object, ...], pipe: Connection) -> None:
+def work(kind: Callable[..., Coroutine[Any, Any, None]], arguments: tuple[object, ...], pipe: Connection) -> None:
     gc.freeze()
-    if kind == "exchange":
-        asyncio.run(exchange(*arguments, pipe))  # type: ignore[arg-type]
-    else:
-        asyncio.run(round_trips(*arguments, pipe))  # type: ignore[arg-type]
+    asyncio.run(kind(*arguments, pipe))
 
 
-def in_two(kind: str, arguments: list[tuple[object, ...]], *, settle: float) -> tuple[float, list[object]]:
+def in_two(
+    kind: Callable[..., Coroutine[Any, Any, None]], arguments: list[tuple[object, ...]], *, settle: float
+) -> tuple[float, list[Any]]:
     """Starts both workers, lets them settle, tells them to go; when that was, and what they measured."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -181,20 +186,18 @@ def measure(nodes: int) -> Measured:
         ports = free_ports(nodes)
         shares = [list(range(start, nodes + 1, WORKERS)) for start in range(1, WORKERS + 1)]
         # Time for all but the last to learn of each other, as when one comes minutes later.
-        began, results = in_two(
-            "exchange", [(folder, ports, share, nodes) for share in shares], settle=2.0 + nodes / 20
-        )
+        began, results = in_two(exchange, [(folder, ports, share, nodes) for share in shares], settle=2.0 + nodes / 20)
         genesis = {(folder / f"node{ordinal}/genesis.json").read_bytes() for ordinal in range(1, nodes + 1)}
         assert len(genesis) == 1
-    seconds = max(result[0] for result in results) - began  # type: ignore[index]
-    requests = sum(result[2] for result in results)  # type: ignore[index]
-    since_last = sum(result[3] for result in results)  # type: ignore[index]
-    began, ends = in_two("round trips", [(since_last // WORKERS + 1,)] * WORKERS, settle=0.2)
-    reference = max(ends) - began  # type: ignore[type-var, operator]
+    seconds = max(result[0] for result in results) - began
+    requests = sum(result[2] for result in results)
+    since_last = sum(result[3] for result in results)
+    began, ends = in_two(round_trips, [(since_last // WORKERS + 1,)] * WORKERS, settle=0.2)
+    reference = max(ends) - began
     return Measured(
         nodes=nodes,
         seconds=round(seconds, 3),
-        cpu_seconds=round(sum(result[1] for result in results), 3),  # type: ignore[index]
+        cpu_seconds=round(sum(result[1] for result in results), 3),
         requests=requests,
         per_node=round(requests / nodes, 1),
         per_node_and_log2=round(requests / nodes / math.log2(nodes), 2),

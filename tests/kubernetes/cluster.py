@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ CHART = Path(__file__).parents[2] / "charts/quorumkit"
 
 PATIENCE = 240.0
 """Seconds that anything may take here: the machine may be busy with other things."""
+
+COMMAND = [sys.executable, "-P", "-m", "quorumkit"]
 
 IMAGE = "quorumkit/node"
 TAG, NEXT_TAG = "test", "test-next"
@@ -61,11 +64,13 @@ class Release:
         options = ["--namespace", self.namespace, "--set", f"image.repository={IMAGE},image.tag={TAG}"]
         return command("helm", "upgrade", "--install", self.name, CHART, *options, *arguments, code=code)
 
-    def test(self) -> None:
-        command("helm", "--namespace", self.namespace, "test", self.name, "--timeout", "6m")
+    def test(self) -> str:
+        """`helm test` as NOTES.txt says it; what it says."""
+        return command("helm", "--namespace", self.namespace, "test", self.name, "--logs", "--timeout", "6m").stdout
 
     def uninstall(self) -> None:
         command("helm", "--namespace", self.namespace, "uninstall", self.name, "--wait")
+        self.kubectl("delete", "pods", "--selector=app.kubernetes.io/component=test", "--ignore-not-found")
         self.kubectl("wait", "--for=delete", "pods", "--all", "--timeout=180s")
 
     def pods(self) -> dict[str, dict[str, Any]]:
@@ -88,7 +93,7 @@ class Release:
         return self.kubectl("exec", f"{self.name}-{index}", "--", "quorumkit", "console", "--exec", script).strip()
 
     def block_hash(self, index: int, number: int) -> str:
-        return json.loads(self.console(index, f"eth.getBlock({number}).hash"))
+        return str(json.loads(self.console(index, f"eth.getBlock({number}).hash")))
 
     def whole(self, count: int, *, away: int = 0) -> list[dict[str, Any]]:
         """Waits until so many pods are ready and each node sees all the others; what they tell then. `away` more nodes

@@ -26,6 +26,7 @@ NEWER = [
     "enabled",
     "nameOverride",
     "commonLabels",
+    "network.id",
     "network.engine.verbosity",
     "network.engine.clientArguments",
     "persistence.selector",

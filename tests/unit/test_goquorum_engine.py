@@ -6,7 +6,7 @@ import asyncio
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from samples import endpoints_number, identity_number, spec_of
@@ -16,6 +16,7 @@ from quorumkit.engines.geth import Geth
 from quorumkit.errors import NodeError
 from quorumkit.plan import Network, NodeEndpoints, plan
 from quorumkit.render.node_files import record_of
+from quorumkit.rpc import Rpc
 
 GOQUORUM = engine_of("goquorum")
 KINDS = ["qbft", "ibft", "raft", "clique"]
@@ -100,7 +101,8 @@ class Member:
     """A raft member's client that applies what it proposed some questions later."""
 
     def __init__(self, role: str, members: list[str], *, applies_after: int = 2) -> None:
-        self.role, self.members, self.proposed = role, list(members), []
+        self.role, self.members = role, list(members)
+        self.proposed: list[str] = []
         self.removed: set[int] = set()
         self._after = applies_after
 
@@ -125,6 +127,11 @@ class Member:
         ]
 
 
+def rpc(member: Member) -> Rpc:
+    """It is only called."""
+    return cast("Rpc", member)
+
+
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quorumkit.engines.goquorum._APPLIED_SOON", 0.001)
@@ -134,10 +141,10 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_leader_takes_a_node_in_and_tells_its_id_once_raft_has_applied_it() -> None:
     network = network_of("raft", 3, 1)
     leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
-    assert asyncio.run(GOQUORUM.admit(leader, network.node(4).enode)) == "4"
+    assert asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode)) == "4"
     assert leader.proposed
     proposed = len(leader.proposed)
-    assert asyncio.run(GOQUORUM.admit(leader, network.node(4).enode)) == "4"  # twice does no harm
+    assert asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode)) == "4"  # twice does no harm
     assert len(leader.proposed) == proposed
 
 
@@ -145,7 +152,7 @@ def test_a_lost_member_is_taken_off_the_list_before_the_node_in_its_place_comes_
     network = network_of("raft", 3, 1)
     leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
     new = f"enode://{network.node(4).identity.enode_key}@node3:30303?discport=0&raftport=50400"
-    assert asyncio.run(GOQUORUM.admit(leader, new)) == "4"
+    assert asyncio.run(GOQUORUM.admit(rpc(leader), new)) == "4"
     assert leader.removed == {3}
 
 
@@ -154,7 +161,7 @@ def test_nobody_but_the_leader_takes_a_node_in(role: str) -> None:
     network = network_of("raft", 3, 1)
     member = Member(role, [node.identity.enode_key for node in network.nodes[:3]])
     with pytest.raises(NodeError, match="does not lead"):
-        asyncio.run(GOQUORUM.admit(member, network.node(4).enode))
+        asyncio.run(GOQUORUM.admit(rpc(member), network.node(4).enode))
     assert not member.proposed
 
 
@@ -162,4 +169,4 @@ def test_a_proposal_that_is_never_applied_is_told() -> None:
     network = network_of("raft", 3, 1)
     leader = Member("minter", [], applies_after=-1)
     with pytest.raises(NodeError, match="did not take the node in"):
-        asyncio.run(GOQUORUM.admit(leader, network.node(4).enode))
+        asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode))

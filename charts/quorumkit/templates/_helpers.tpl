@@ -71,7 +71,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
      and an install on claims that an earlier release left, know them. */}}
 {{- define "quorumkit.validators" -}}
 {{- $set := include "quorumkit.present" . | fromJson -}}
-{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace (printf "data-%s-0" (include "quorumkit.name" .)) -}}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace (include "quorumkit.firstClaim" .) -}}
 {{- $label := "quorumkit.org/validators" -}}
 {{- $kept := (dig "metadata" "labels" $label "" $set) | default (dig "metadata" "labels" $label "" $claim) -}}
 {{- if kindIs "invalid" .Values.validators -}}
@@ -80,6 +80,34 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- fail (printf "validators: this network was made with %s, and the genesis cannot change to %d: leave validators out, or remove the claims to begin anew" $kept (int .Values.validators)) -}}
 {{- else -}}
 {{- int .Values.validators -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The mark of the network that the claims and the StatefulSet of this name bear; where they bear another than the one
+     that is given, or the claims one that is not, they are another network's. */}}
+{{- define "quorumkit.networkId" -}}
+{{- $set := include "quorumkit.present" . | fromJson -}}
+{{- $claimName := include "quorumkit.firstClaim" . -}}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace $claimName -}}
+{{- $label := "quorumkit.org/network" -}}
+{{- $kept := (dig "metadata" "labels" $label "" $set) | default (dig "metadata" "labels" $label "" $claim) -}}
+{{- $given := .Values.network.id -}}
+{{- if and $kept $given (ne $kept $given) -}}
+{{- fail (printf "network.id: what is named %s here is of the network %s, not of %s: choose another name" (include "quorumkit.name" .) $kept $given) -}}
+{{- else if and $kept (not $given) (not $set) -}}
+{{- fail (printf "network.id: %s is here already, with the keys and the chain of the network %s: set network.id=%s to go on with it, remove its claims to begin anew, or choose another name" $claimName $kept $kept) -}}
+{{- end -}}
+{{- $given | default $kept -}}
+{{- end -}}
+
+{{/* The same as a label of new claims. A StatefulSet's own templates of claims never change. */}}
+{{- define "quorumkit.claimsNetworkId" -}}
+{{- $set := include "quorumkit.present" . | fromJson -}}
+{{- if $set -}}
+{{- $template := first ($set.spec.volumeClaimTemplates | default (list dict)) -}}
+{{- dig "metadata" "labels" "quorumkit.org/network" "" $template -}}
+{{- else -}}
+{{- include "quorumkit.networkId" . -}}
 {{- end -}}
 {{- end -}}
 

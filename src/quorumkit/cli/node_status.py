@@ -25,6 +25,7 @@ def node_status(directory: Path | None, as_json: bool) -> None:
     Asks the node program itself, so it answers before there is a network too, and while the node is not ready.
 
     \b
+    quorumkit node status mynet/nodes/node1
     kubectl exec mynet-0 -- quorumkit node status
     docker compose exec node1 quorumkit node status
     """
