@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -11,8 +12,10 @@ from pathlib import Path
 
 from quorumkit.errors import NodeError
 from quorumkit.managers import TM_SOCKET, Manager, manager_of
+from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.record import NodeRecord
+from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.rpc.sockets import short_socket_path
 
 STOP_PATIENCE = 15.0
@@ -39,8 +42,9 @@ class Companion:
 
 @contextlib.asynccontextmanager
 async def transaction_manager(
-    directory: Path, record: NodeRecord, log: LogSink, *, override: Path | None = None, unwanted: asyncio.Event
-) -> AsyncIterator[Companion]:
+    directory: Path, record: NodeRecord, log: LogSink, *, override: Path | None = None, unwanted: asyncio.Event,
+    troubles: Troubles | None = None,
+) -> AsyncIterator[Companion]:  # fmt: skip
     """Runs the node's transaction manager for as long as the block does; nothing where it has none. One that has a
     container of its own is only waited for.
 
@@ -61,8 +65,10 @@ async def transaction_manager(
         return
     manager.check_place(directory)
     command = manager.run_command(manager.find(override=override))
+    keep = functools.partial(_keep, companion, directory, command, manager.environment(), log)
+    about = "the care of its transaction manager"
     keeping = asyncio.create_task(
-        _keep(companion, directory, command, manager.environment(), log), name=f"transaction manager of {record.name}"
+        kept_up(keep, about, troubles or Troubles(log, lambda _: None)), name=f"transaction manager of {record.name}"
     )
     try:
         await _ready(directory, manager, unwanted, hint="its lines in the log say why")
@@ -112,24 +118,37 @@ async def _keep(
     delay = _FIRST_DELAY
     while True:
         began = asyncio.get_running_loop().time()
-        # One that a killed manager left would keep Tessera from listening.
-        (directory / TM_SOCKET).unlink(missing_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=directory,
-            env=os.environ | environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        companion.process = process
-        try:
-            assert process.stdout is not None
-            async for line in process.stdout:
-                log.line("tm: " + line.decode("utf-8", "replace").rstrip())
-            code = await process.wait()
-        except asyncio.CancelledError:
+        code = await _run_once(companion, directory, command, environment, log)
+        if asyncio.get_running_loop().time() - began > _LONGEST_DELAY:
+            delay = _FIRST_DELAY
+        log.line(own_line("WARN", f"the transaction manager ended with {code}; next start in {delay:g} s"))
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, _LONGEST_DELAY)
+
+
+async def _run_once(
+    companion: Companion, directory: Path, command: list[str], environment: dict[str, str], log: LogSink
+) -> int:
+    """Its exit code; whatever happens here, it does not outlive this."""
+    # One that a killed manager left would keep Tessera from listening.
+    (directory / TM_SOCKET).unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=directory,
+        env=os.environ | environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    companion.process = process
+    try:
+        assert process.stdout is not None
+        async for line in lines_of(process.stdout):
+            log.line("tm: " + line)
+        return await process.wait()
+    finally:
+        if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             with contextlib.suppress(TimeoutError):
@@ -137,9 +156,3 @@ async def _keep(
                     await process.wait()
             if process.returncode is None:
                 process.kill()
-            raise
-        if asyncio.get_running_loop().time() - began > _LONGEST_DELAY:
-            delay = _FIRST_DELAY
-        log.line(own_line("WARN", f"the transaction manager ended with {code}; next start in {delay:g} s"))
-        await asyncio.sleep(delay)
-        delay = min(delay * 2, _LONGEST_DELAY)

@@ -125,4 +125,4 @@ def _verdict(statuses: Sequence[NodeStatus], good: Callable[[NodeStatus], bool])
 def _line(status: NodeStatus) -> str:
     text = f"{status.name}: {status.state}, block {status.block if status.block is not None else '-'}, "
     text += f"{status.peers or 0} of {status.expected_peers} peers"
-    return f"{text}; {status.error}" if status.error else text
+    return "; ".join(filter(None, [text, status.error, status.trouble]))

@@ -38,6 +38,8 @@ class NodeStatus:
     pid: int | None = None
     restarts: int = 0
     error: str | None = None
+    trouble: str | None = None
+    """What goes wrong in its care while it runs on; its log has the traceback."""
 
     def describe(self, record: NodeRecord) -> None:
         """Takes over what a node's record says of it."""
