@@ -75,7 +75,7 @@ def bare(namespace: str, image: str, nodes: int, *, claims: bool) -> None:
 
 
 def install(namespace: str, image: str, nodes: int) -> None:
-    values = chart_values(spec_of(nodes), image=image)
+    values = chart_values(spec_of(nodes), image=image, mark="")
     run("helm", "--namespace", namespace, "install", "bench", CHART, "--values=-", input=json.dumps(values))
 
 

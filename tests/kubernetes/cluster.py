@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ CHART = Path(__file__).parents[2] / "charts/quorumkit"
 
 PATIENCE = 240.0
 """Seconds that anything may take here: the machine may be busy with other things."""
+
+COMMAND = [sys.executable, "-P", "-m", "quorumkit"]
 
 IMAGE = "quorumkit/node"
 TAG, NEXT_TAG = "test", "test-next"

@@ -32,6 +32,7 @@ from quorumkit.render.containers import container_endpoints
 from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports
+from quorumkit.runtimes.projects import sole_user_of
 from quorumkit.runtimes.register import open_register
 from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, manager_address, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
@@ -130,6 +131,10 @@ class ComposeRuntime:
         build_image(self._tag, self._engine, self._binary(progress), progress)
 
     async def start(self, network: Network, progress: Progress) -> bool:
+        async with sole_user_of(self._spec.name):
+            return await self._start(network, progress)
+
+    async def _start(self, network: Network, progress: Progress) -> bool:
         before = await asyncio.to_thread(self._containers)
         if not before:
             await asyncio.to_thread(self._check_subnet)
@@ -203,6 +208,7 @@ class ComposeRuntime:
         return HttpRpc(node.endpoints.rpc_url, where=node.name)
 
     async def start_nodes(self, names: Sequence[str]) -> None:
+        await asyncio.to_thread(self._containers)  # those of another network of that name are not touched
         await self._compose("up", "--detach", "--no-build", *services_of(self._spec, names))
 
     async def stop_nodes(self, names: Sequence[str]) -> None:
