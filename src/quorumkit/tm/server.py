@@ -67,12 +67,12 @@ async def serving(config: TmConfig, *, recover: bool = False) -> AsyncIterator[T
         parties = Parties(config.url, enclave.keys, config.other_nodes, config.other_keys)
         peers = PeerClient(parties, tls_client)
         stack.push_async_callback(peers.close)
-        manager = TransactionManager(enclave, store, parties, peers, always_send_to)
+        manager = TransactionManager(enclave, store, parties, peers, always_send_to, config.classic_resend)
         stack.push_async_callback(manager.close)
         if recover:
             await manager.forget_recovery()
         await stack.enter_async_context(
-            _listening(public_api(manager, _allow(config.ip_whitelist)), public_socket, tls_server)
+            _listening(public_api(manager, _refuse_unlisted(config.ip_whitelist)), public_socket, tls_server)
         )
         asking = asyncio.create_task(manager.run())
         stack.push_async_callback(_cancelled, asking)
@@ -188,13 +188,13 @@ def _remove_stale(path: Path) -> None:
     raise NodeError(f"another transaction manager listens on {path}")
 
 
-def _allow(whitelist: frozenset[IpAddress]) -> Callable[[web.BaseRequest], bool]:
-    def allowed(request: web.BaseRequest) -> bool:
+def _refuse_unlisted(whitelist: frozenset[IpAddress]) -> Callable[[web.BaseRequest], str | None]:
+    def refusal(request: web.BaseRequest) -> str | None:
         address = ipaddress.ip_address((request.remote or "").partition("%")[0])
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return (mapped or address) in whitelist
+        return None if (mapped or address) in whitelist else "this address may not connect"
 
-    return allowed if whitelist else lambda _: True
+    return refusal if whitelist else lambda _: None
 
 
 def _tls_server(tls: TlsConfig) -> ssl.SSLContext:
