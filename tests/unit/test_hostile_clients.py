@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,15 @@ def test_no_answer_over_a_socket_gives_more_than_an_rpc_error(lines: list[bytes]
     asyncio.run(run())
 
 
+@pytest.fixture
+def pythons_own_recursion_limit() -> Iterator[None]:
+    """Hypothesis raises it for the whole process, to more than the C stack holds."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
 def notification(result: Any, subscription: str = "0x1") -> bytes:
     return json.dumps({"params": {"subscription": subscription, "result": result}}).encode()
 
@@ -109,7 +119,7 @@ def test_a_head_of_another_shape_is_told(head: Any) -> None:
     ],
     ids=["nested", "endless", "unasked"],
 )
-def test_a_flood_ends_the_connection_and_nothing_else(flood: bytes) -> None:
+def test_a_flood_ends_the_connection_and_nothing_else(flood: bytes, pythons_own_recursion_limit: None) -> None:
     async def run() -> None:
         async with speaking(flood) as rpc:
             await rpc.call("eth_x")
