@@ -210,3 +210,14 @@ def test_a_keeper_that_fails_goes_on_and_says_so(node: Path) -> None:
 
     asyncio.run(run())
     assert "the care of its transaction manager: " in str(told[0])
+
+
+def test_one_that_ends_again_and_again_is_given_up_with_its_own_words(node: Path) -> None:
+    (node.parent / "tessera").write_text("#!/bin/sh\necho Error: tm/tm.conf: port: is taken\nexit 2\n")
+
+    async def run() -> None:
+        with pytest.raises(NodeError, match=r"ends before it is ready: tm/tm\.conf: port: is taken"):
+            async with running(node, Log()):
+                raise AssertionError
+
+    asyncio.run(run())

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import functools
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from quorumkit.errors import NodeError
+from quorumkit.foreign import one_line
 from quorumkit.managers import TM_SOCKET, Manager, manager_of
 from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
@@ -21,8 +23,14 @@ from quorumkit.rpc.sockets import short_socket_path
 STOP_PATIENCE = 15.0
 """Seconds."""
 
+_FAILURE = re.compile(r"(?:^Error:|\bERROR\b|^Exception\b.*?:|^Caused by:)\s*(\S.*)")
+"""How a line begins that says why it ends: ours, and Tessera's."""
+
 _POLL = 0.02
 _ANSWER_WITHIN = 5.0
+_DEATHS = 3
+"""Ends before it was ever ready, after which it is given up for this start of the node."""
+
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 10.0
 
@@ -32,6 +40,9 @@ class Companion:
 
     def __init__(self) -> None:
         self.process: asyncio.subprocess.Process | None = None
+        self.deaths = 0
+        self.last_words = ""
+        """What it said of why it ended, as far as it did."""
 
     def files_changed(self) -> None:
         """Has it read again who else is in the network."""
@@ -60,7 +71,7 @@ async def transaction_manager(
         return
     manager = manager_of(record.tm.kind)
     if record.tm.apart:
-        await _ready(directory, manager, unwanted, hint="its container's log says why")
+        await _ready(directory, manager, unwanted, companion, hint="its container's log says why")
         yield companion
         return
     manager.check_place(directory)
@@ -71,7 +82,7 @@ async def transaction_manager(
         kept_up(keep, about, troubles or Troubles(log, lambda _: None)), name=f"transaction manager of {record.name}"
     )
     try:
-        await _ready(directory, manager, unwanted, hint="its lines in the log say why")
+        await _ready(directory, manager, unwanted, companion, hint="its lines in the log say why")
         yield companion
     finally:
         keeping.cancel()
@@ -79,7 +90,9 @@ async def transaction_manager(
             await keeping
 
 
-async def _ready(directory: Path, manager: Manager, unwanted: asyncio.Event, *, hint: str) -> None:
+async def _ready(
+    directory: Path, manager: Manager, unwanted: asyncio.Event, companion: Companion, *, hint: str
+) -> None:
     """Returns when the manager answers.
 
     Raises:
@@ -90,6 +103,9 @@ async def _ready(directory: Path, manager: Manager, unwanted: asyncio.Event, *, 
             while not await _answers(directory / TM_SOCKET):
                 if unwanted.is_set():
                     raise NodeError("stopped before its transaction manager was ready")
+                if companion.deaths >= _DEATHS:
+                    said = f": {companion.last_words}" if companion.last_words else ""
+                    raise NodeError(f"the transaction manager ends before it is ready{said}", hint=hint)
                 await asyncio.sleep(_POLL)
     except TimeoutError:
         raise NodeError(f"the transaction manager was not ready in {manager.start_patience:g} s", hint=hint) from None
@@ -121,6 +137,7 @@ async def _keep(
         code = await _run_once(companion, directory, command, environment, log)
         if asyncio.get_running_loop().time() - began > _LONGEST_DELAY:
             delay = _FIRST_DELAY
+        companion.deaths += 1
         log.line(own_line("WARN", f"the transaction manager ended with {code}; next start in {delay:g} s"))
         await asyncio.sleep(delay)
         delay = min(delay * 2, _LONGEST_DELAY)
@@ -146,6 +163,8 @@ async def _run_once(
         assert process.stdout is not None
         async for line in lines_of(process.stdout):
             log.line("tm: " + line)
+            if (told := _FAILURE.search(line)) is not None:
+                companion.last_words = one_line(told[1])
         return await process.wait()
     finally:
         if process.returncode is None:
