@@ -217,16 +217,3 @@ def test_a_quantity_is_one_or_told(value: Any) -> None:
 def test_what_is_taken_out_of_an_answer_may_not_be_there(wrong: str) -> None:
     with pytest.raises(RpcError, match="node1: an answer of another shape"), expecting("node1"):
         eval(wrong, {"x": "text"})
-
-
-@given(st.text(max_size=600))
-def test_foreign_text_is_one_printable_line(text: str) -> None:
-    line = one_line(text)
-    assert line.isprintable() and len(line) <= 500
-    line.encode()
-    assert one_line(line) == line
-    assert not text.isprintable() or len(text) > 500 or line == text
-
-
-def test_escapes_of_a_terminal_are_shown_and_not_sent() -> None:
-    assert one_line("a\x1b[2J\nb\u2028\ud800é") == "a\\x1b[2J\\nb\\u2028\\ud800é"

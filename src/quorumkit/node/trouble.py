@@ -35,7 +35,8 @@ class Troubles:
         self._log.line(own_line("ERROR", f"{about}: {text}"))
         for block in traceback.format_exception(error):
             for line in block.splitlines():
-                self._log.line("  " + one_line(line))
+                indent = len(line) - len(line.lstrip(" "))
+                self._log.line(" " * (2 + indent) + one_line(line))
         self.note(about, text)
 
     def note(self, about: str, text: str | None) -> None:

@@ -65,7 +65,7 @@ def result_of(answer: Any, method: str, where: str) -> Any:
     if answer.get("error") is not None:
         error = answer["error"]
         message = error.get("message", error) if isinstance(error, dict) else error
-        raise RpcError(f"{where}: {method}: {one_line(message)}")
+        raise RpcError(f"{where}: {method}: {one_line(message, longest=1000)}")
     return answer.get("result")
 
 
@@ -78,7 +78,7 @@ def quantity(value: Any, method: str, where: str) -> int:
     if isinstance(value, str) and len(value) <= _LONGEST_QUANTITY and value.startswith("0x"):
         with contextlib.suppress(ValueError):
             return int(value, 16)
-    raise RpcError(f"{where}: {method}: {one_line(repr(value), 80)} is not a quantity")
+    raise RpcError(f"{where}: {method}: {one_line(repr(value), longest=80)} is not a quantity")
 
 
 @contextlib.contextmanager
@@ -91,4 +91,4 @@ def expecting(what: str) -> Iterator[None]:
     try:
         yield
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise RpcError(f"{what}: an answer of another shape ({one_line(error, 80)})") from error
+        raise RpcError(f"{what}: an answer of another shape ({one_line(error, longest=80)})") from error
