@@ -7,13 +7,13 @@ import json
 from collections.abc import Container, Iterable, Sequence
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.directory_lock import locked
 from quorumkit.errors import CorruptFileError, NodeError
 from quorumkit.files import private_directory, to_json, write_if_changed
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, NodeEndpoints, plan
 from quorumkit.render import render_genesis
 from quorumkit.render.containers import HEALTH_PORT
