@@ -21,6 +21,8 @@ async def main():
 asyncio.run(main())
 """
 
+BESIDE = "trap exit TERM; sleep infinity & wait"
+
 
 @pytest.fixture
 def release(image: str, new_namespace: Callable[[], str]) -> Iterator[Release]:
@@ -56,7 +58,7 @@ def test_in_a_chart_of_charts_with_all_that_may_stand_beside_a_node(release: Rel
         "extraEnv": [{"name": "GOMEMLIMIT", "value": 900000000}],
         "initContainers": [{"name": "first", "image": f"{IMAGE}:{TAG}", "command": ["sh", "-c", "echo > /shared/first"],
                             "volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}],
-        "extraContainers": [{"name": "beside", "image": f"{IMAGE}:{TAG}", "command": ["sh", "-c", "trap exit TERM; sleep infinity & wait"],
+        "extraContainers": [{"name": "beside", "image": f"{IMAGE}:{TAG}", "command": ["sh", "-c", BESIDE],
                              "volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}],
         "extraVolumes": [{"name": "shared", "emptyDir": {}}],
         "extraVolumeMounts": [{"name": "shared", "mountPath": "/shared", "readOnly": True}],
