@@ -244,6 +244,7 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "nodes.observers": asked["observers"],
         "chain_id": asked["chain_id"],
         "consensus.period": asked["period"],
+        "genesis.free_gas": asked["free_gas"],
         "name": asked["name"],
         "runtime": asked["runtime"],
         "engine.kind": asked["engine"],
@@ -415,8 +416,8 @@ def _print_statuses(statuses: Sequence[NodeStatus]) -> None:
         ],
     )  # fmt: skip
     for s in statuses:
-        if s.error:
-            say(f"{s.name}: {s.error}")
+        for text in filter(None, [s.error, s.trouble]):
+            say(f"{s.name}: {text}")
 
 
 def _tell_verification(verification: Verification) -> None:
