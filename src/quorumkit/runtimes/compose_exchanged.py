@@ -28,6 +28,7 @@ from quorumkit.runtimes.forming import (
     answers,
     asking,
     check_none_begins_anew,
+    check_spec,
     completed,
     raise_failed,
     raise_lost,
@@ -67,6 +68,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
     def prepare(self, volumes: Volumes | None = None) -> list[NodeEndpoints]:
         """Writes the Compose project and the join secret: all that `docker compose up` needs. Makes no keys."""
         with locked(self._directory):
+            check_spec(self._directory, self._spec)
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
             mark = ensure_mark(self._directory.path)
@@ -92,6 +94,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
         """`prepare` does."""
 
     async def form(self, progress: Progress, timeout: float) -> Network:
+        check_spec(self._directory, self._spec)
         async with sole_user_of(self._spec.name):
             before = await asyncio.to_thread(self._containers)
             volumes = await asyncio.to_thread(self._volumes, before)

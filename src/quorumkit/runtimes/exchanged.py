@@ -20,6 +20,7 @@ from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.runtimes.base import Command, stopped_status
+from quorumkit.runtimes.forming import check_spec
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
 from quorumkit.runtimes.process import ProcessRuntime
 from quorumkit.runtimes.program import NodeProgram
@@ -50,6 +51,7 @@ class ExchangedRuntime(ProcessRuntime):
             WaitTimeoutError: they did not agree in time; the message says who waits for whom.
         """
         with locked(self._directory):
+            check_spec(self._directory, self._spec)
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
             ensure_mark(self._directory.path)

@@ -41,6 +41,7 @@ from quorumkit.runtimes.forming import (
     answers,
     asking,
     check_none_begins_anew,
+    check_spec,
     completed,
     is_known,
     knows_nodes,
@@ -86,12 +87,14 @@ class KubernetesRuntime:
     def prepare(self) -> list[NodeEndpoints]:
         """Writes the spec: the chart is all else that a cluster needs."""
         with locked(self._directory):
+            check_spec(self._directory, self._spec)
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
             ensure_mark(self._directory.path)
         return self.addresses(self._spec, [])
 
     async def form(self, progress: Progress, timeout: float) -> Network:
+        check_spec(self._directory, self._spec)
         found = await self._own_belongings()
         adopt = found.runs or knows_nodes(self._directory)
         check_claims(found, read_mark(self._directory.path), adopt=adopt)
