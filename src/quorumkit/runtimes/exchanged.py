@@ -153,18 +153,11 @@ class ExchangedRuntime(ProcessRuntime):
     async def restart_nodes(self, names: Sequence[str]) -> None:
         await self._each(names, "node_restart")
 
-    async def replace_node(self, name: str) -> dict[str, Any]:
-        """Admits a node's new identity through another node that runs.
+    async def learn(self) -> Network | None:
+        return self._directory.load() if all(map(self._has_agreed, self._names)) else None
 
-        Raises:
-            NotRunningError: no other node runs.
-            RpcError: the other node refused, and says why.
-        """
-        for other, program in self._programs.items():
-            if other != name and program.process():
-                answer: dict[str, Any] = await program.call("node_replace", name)
-                return answer
-        raise NotRunningError(f"no node but {name} runs", hint="start the network: quorumkit up")
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        return await self._programs[node.name].call(method, *params)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
         files = [self._logs_of(name) / f"{name}.log" for name in names]

@@ -36,6 +36,7 @@ from quorumkit.runtimes.belongings import (
     mark_claims,
     unmarked,
 )
+from quorumkit.runtimes.calling import call_inside
 from quorumkit.runtimes.forming import (
     UnknownNodesError,
     answers,
@@ -193,6 +194,15 @@ class KubernetesRuntime:
                 last = statuses
                 yield statuses
             await asyncio.sleep(_POLL)
+
+    async def learn(self) -> Network | None:
+        await self._own_belongings()
+        statuses = await self.look()
+        return await self._write(statuses) if all(status.account for status in statuses) else None
+
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        prefix = self._cluster.kubectl("exec", "--stdin", self._pod(node.name), "--")
+        return await call_inside(prefix, method, params, where=node.name)
 
     async def connect(self, node: Node) -> Rpc:
         async with self._forwards:
