@@ -64,11 +64,13 @@ class Release:
         options = ["--namespace", self.namespace, "--set", f"image.repository={IMAGE},image.tag={TAG}"]
         return command("helm", "upgrade", "--install", self.name, CHART, *options, *arguments, code=code)
 
-    def test(self) -> None:
-        command("helm", "--namespace", self.namespace, "test", self.name, "--timeout", "6m")
+    def test(self) -> str:
+        """`helm test` as NOTES.txt says it; what it says."""
+        return command("helm", "--namespace", self.namespace, "test", self.name, "--logs", "--timeout", "6m").stdout
 
     def uninstall(self) -> None:
         command("helm", "--namespace", self.namespace, "uninstall", self.name, "--wait")
+        self.kubectl("delete", "pods", "--selector=app.kubernetes.io/component=test", "--ignore-not-found")
         self.kubectl("wait", "--for=delete", "pods", "--all", "--timeout=180s")
 
     def pods(self) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from quorumkit.cli.exchange import exchange_options, settings_of
+from quorumkit.cli.node_status import node_status
 from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
@@ -164,6 +165,7 @@ def _change(action: str, past: str) -> click.Command:
 
 for _action, _past in (("stop", "stopped"), ("start", "started"), ("restart", "restarted")):
     node.add_command(_change(_action, _past))
+node.add_command(node_status)
 
 
 @node.command()

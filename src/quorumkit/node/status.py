@@ -66,6 +66,12 @@ class NodeStatus:
         """Ready, and connected to every static peer."""
         return self.ready and (self.peers or 0) >= self.expected_peers
 
+    def line(self) -> str:
+        """What it does, and what it waits for, in one line."""
+        text = f"{self.name}: {self.state}, block {self.block if self.block is not None else '-'}, "
+        text += f"{self.peers or 0} of {self.expected_peers} peers"
+        return f"{text}; {self.error}" if self.error else text
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
