@@ -416,8 +416,8 @@ def _print_statuses(statuses: Sequence[NodeStatus]) -> None:
         ],
     )  # fmt: skip
     for s in statuses:
-        if s.error:
-            say(f"{s.name}: {s.error}")
+        for text in filter(None, [s.error, s.trouble]):
+            say(f"{s.name}: {text}")
 
 
 def _tell_verification(verification: Verification) -> None:

@@ -37,7 +37,7 @@ class Engine(Protocol):
     """Whether a transaction manager stands beside the client."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
-    ipc_ready: bytes
+    ipc_ready: str
     """A part of the log line that says the socket listens."""
 
     console_failure: str

@@ -41,7 +41,7 @@ class Geth:
     consensus = frozenset({"clique"})
     private_transactions = False
     ipc = Path("data/geth.ipc")
-    ipc_ready = b"IPC endpoint opened"
+    ipc_ready = "IPC endpoint opened"
     console_failure = "[quorumkit: the script failed]"
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
