@@ -207,8 +207,13 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
 @click.option("--through", type=click.Path(path_type=Path, file_okay=False), envvar="QUORUMKIT_NODE_DIR", required=True)
 @json_option
 def call_(method: str, through: Path, as_json: bool) -> None:
-    """Pass a request on to the node program of the node in that directory; its parameters are JSON on standard
-    input."""
+    """Pass a request on to the node program of the node in that directory.
+
+    Its parameters are JSON on standard input. This is how programs in containers and pods are reached.
+
+    \b
+    echo '["node3"]' | docker compose exec -T node1 quorumkit node call node_replace
+    """
     from quorumkit.runtimes.program import NodeProgram
 
     program = NodeProgram(through / ".state", [through], network=through)
