@@ -38,7 +38,7 @@
 {{/* Further flags of the client, as a list. The node program refuses those that it sets itself; here they are refused
      before a pod is made. The same text is in client_settings.py. */}}
 {{- define "quorumkit.clientArguments" -}}
-{{- $ours := `^--(cache|rpc|rpc\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\.datadir|pprof\.addr|pprofaddr|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\..*)?)(=|$)` -}}
+{{- $ours := `^--(cache|rpc|rpc\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\.datadir|pprof\.addr|pprofaddr|txpool\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\..*)?)(=|$)` -}}
 {{- with .Values.network.engine.clientArguments -}}
 {{- range . -}}
 {{- if regexMatch $ours . -}}

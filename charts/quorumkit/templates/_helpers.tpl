@@ -213,6 +213,9 @@ transaction_manager: {{ if include "quorumkit.hasManager" . }}{kind: builtin}{{ 
 {{- end }}
 genesis:
   gas_limit: {{ int64 $network.genesis.gasLimit }}
+  {{- if $network.genesis.freeGas }}
+  free_gas: true
+  {{- end }}
   node_balance: {{ include "quorumkit.text" $network.genesis.nodeBalance }}
   {{- with include "quorumkit.alloc" . | fromYaml }}
   alloc:

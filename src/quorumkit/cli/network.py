@@ -245,6 +245,7 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "nodes.observers": asked["observers"],
         "chain_id": asked["chain_id"],
         "consensus.period": asked["period"],
+        "genesis.free_gas": asked["free_gas"],
         "name": asked["name"],
         "runtime": asked["runtime"],
         "engine.kind": asked["engine"],

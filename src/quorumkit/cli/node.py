@@ -212,7 +212,7 @@ def call_(method: str, through: Path, as_json: bool) -> None:
     Its parameters are JSON on standard input. This is how programs in containers and pods are reached.
 
     \b
-    echo '["node3"]' | docker compose exec -T node1 quorumkit node call node_replace
+    quorumkit node call node_status --through mynet/nodes/node1 <<< '[]'
     """
     from quorumkit.runtimes.program import NodeProgram
 

@@ -452,6 +452,7 @@ class ManagedNode:
         One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'. Before it
         seals it takes the others' blocks, and its account stays closed.
         """
+        await self._set_up(rpc)
         method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
         if method is None or self._engine.seals_before_peers(self.record):
             await self._open_account(rpc)
@@ -470,6 +471,15 @@ class ManagedNode:
                 await self._account_opens(rpc)
         with contextlib.suppress(RpcError):
             await self._engine.seal(rpc)
+
+    async def _set_up(self, rpc: IpcRpc) -> None:
+        while rpc.is_open:
+            try:
+                await self._engine.set_up(rpc, self.record)
+            except RpcError:  # it is slow, or gone
+                await asyncio.sleep(1)
+            else:
+                return
 
     async def _keep_peers(self, rpc: IpcRpc) -> None:
         """Gives the client the peers that it should have: those it was not to know before it seals, and those that its

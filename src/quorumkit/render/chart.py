@@ -43,6 +43,7 @@ def chart_values(spec: NetworkSpec, *, image: str, mark: str) -> dict[str, Any]:
             "transactionManager": spec.transaction_manager.kind if spec.transaction_manager else "none",
             "genesis": {
                 "gasLimit": spec.genesis.gas_limit,
+                "freeGas": spec.genesis.free_gas,
                 # Helm's numbers are floating-point ones.
                 "nodeBalance": str(spec.genesis.node_balance),
                 "alloc": {account: str(wei) for account, wei in spec.genesis.alloc.items()},

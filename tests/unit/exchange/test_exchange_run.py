@@ -413,7 +413,8 @@ def openssl(folder: Path, *arguments: str) -> None:
 def authority(folder: Path) -> Path:
     folder.mkdir()
     request = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    openssl(folder, *request, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 refuses an authority without
+    openssl(folder, *request, *usage, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
     return folder
 
 
