@@ -80,6 +80,14 @@ class Release:
     def pod(self, index: int) -> dict[str, Any]:
         return dict(self.get("pod", f"{self.name}-{index}"))
 
+    def last_words(self, index: int) -> str:
+        """What a pod's container said at its last end; empty where it has not ended."""
+        for container in self.pod(index)["status"].get("containerStatuses", []):
+            for state in (container["state"], container["lastState"]):
+                if "terminated" in state:
+                    return str(state["terminated"].get("message", ""))
+        return ""
+
     def delete_pods(self, *indexes: int) -> None:
         self.kubectl("delete", "pods", *(f"{self.name}-{index}" for index in indexes))
 
