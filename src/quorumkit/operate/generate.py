@@ -11,10 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of
+from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of, recorded_validators
 from quorumkit.directory_lock import locked
+from quorumkit.drift import check_drift, differences
 from quorumkit.engines import engine_of
-from quorumkit.errors import CorruptFileError, GenesisMismatchError, UsageError
+from quorumkit.errors import (
+    CorruptFileError,
+    GenesisMismatchError,
+    UsageError,
+)
 from quorumkit.files import (
     private_directory,
     read_json,
@@ -50,6 +55,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         remove_leftovers(directory.path)
         if not directory.exists():
             write_atomic(directory.spec, spec_to_yaml(spec))
+        _check_spec(directory, spec)
         ensure_mark(directory.path)
         identities = _identities(directory, spec, progress)
         records = [_endpoints_on_disk(directory.node(node_name(n))) for n in range(1, spec.nodes.total + 1)]
@@ -60,6 +66,21 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
             for name, content in render_node(network, node).items():
                 write_if_changed(directory.node(node.name) / name, content)
     return network
+
+
+def _check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
+    """Before anything is written: where there is a chain, the spec must still give its genesis."""
+    engine = engine_of(spec.engine.kind)
+    if directory.genesis.exists() and any(engine.has_chain(node) for node in directory.nodes.glob("node*")):
+        check_drift(spec, _read_genesis(directory.genesis), validators=recorded_validators(directory))
+
+
+def _read_genesis(path: Path) -> Any:
+    return read_json(
+        path,
+        what="genesis",
+        hint="remove it: the next `quorumkit up` writes it again from the spec and the keys",
+    )
 
 
 def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progress) -> list[PublicIdentity]:
@@ -129,11 +150,7 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
     if directory.genesis.exists():
         if directory.genesis.read_bytes() == content:
             return
-        present = read_json(
-            directory.genesis,
-            what="genesis",
-            hint="remove it: the next `quorumkit up` writes it again from the spec and the keys",
-        )
+        present = _read_genesis(directory.genesis)
         engine = engine_of(network.spec.engine.kind)
         if any(engine.has_chain(directory.node(node.name)) for node in network.nodes):
             where = ", ".join(differences(present, json.loads(content))) or "its layout"
@@ -143,16 +160,6 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
                 hint="undo the change, or make a new network: a chain cannot change its genesis",
             )
     write_atomic(directory.genesis, content)
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """The paths at which two JSON values differ, such as `config.clique.period`."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        found = []
-        for key in sorted(one.keys() | other.keys()):
-            found += differences(one.get(key), other.get(key), f"{path}.{key}" if path else key)
-        return found
-    return [] if one == other else [path]
 
 
 def check_request(spec: NetworkSpec, asked: dict[str, Any], directory: NetworkDirectory) -> None:
