@@ -37,7 +37,7 @@ class Engine(Protocol):
     """Whether a transaction manager stands beside the client."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
-    ipc_ready: bytes
+    ipc_ready: str
     """A part of the log line that says the socket listens."""
 
     console_failure: str
@@ -63,9 +63,16 @@ class Engine(Protocol):
         ...
 
     def genesis(
-        self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
+        self,
+        *,
+        chain_id: int,
+        gas_limit: int,
+        free_gas: bool,
+        balances: Mapping[str, int],
+        consensus_fields: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """The genesis in this client's format; pure. `balances` are in wei, by lower-case account."""
+        """The genesis in this client's format; pure. `balances` are in wei, by lower-case account. With `free_gas` a
+        transaction need not pay for its gas, ever."""
         ...
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
@@ -116,6 +123,14 @@ class Engine(Protocol):
     def seals_before_peers(self, record: NodeRecord) -> bool:
         """Whether the client has no peers until it is told them (`add_peer`), which must be after sealing began; else
         it has them from its start, and seals once it is connected."""
+        ...
+
+    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
+        """Tells a client that has just started what its command line and files cannot; asking twice does no harm.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
         ...
 
     async def accept_blocks(self, rpc: Rpc) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import signal
 import time
@@ -14,13 +15,16 @@ from typing import Protocol
 from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
+from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity, check_identity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.identity.store import PASSWORD
 from quorumkit.node.companion import Companion, transaction_manager
+from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.status import NodeStatus, State
+from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.rpc import IpcRpc
 
 GENESIS_MARKER = Path("data/genesis.sha256")
@@ -54,8 +58,6 @@ SHORTEST_PEER_PAUSE = 0.2
 LONGEST_PEER_PAUSE = 15.0
 """Seconds between two counts of the peers without an event."""
 
-_LINE_LIMIT = 2**20
-
 
 def stall_after(period: int) -> float:
     """Seconds without a block before a node counts as stalled: validators that are down cost some periods each."""
@@ -83,6 +85,7 @@ class ManagedNode:
         self._tm_override = tm_override
         self._log = log
         self._changed = changed
+        self.troubles = Troubles(log, self._tell_trouble)
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._unwanted.set()
@@ -198,7 +201,12 @@ class ManagedNode:
                 if await self._may_start():
                     await self._prepare()
                     async with transaction_manager(
-                        self.directory, self.record, self._log, override=self._tm_override, unwanted=self._unwanted
+                        self.directory,
+                        self.record,
+                        self._log,
+                        override=self._tm_override,
+                        unwanted=self._unwanted,
+                        troubles=self.troubles,
                     ) as self._companion:
                         reason = await self._run_client()
                 else:
@@ -207,6 +215,11 @@ class ManagedNode:
                 reason = error.message + (f" ({error.hint})" if error.hint else "")
             except OSError as error:
                 reason = f"{error.filename or self.directory}: {error.strerror or error}"
+            except Exception as error:
+                self.troubles.report("the care of the node", error)
+                reason = one_line(f"{type(error).__name__}: {error}")
+            else:
+                self.troubles.note("the care of the node", None)
             self._forget_client()
             if self._stop_asked:
                 deaths, delay = 0, FIRST_DELAY
@@ -330,11 +343,14 @@ class ManagedNode:
         self._changed()
         if self._stop_asked:  # in the moment of the start
             await self._end(process)
-        watch = asyncio.create_task(self._watch(listening), name=f"watch {self.record.name}")
+        watching = kept_up(functools.partial(self._watch, listening), "the watch over its client", self.troubles)
+        watch = asyncio.create_task(watching, name=f"watch {self.record.name}")
         try:
             failure = await self._pump(process, listening)
             code = await process.wait()
         finally:
+            if process.returncode is None:
+                await self._end(process)
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
@@ -350,7 +366,6 @@ class ManagedNode:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                limit=_LINE_LIMIT,
                 # Ctrl-C at the terminal reaches the node program alone, which then stops its clients in order.
                 start_new_session=True,
             )
@@ -361,18 +376,12 @@ class ManagedNode:
         """Copies the client's lines to the log until it closes them; the last that tells why it ends."""
         assert process.stdout is not None
         failure = None
-        while True:
-            try:
-                raw = await process.stdout.readline()
-            except ValueError:  # longer than the limit: dropped by the reader
-                continue
-            if not raw:
-                return failure
-            if not listening.is_set() and self._engine.ipc_ready in raw:
+        async for line in lines_of(process.stdout):
+            if not listening.is_set() and self._engine.ipc_ready in line:
                 listening.set()
-            line = raw.decode("utf-8", "replace").rstrip()
             self._log.line(line)
             failure = self._engine.failure_in(line) or failure
+        return failure
 
     async def _watch(self, listening: asyncio.Event) -> None:
         """Follows the client's blocks and peers over its socket for as long as it runs."""
@@ -443,6 +452,7 @@ class ManagedNode:
         One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'. Before it
         seals it takes the others' blocks, and its account stays closed.
         """
+        await self._set_up(rpc)
         method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
         if method is None or self._engine.seals_before_peers(self.record):
             await self._open_account(rpc)
@@ -461,6 +471,15 @@ class ManagedNode:
                 await self._account_opens(rpc)
         with contextlib.suppress(RpcError):
             await self._engine.seal(rpc)
+
+    async def _set_up(self, rpc: IpcRpc) -> None:
+        while rpc.is_open:
+            try:
+                await self._engine.set_up(rpc, self.record)
+            except RpcError:  # it is slow, or gone
+                await asyncio.sleep(1)
+            else:
+                return
 
     async def _keep_peers(self, rpc: IpcRpc) -> None:
         """Gives the client the peers that it should have: those it was not to know before it seals, and those that its
@@ -593,6 +612,10 @@ class ManagedNode:
     def _set_state(self, state: State, error: str | None = None) -> None:
         self.status.state = state
         self.status.error = error
+        self._changed()
+
+    def _tell_trouble(self, text: str | None) -> None:
+        self.status.trouble = text
         self._changed()
 
     def _say(self, level: str, text: str) -> None:

@@ -12,8 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of
+from quorumkit.drift import check_drift, differences
 from quorumkit.engines import engine_of
-from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, NotANetworkError, UsageError
+from quorumkit.errors import (
+    CorruptFileError,
+    GenesisMismatchError,
+    NewerFormatError,
+    NodeError,
+    NotANetworkError,
+    UsageError,
+)
 from quorumkit.files import (
     PARTIAL,
     private_directory,
@@ -52,6 +60,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         remove_leftovers(directory.path)
         if not directory.exists():
             write_atomic(directory.spec, spec_to_yaml(spec))
+        _check_spec(directory, spec)
         ensure_mark(directory.path)
         identities = _identities(directory, spec, progress)
         records = [_endpoints_on_disk(directory.node(node_name(n))) for n in range(1, spec.nodes.total + 1)]
@@ -96,6 +105,30 @@ def locked(directory: NetworkDirectory) -> Iterator[None]:
             yield
     except Timeout:
         raise NodeError(f"{path}: another quorumkit command is writing it", hint="wait for it, or end it") from None
+
+
+def _check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
+    """Before anything is written: where there is a chain, the spec must still give its genesis."""
+    engine = engine_of(spec.engine.kind)
+    if directory.genesis.exists() and any(engine.has_chain(node) for node in directory.nodes.glob("node*")):
+        check_drift(spec, _read_genesis(directory.genesis), validators=recorded_validators(directory))
+
+
+def recorded_validators(directory: NetworkDirectory) -> int | None:
+    """How many validators the nodes' records tell of; None where one cannot be read."""
+    nodes = [node for node in directory.nodes.glob("node*") if node.is_dir()]
+    try:
+        return sum(read_record(node).role == "validator" for node in nodes) or None
+    except (CorruptFileError, NewerFormatError):
+        return None
+
+
+def _read_genesis(path: Path) -> Any:
+    return read_json(
+        path,
+        what="genesis",
+        hint="remove it: the next `quorumkit up` writes it again from the spec and the keys",
+    )
 
 
 def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progress) -> list[PublicIdentity]:
@@ -165,11 +198,7 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
     if directory.genesis.exists():
         if directory.genesis.read_bytes() == content:
             return
-        present = read_json(
-            directory.genesis,
-            what="genesis",
-            hint="remove it: the next `quorumkit up` writes it again from the spec and the keys",
-        )
+        present = _read_genesis(directory.genesis)
         engine = engine_of(network.spec.engine.kind)
         if any(engine.has_chain(directory.node(node.name)) for node in network.nodes):
             where = ", ".join(differences(present, json.loads(content))) or "its layout"
@@ -179,16 +208,6 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
                 hint="undo the change, or make a new network: a chain cannot change its genesis",
             )
     write_atomic(directory.genesis, content)
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """The paths at which two JSON values differ, such as `config.clique.period`."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        found = []
-        for key in sorted(one.keys() | other.keys()):
-            found += differences(one.get(key), other.get(key), f"{path}.{key}" if path else key)
-        return found
-    return [] if one == other else [path]
 
 
 def check_request(spec: NetworkSpec, asked: dict[str, Any], directory: NetworkDirectory) -> None:

@@ -52,6 +52,8 @@ def record_of(network: Network, node: Node) -> NodeRecord:
             raft_block_time=spec.consensus.raft_block_time if spec.consensus.kind == "raft" else None,
         ),
         chain_id=spec.chain_id,
+        gas_limit=spec.genesis.gas_limit,
+        free_gas=spec.gas_is_free,
         enode_key=node.identity.enode_key,
         enode=node.enode,
         account=node.identity.account,

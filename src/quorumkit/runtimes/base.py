@@ -114,6 +114,13 @@ class FormingRuntime(Runtime, Protocol):
         """Every node as it is now, by ordinal, whether there is a network yet or not."""
         ...
 
+    async def learn(self) -> Network | None:
+        """Writes down who the nodes are, as they tell it now; None where not all of them do.
+
+        So a network that was started otherwise, by `docker compose up -d` say, is known here too.
+        """
+        ...
+
 
 @runtime_checkable
 class PreparedRuntime(FormingRuntime, Protocol):

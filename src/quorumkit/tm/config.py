@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from urllib.parse import urlsplit
 from quorumkit.tm.errors import TmConfigError, TmKeyError
 from quorumkit.tm.keys import KeyPair, load_key_pair, load_public_key, parse_public_key, password_lines
 
-MAX_SOCKET_PATH = 104
-"""Bytes. What every system that GoQuorum runs on allows for the path of a unix socket."""
+MAX_SOCKET_NAME = 80
+"""Bytes of its file's name. In a deep directory the socket is reached through the directory's descriptor (see
+`rpc.sockets`), and by a client that runs there by a relative path."""
 
 DATABASE = "payloads.sqlite"
 
@@ -378,11 +380,11 @@ class _Fields:
 
     def _socket(self) -> Path | None:
         path = self._path("socket")
-        if path is not None and len(str(path).encode()) > MAX_SOCKET_PATH:
+        if path is not None and (length := len(os.fsencode(path.name))) > MAX_SOCKET_NAME:
             raise self._wrong(
                 "socket",
-                f"{path} has {len(str(path).encode())} bytes; a unix socket's path may have {MAX_SOCKET_PATH}",
-                hint="name a socket in a directory with a shorter path",
+                f"{path.name} has {length} bytes; the name of a unix socket may have {MAX_SOCKET_NAME} here",
+                hint="give it a shorter name",
             )
         return path
 
