@@ -13,13 +13,14 @@ from pathlib import Path
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
+from quorumkit.errors import UsageError
 from quorumkit.exchange.membership import Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
 from quorumkit.files import write_if_changed
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
-from quorumkit.render import render_genesis, render_node
+from quorumkit.render import keeping, render_genesis, render_node
 
 RESOLVE_EVERY = 3.0
 """Seconds between two looks at the names of the peers."""
@@ -158,7 +159,12 @@ class Healer:
         node = network.node(self._settings.ordinal)
         written = write_if_changed(self._directory / "genesis.json", render_genesis(network))
         for name, content in render_node(network, node).items():
-            written |= write_if_changed(self._directory / name, content)
+            path = self._directory / name
+            try:
+                written |= write_if_changed(path, content, keep=keeping(network, name, path))
+            except UsageError as error:
+                # A person's slip in a file that is read at the next start must not end what runs.
+                self._say("ERROR", f"{error.message}; it stays as it is")
         self._basis = basis
         if written:
             self._rendered()

@@ -48,6 +48,15 @@ class Manager(Protocol):
         """Its configuration, by path below the node's directory; pure, and no secrets."""
         ...
 
+    def keep(self, present: bytes, rendered: bytes, *, source: Path) -> bytes:
+        """The configuration to write over `present`: as rendered, with what its operator added and Quorumkit does not
+        set.
+
+        Raises:
+            UsageError: what is there cannot be read.
+        """
+        ...
+
     def run_command(self, program: Path | None) -> list[str]:
         """Runs it until SIGTERM; SIGHUP has it read its files again, or end, so as to be started again."""
         ...

@@ -34,7 +34,7 @@ from quorumkit.mark import ensure_mark
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import Progress
-from quorumkit.render import render_genesis, render_node
+from quorumkit.render import keeping, render_genesis, render_node
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 Addressing = Callable[[NetworkSpec, list[NodeEndpoints | None]], list[NodeEndpoints]]
@@ -64,7 +64,8 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         for node in network.nodes:
             remove_leftovers(directory.node(node.name))
             for name, content in render_node(network, node).items():
-                write_if_changed(directory.node(node.name) / name, content)
+                path = directory.node(node.name) / name
+                write_if_changed(path, content, keep=keeping(network, name, path))
     return network
 
 
