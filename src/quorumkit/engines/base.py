@@ -194,12 +194,3 @@ class Engine(Protocol):
     def failure_in(self, line: str) -> str | None:
         """What a line of the client's log says of why it ends, if it does."""
         ...
-
-
-def engine_of(kind: str) -> Engine:
-    """The engine of that name (the spec has checked that there is one)."""
-    from quorumkit.engines.geth import Geth
-    from quorumkit.engines.goquorum import GoQuorum
-
-    engines: dict[str, Engine] = {"geth": Geth(), "goquorum": GoQuorum()}
-    return engines[kind]
