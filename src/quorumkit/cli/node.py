@@ -6,22 +6,21 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from quorumkit.cli.exchange import exchange_options, settings_of
+from quorumkit.cli.node_status import node_status
 from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import NodeError, QuorumkitError, UsageError
-from quorumkit.foreign import one_line
-from quorumkit.plan import Node
-from quorumkit.runtimes import Command, Runtime, runtime_of
+from quorumkit.errors import QuorumkitError, UsageError
+from quorumkit.operate.known import known_network
+from quorumkit.runtimes import Command, runtime_of
 from quorumkit.runtimes.inside import console_inside
-
-_REPLACE_PATIENCE = 120.0  # seconds for one node's signature: it asks all others first what they know
 
 
 @click.command()
@@ -36,14 +35,16 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
     \b
     quorumkit logs node2 -f
     """
-    network = directory.load()
+    network = known_network(directory)
     chosen = [find_node(network, name).name for name in names] or [node.name for node in network.nodes]
     command = runtime_of(directory, network.spec).logs(chosen, follow=follow, lines=lines)
     if not as_json:
         _replace_by(command)
     if len(chosen) != 1:
         raise UsageError("--json wants one node", hint="quorumkit logs node1 --json")
-    with subprocess.Popen(command.arguments, cwd=command.directory, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command.arguments, cwd=command.directory, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             click.echo(json.dumps({"node": chosen[0], "line": line.rstrip("\n")}))
@@ -70,7 +71,7 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
     if name is None:
         command = console_inside(Path(str(inside)), execute=execute)
     else:
-        network = directory.load()
+        network = known_network(directory)
         command = runtime_of(directory, network.spec).console(find_node(network, name), execute=execute)
     if not as_json and command.failure is None:
         _replace_by(command)
@@ -78,7 +79,9 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
         raise UsageError("--json wants --exec", hint="quorumkit console node1 --exec eth.blockNumber --json")
     if not as_json:
         raise click.exceptions.Exit(_tell(command))
-    answer = subprocess.run(command.arguments, cwd=command.directory, capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        command.arguments, cwd=command.directory, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     lines = answer.stdout.splitlines()
     said = "\n".join(line for line in lines if line != command.failure).strip()
     if command.failure in lines:
@@ -91,7 +94,9 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
 def _tell(command: Command) -> int:
     """Runs a command whose output tells whether it failed, and passes on the rest of it; its exit code."""
     failed = False
-    with subprocess.Popen(command.arguments, cwd=command.directory, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command.arguments, cwd=command.directory, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.rstrip("\n") == command.failure:
@@ -114,14 +119,14 @@ def exec_(name: str, arguments: tuple[str, ...], directory: NetworkDirectory, as
     \b
     quorumkit exec node1 -- sh -c 'echo $QUORUMKIT_RPC_URL'
     """
-    network = directory.load()
+    network = known_network(directory)
     command = runtime_of(directory, network.spec).execute(find_node(network, name), arguments)
     if not as_json:
         _replace_by(command)
     try:
         answer = subprocess.run(
-            command.arguments, cwd=command.directory, env=_environment(command), capture_output=True, text=True,
-            check=False,
+            command.arguments, cwd=command.directory, env=_environment(command), capture_output=True, check=False,
+            encoding="utf-8", errors="replace",
         )  # fmt: skip
     except OSError as error:
         raise _cannot_run(command, error) from None
@@ -146,7 +151,7 @@ def _change(action: str, past: str) -> click.Command:
     @directory_option
     @json_option
     def command(names: tuple[str, ...], directory: NetworkDirectory, as_json: bool) -> None:
-        network = directory.load()
+        network = known_network(directory)
         chosen = [find_node(network, name).name for name in names]
         runtime = runtime_of(directory, network.spec)
         asyncio.run(getattr(runtime, f"{action}_nodes")(chosen))
@@ -160,6 +165,7 @@ def _change(action: str, past: str) -> click.Command:
 
 for _action, _past in (("stop", "stopped"), ("start", "started"), ("restart", "restarted")):
     node.add_command(_change(_action, _past))
+node.add_command(node_status)
 
 
 @node.command()
@@ -184,29 +190,16 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
     quorumkit node replace node3
     docker compose exec node1 quorumkit node replace node3
     """
-    from quorumkit.operate.replacement import Collected, collect, outcome
-    from quorumkit.runtimes.base import FormingRuntime
-    from quorumkit.runtimes.exchanged import ExchangedRuntime
+    from quorumkit.operate.replacement import Collected, outcome, replace_node
     from quorumkit.runtimes.program import NodeProgram
 
     if through is not None:
         program = NodeProgram(through / ".state", [through], network=through)
         collected = Collected(asyncio.run(program.call("node_replace", name)), {})
     else:
-        runtime = runtime_of(directory, directory.read_spec())
-        if not isinstance(runtime, ExchangedRuntime | FormingRuntime):
-            raise UsageError(
-                f"{directory.path}: its identities were generated together, not exchanged",
-                hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
-            )
-        others = [other for other in (node.name for node in directory.load().nodes) if other != name]
-
-        async def ask(other: str) -> dict[str, Any]:
-            if isinstance(runtime, ExchangedRuntime):
-                return await runtime.sign_replacement(other, name)
-            return await asyncio.to_thread(_signed_inside, runtime, find_node(directory.load(), other), name)
-
-        collected = asyncio.run(collect(ask, others))
+        network = known_network(directory)
+        name = find_node(network, name).name
+        collected = asyncio.run(replace_node(runtime_of(directory, network.spec), network, name))
     if as_json:
         print_json(collected.to_json())
     else:
@@ -217,29 +210,22 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
         raise click.exceptions.Exit(3)
 
 
-def _signed_inside(runtime: Runtime, other: Node, name: str) -> dict[str, Any]:
-    """Has a node in a container or pod sign; what it tells.
+@node.command("call", hidden=True)
+@click.argument("method")
+@click.option("--through", type=click.Path(path_type=Path, file_okay=False), envvar="QUORUMKIT_NODE_DIR", required=True)
+@json_option
+def call_(method: str, through: Path, as_json: bool) -> None:
+    """Pass a request on to the node program of the node in that directory.
 
-    Raises:
-        NodeError: it did not.
+    Its parameters are JSON on standard input. This is how programs in containers and pods are reached.
+
+    \b
+    quorumkit node call node_status --through mynet/nodes/node1 <<< '[]'
     """
-    command = runtime.execute(other, ["quorumkit", "node", "replace", name, "--json"])
-    try:
-        answer = subprocess.run(
-            command.arguments, cwd=command.directory, env=_environment(command), capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, timeout=_REPLACE_PATIENCE, check=False,
-        )  # fmt: skip
-        told: dict[str, Any] = json.loads(answer.stdout[answer.stdout.index("{") :])
-        if "name" not in told:
-            raise NodeError(one_line(told.get("message") or told.get("error") or answer.stdout))
-    except OSError as error:
-        raise _cannot_run(command, error) from None
-    except subprocess.TimeoutExpired:
-        raise NodeError(f"{other.name}: no answer in {_REPLACE_PATIENCE:g} s") from None
-    except ValueError:
-        said = [line for line in answer.stderr.splitlines() if line.startswith("error: ")] or [answer.stderr]
-        raise NodeError(one_line(said[0].removeprefix("error: ")) or f"exit code {answer.returncode}") from None
-    return told
+    from quorumkit.runtimes.program import NodeProgram
+
+    program = NodeProgram(through / ".state", [through], network=through)
+    print_json({"result": asyncio.run(program.call(method, *json.load(sys.stdin)))})
 
 
 @node.command("run")

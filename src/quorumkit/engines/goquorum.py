@@ -28,6 +28,7 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104 - nobody listens there
 
 _FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 _TOLD_THEIR_PEERS = {"qbft", "ibft"}
+_RAFT_LOG = Path("data/raft-wal")
 _ADMITTED_WITHIN = 10.0
 _APPLIED_SOON = 0.2
 """Seconds: raft applies a change of its members at once, where a majority of them is up."""
@@ -66,7 +67,13 @@ class GoQuorum(Geth):
         )  # fmt: skip
 
     def genesis(
-        self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
+        self,
+        *,
+        chain_id: int,
+        gas_limit: int,
+        free_gas: bool,
+        balances: Mapping[str, int],
+        consensus_fields: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Gas is free on a Quorum chain (`isQuorum`): a transaction with a gas price is refused."""
         fields = dict(consensus_fields)
@@ -118,11 +125,20 @@ class GoQuorum(Geth):
         parseComplete), and `--raftdnsenable` has raft's own messages go by it."""
         return consensus == "raft"
 
+    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
+        """Nothing: its gas is free by `isQuorum`."""
+
     def seal_method(self, record: NodeRecord) -> str | None:
         return None if record.consensus.kind == "raft" else "miner_start"
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in _TOLD_THEIR_PEERS
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        """Raft hands on no block that a member has said it has, and counts on what it has said."""
+        if record.consensus.kind != "raft" or not (had_chain or (directory / _RAFT_LOG).exists()):
+            return None
+        return "a member of a raft that has lost what it acknowledged cannot begin anew"
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.consensus.kind == "raft" and record.role == "observer"
@@ -165,6 +181,10 @@ class GoQuorum(Geth):
             command += ["--raftjoinexisting", admission] if admission else []
         elif record.consensus.kind == "clique":
             command += ["--miner.etherbase", record.account]
+        if record.gas_limit is not None:
+            # Between its own limits, 700M and 800M, the client would go with what blocks use.
+            limit = str(record.gas_limit)
+            command += ["--miner.gastarget", limit, "--miner.gaslimit", limit]
         if record.tm is not None:
             command += ["--ptm.socket", "tm/tm.ipc"]
         return [*command, *record.engine.client_arguments]

@@ -21,7 +21,7 @@ from quorumkit.exchange.refusal import Refusal
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Endpoint
-from quorumkit.spec import NetworkSpec
+from quorumkit.spec import ALWAYS_FREE, NetworkSpec
 from quorumkit.tm.config import normalise_url
 
 MOST_NODES = 2000
@@ -197,7 +197,7 @@ class Report(_Part):
 
 Terms = dict[
     Annotated[str, Field(max_length=60)],
-    Annotated[int, Field(ge=0, le=2**256)] | Annotated[str, Field(max_length=1000)],
+    bool | Annotated[int, Field(ge=0, le=2**256)] | Annotated[str, Field(max_length=1000)],
 ]
 
 Stage = Literal["documents", "reports", "commitments", "members"]
@@ -267,6 +267,8 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
         # Not told where there is none, so that networks that were made before there were any go on.
         **({"transaction_manager.kind": manager.kind} if manager else {}),
         "genesis.gas_limit": spec.genesis.gas_limit,
+        # As above; where gas is free anyway, it makes no difference whether the spec says so.
+        **({"genesis.free_gas": True} if spec.genesis.free_gas and spec.engine.kind not in ALWAYS_FREE else {}),
         "genesis.node_balance": str(spec.genesis.node_balance),
         "genesis.alloc": hashlib.sha256(canonical(alloc).encode()).hexdigest()[:16],
     }

@@ -24,6 +24,7 @@ from quorumkit.exchange.keeping import Client, Keeping
 from quorumkit.exchange.local import LocalNode, Say
 from quorumkit.exchange.membership import NOWHERE, Membership
 from quorumkit.exchange.names import Resolver
+from quorumkit.exchange.other_genesis import other_genesis
 from quorumkit.exchange.protocol import Proven, PullAnswer, PullRequest, Signed, check_commitment, digest_of
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.replacing import Replacement, replace
@@ -206,10 +207,7 @@ class Exchange:
         for signed in membership.lock.commitments:
             local.agreement.commit(check_commitment(signed, source="lock"), signed)
         if local.agreement.genesis is None or local.agreement.genesis.digest != membership.lock.genesis:
-            raise NodeError(
-                f"{local.name}: the settings give another genesis than the one that is locked",
-                hint="start it with the settings that the network was made with",
-            )
+            raise other_genesis(self._settings.spec, self._directory, nodes=membership.total)
         present = membership.current.get(local.ordinal)
         if present is None or not present.document.same_identity(local.own.document):
             raise NodeError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
+import functools
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Protocol
 
 from quorumkit.engines import Binary, engine_of
-from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
+from quorumkit.errors import EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
+from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity, check_identity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.identity.store import PASSWORD
+from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
 from quorumkit.node.companion import Companion, transaction_manager
+from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.status import NodeStatus, State
+from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.rpc import IpcRpc
-
-GENESIS_MARKER = Path("data/genesis.sha256")
-"""The digest of the genesis that the chain beside it was made from."""
 
 ADMISSION = Path("admission")
 """What the members answered when they took this node in, where it had to be admitted. It holds for good."""
@@ -54,8 +55,6 @@ SHORTEST_PEER_PAUSE = 0.2
 LONGEST_PEER_PAUSE = 15.0
 """Seconds between two counts of the peers without an event."""
 
-_LINE_LIMIT = 2**20
-
 
 def stall_after(period: int) -> float:
     """Seconds without a block before a node counts as stalled: validators that are down cost some periods each."""
@@ -83,6 +82,7 @@ class ManagedNode:
         self._tm_override = tm_override
         self._log = log
         self._changed = changed
+        self.troubles = Troubles(log, self._tell_trouble)
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._unwanted.set()
@@ -198,7 +198,12 @@ class ManagedNode:
                 if await self._may_start():
                     await self._prepare()
                     async with transaction_manager(
-                        self.directory, self.record, self._log, override=self._tm_override, unwanted=self._unwanted
+                        self.directory,
+                        self.record,
+                        self._log,
+                        override=self._tm_override,
+                        unwanted=self._unwanted,
+                        troubles=self.troubles,
                     ) as self._companion:
                         reason = await self._run_client()
                 else:
@@ -207,6 +212,11 @@ class ManagedNode:
                 reason = error.message + (f" ({error.hint})" if error.hint else "")
             except OSError as error:
                 reason = f"{error.filename or self.directory}: {error.strerror or error}"
+            except Exception as error:
+                self.troubles.report("the care of the node", error)
+                reason = one_line(f"{type(error).__name__}: {error}")
+            else:
+                self.troubles.note("the care of the node", None)
             self._forget_client()
             if self._stop_asked:
                 deaths, delay = 0, FIRST_DELAY
@@ -277,25 +287,19 @@ class ManagedNode:
         self.load()
         self._binary = await asyncio.to_thread(self._find_binary)
         await asyncio.to_thread(self._check_identity)
-        self._genesis = _genesis_for(self.directory)
-        try:
-            genesis = self._genesis.read_bytes()
-        except FileNotFoundError:
-            raise CorruptFileError(f"{self._genesis}: the genesis is missing", hint="run `quorumkit up`") from None
-        digest = hashlib.sha256(genesis).hexdigest()
+        self._genesis = await asyncio.to_thread(read_genesis, self.directory)
+        if not is_to_be_made(self.directory, self._engine, self.record, self._genesis):
+            return
         marker = self.directory / GENESIS_MARKER
         if marker.exists():
-            if marker.read_text(encoding="ascii").strip() != digest:
-                raise GenesisMismatchError(
-                    f"{self._genesis}: not the genesis that the chain of {self.record.name} was made from",
-                    hint="put the old genesis back, or remove the chain by name: quorumkit destroy",
-                )
-            return
-        command = self._engine.init_command(self._binary.path, str(self._genesis))
+            self._say(
+                "WARN", "the chain is gone: it is made again from the genesis, and its blocks come from the peers"
+            )
+        command = self._engine.init_command(self._binary.path, str(self._genesis.path))
         failure = await self._run_to_end(command)
         if failure is not None:
-            raise NodeError(f"the client refused {self._genesis.name}: {failure}")
-        write_atomic(marker, (digest + "\n").encode())
+            raise NodeError(f"the client refused {self._genesis.path.name}: {failure}")
+        write_atomic(marker, (self._genesis.digest + "\n").encode())
 
     def _find_binary(self) -> Binary:
         wanted = self._record.engine
@@ -330,11 +334,14 @@ class ManagedNode:
         self._changed()
         if self._stop_asked:  # in the moment of the start
             await self._end(process)
-        watch = asyncio.create_task(self._watch(listening), name=f"watch {self.record.name}")
+        watching = kept_up(functools.partial(self._watch, listening), "the watch over its client", self.troubles)
+        watch = asyncio.create_task(watching, name=f"watch {self.record.name}")
         try:
             failure = await self._pump(process, listening)
             code = await process.wait()
         finally:
+            if process.returncode is None:
+                await self._end(process)
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
@@ -350,7 +357,6 @@ class ManagedNode:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                limit=_LINE_LIMIT,
                 # Ctrl-C at the terminal reaches the node program alone, which then stops its clients in order.
                 start_new_session=True,
             )
@@ -361,18 +367,12 @@ class ManagedNode:
         """Copies the client's lines to the log until it closes them; the last that tells why it ends."""
         assert process.stdout is not None
         failure = None
-        while True:
-            try:
-                raw = await process.stdout.readline()
-            except ValueError:  # longer than the limit: dropped by the reader
-                continue
-            if not raw:
-                return failure
-            if not listening.is_set() and self._engine.ipc_ready in raw:
+        async for line in lines_of(process.stdout):
+            if not listening.is_set() and self._engine.ipc_ready in line:
                 listening.set()
-            line = raw.decode("utf-8", "replace").rstrip()
             self._log.line(line)
             failure = self._engine.failure_in(line) or failure
+        return failure
 
     async def _watch(self, listening: asyncio.Event) -> None:
         """Follows the client's blocks and peers over its socket for as long as it runs."""
@@ -381,6 +381,8 @@ class ManagedNode:
             with contextlib.suppress(RpcError):
                 socket = self.directory / self._engine.ipc
                 async with await IpcRpc.connect(socket, where=self.record.name) as rpc:
+                    if not await self._is_on_our_chain(rpc):
+                        return
                     following = [
                         asyncio.create_task(self._follow_heads(rpc)),
                         asyncio.create_task(self._follow_peers(rpc)),
@@ -395,6 +397,17 @@ class ManagedNode:
                         await asyncio.gather(*following, *others, return_exceptions=True)
             # Only a client that closes a connection, or is too slow to answer, and lives comes here.
             await asyncio.sleep(1)
+
+    async def _is_on_our_chain(self, rpc: IpcRpc) -> bool:
+        """Ends a client that is on another chain, before it seals or sends anything."""
+        try:
+            await check_first_block(rpc, self._genesis, self.record.name)
+        except GenesisMismatchError as error:
+            self._refusal = f"{error.message} ({error.hint})"
+            if self._process is not None:
+                await self._end(self._process)
+            return False
+        return True
 
     async def _follow_heads(self, rpc: IpcRpc) -> None:
         with contextlib.suppress(RpcError, ValueError, KeyError, TypeError):
@@ -443,6 +456,7 @@ class ManagedNode:
         One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'. Before it
         seals it takes the others' blocks, and its account stays closed.
         """
+        await self._set_up(rpc)
         method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
         if method is None or self._engine.seals_before_peers(self.record):
             await self._open_account(rpc)
@@ -461,6 +475,15 @@ class ManagedNode:
                 await self._account_opens(rpc)
         with contextlib.suppress(RpcError):
             await self._engine.seal(rpc)
+
+    async def _set_up(self, rpc: IpcRpc) -> None:
+        while rpc.is_open:
+            try:
+                await self._engine.set_up(rpc, self.record)
+            except RpcError:  # it is slow, or gone
+                await asyncio.sleep(1)
+            else:
+                return
 
     async def _keep_peers(self, rpc: IpcRpc) -> None:
         """Gives the client the peers that it should have: those it was not to know before it seals, and those that its
@@ -595,6 +618,10 @@ class ManagedNode:
         self.status.error = error
         self._changed()
 
+    def _tell_trouble(self, text: str | None) -> None:
+        self.status.trouble = text
+        self._changed()
+
     def _say(self, level: str, text: str) -> None:
         self._log.line(own_line(level, text))
 
@@ -608,9 +635,3 @@ class ManagedNode:
             self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-
-
-def _genesis_for(directory: Path) -> Path:
-    """A node's own copy of the genesis, or the one its network directory holds."""
-    own = directory / "genesis.json"
-    return own if own.exists() else directory.parent.parent / "genesis.json"

@@ -1,17 +1,25 @@
-"""One operator's command for a replacement: every node that can be reached is asked for its signature, one after the
-other, until enough have signed.
+"""Admitting a node that lost its disk, in a network whose nodes make their own keys.
 
-Each node program signs because it is asked over its own control socket; how that is reached (on this machine, in a
-container, in a pod) is the runtime's affair. Where the nodes are several operators', each runs the command on his own.
+Every node that can be reached is asked for its signature, one after the other, until enough have signed. Each node
+program signs because it is asked over its own control socket; how that is reached (on this machine, in a container, in
+a pod) is the runtime's affair. Where the nodes are several operators', each runs the command on his own.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quorumkit.errors import NodeError, QuorumkitError
+from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
+from quorumkit.plan import Network
+from quorumkit.runtimes import Runtime
+from quorumkit.runtimes.base import AdmittingRuntime, FormingRuntime
+
+_KNOWN_WITHIN = 60.0
+_LOOK_EVERY = 0.5
 
 Ask = Callable[[str], Awaitable[dict[str, Any]]]
 """Has a node sign; what it tells (`exchange.replacing.Replacement`). Raises QuorumkitError."""
@@ -22,7 +30,7 @@ class Collected:
     """How far it has come."""
 
     told: dict[str, Any]
-    """What the last node told."""
+    """What the node that knows most told."""
     failures: dict[str, str]
     """Why nodes that were asked did not sign."""
 
@@ -34,27 +42,55 @@ class Collected:
         return {**self.told, "failures": self.failures}
 
 
+async def replace_node(runtime: Runtime, network: Network, name: str) -> Collected:
+    """Has the other nodes that run sign for the new identity of the node of that name.
+
+    Raises:
+        UsageError: its keys were made by a command, and come back from a backup only.
+        NotRunningError: no other node runs.
+        QuorumkitError: the others refuse; it is what the first of them says.
+    """
+    if not isinstance(runtime, FormingRuntime) or not isinstance(runtime, AdmittingRuntime):
+        raise UsageError(
+            f"{name}: the identities of {network.spec.name} were generated together, not exchanged",
+            hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
+        )
+    nodes = {node.name: node for node in network.nodes}
+
+    async def ask(other: str) -> dict[str, Any]:
+        told: dict[str, Any] = await runtime.call_program(nodes[other], "node_replace", name)
+        return told
+
+    collected = await collect(ask, [other for other in nodes if other != name])
+    if collected.complete:
+        await _until_known(runtime, name, collected.told.get("enode_key"))
+    return collected
+
+
 async def collect(ask: Ask, names: Sequence[str]) -> Collected:
     """Asks the nodes in turn.
 
     Raises:
-        NodeError: none of them answered as it should; the message is the first one's.
+        NotRunningError: none of them runs.
+        QuorumkitError: those that run refuse; it is what the first of them says.
     """
     told: dict[str, Any] | None = None
     failures: dict[str, str] = {}
+    refused: QuorumkitError | None = None
     for name in names:
         try:
             answer = await ask(name)
         except QuorumkitError as error:
             failures[name] = error.message
+            if not isinstance(error, NotRunningError):
+                refused = refused or error
             continue
-        if told is None or len(answer["signed"]) >= len(told["signed"]) or answer["replaced"]:
+        if told is None or answer["replaced"] or len(answer["signed"]) >= len(told["signed"]):
             told = answer
         if told["replaced"]:
             break
     if told is None:
-        reason = next(iter(failures.values()), "no other node runs")
-        raise NodeError(reason, hint="start the network: quorumkit up")
+        raise refused or NotRunningError("no other node runs", hint="start the network: quorumkit up")
     return Collected(told, failures)
 
 
@@ -69,3 +105,15 @@ def outcome(told: dict[str, Any]) -> str:
         f"{name}: {len(told['signed'])} of {needed} signatures ({signed}){own}; it takes effect when "
         f"{needed - len(told['signed'])} more of {missing} have signed: run this command on their nodes too"
     )
+
+
+async def _until_known(runtime: FormingRuntime, name: str, key: object) -> None:
+    """Returns once the node itself tells its new identity, which then is written down here; after a minute, the next
+    `up` does it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_KNOWN_WITHIN):
+            while True:
+                network = await runtime.learn()
+                if network and any(node.name == name and node.identity.enode_key == key for node in network.nodes):
+                    return
+                await asyncio.sleep(_LOOK_EVERY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,15 +14,20 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from quorumkit.exchange.membership import Lock, Membership, late_peer_ordinals
-from quorumkit.exchange.protocol import LATEST_REVISION
+from quorumkit.exchange.protocol import LATEST_REVISION, Proven, Signed
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.plan import Endpoint, NodeEndpoints
 
 
-def membership_of(total: int = 3) -> Membership:
+@functools.cache
+def lock_of(total: int) -> Lock:
     documents = tuple(proven_of(ordinal, spec=spec_of(total)) for ordinal in range(1, total + 1))
     genesis = derive([proven.document.identity for proven in documents]).digest
-    return Membership(Lock(genesis, documents, ()))
+    return Lock(genesis, documents, ())
+
+
+def membership_of(total: int = 3) -> Membership:
+    return Membership(lock_of(total))
 
 
 def admit(members: Membership, ordinal: int, name: object, *, by: Iterable[object] = (1, 2), **more: Any) -> bool:
@@ -179,14 +185,21 @@ def test_a_latecomer_of_a_large_network_has_a_bounded_number_of_peers(total: int
     assert set(peers) <= set(range(1, total + 1))
 
 
-NEWS: dict[str, Callable[[Membership], bool]] = {
-    "moved": lambda members: members.offer(proven_of(2, revision=2, host="b"), source="x"),
-    "moved again": lambda members: members.offer(proven_of(2, revision=3, host="c"), source="x"),
-    "signed by 1": lambda members: admit(members, 3, "new", by=[1]),
-    "signed by 2": lambda members: admit(members, 3, "new", by=[2], revision=2),
-    "new": lambda members: members.offer(proven_of(3, "new"), source="x"),
-    "late": lambda members: members.offer(proven_of(7), source="x"),
+NEWS: dict[str, Proven | Signed] = {
+    "moved": proven_of(2, revision=2, host="b"),
+    "moved again": proven_of(2, revision=3, host="c"),
+    "signed by 1": admission_of(3, "new", by=1),
+    "signed by 2": admission_of(3, "new", by=2, revision=2),
+    "new": proven_of(3, "new"),
+    "late": proven_of(7),
 }
+
+
+def hears(members: Membership, news: Proven | Signed) -> None:
+    if isinstance(news, Proven):
+        members.offer(news, source="x")
+    else:
+        members.admit(news, source="x")
 
 
 def test_news_in_any_order_and_again_make_the_same_members() -> None:
@@ -196,7 +209,7 @@ def test_news_in_any_order_and_again_make_the_same_members() -> None:
         members = membership_of()
         for name in (*order, *order):
             try:
-                NEWS[name](members)
+                hears(members, NEWS[name])
             except Refusal:
                 continue
         assert members.is_replaced(3)
