@@ -72,13 +72,16 @@ def test_a_stranger_in_a_nodes_place_ends_nobody(new_network: Callable[[str], Ru
             asked.append(self.client_address)
             self.wfile.write(b"HTTP/1.1 200 \xff\x1b[31m\r\nQuorumkit-Answer: \xff\r\nContent-Length: 2\r\n\r\n{}")
 
+    class Listener(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+
     try:
         network.run("up", "--exchange", "-n", "3", "--json")
         port = json.loads((network.path / ".state/exchange-ports.json").read_text())["first"] + 2
         program = psutil.Process(json.loads((network.node(3) / ".state/supervisor.json").read_text())["pid"])
         program.terminate()
         program.wait(PATIENCE)
-        with socketserver.ThreadingTCPServer(("127.0.0.1", port), Stranger) as server:
+        with Listener(("127.0.0.1", port), Stranger) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             for number in (1, 2):  # which asks it at once, and everybody else
                 before = len(asked)
