@@ -151,7 +151,7 @@ def verify(
 
     Deploys `storage`, sets 42, reads it from all at the same block, and compares that block's hash on all. Where there
     are transaction managers, a private contract from node 1 for node 2 must be read by these two alone. Exits with 1
-    when a node answers anything else.
+    when a node answers anything else. Works beside any load, and leaves the accounts' own transactions alone.
 
     \b
     quorumkit verify mynet
