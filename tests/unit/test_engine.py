@@ -229,7 +229,8 @@ def test_sealing_begins_once_every_peer_hears_of_blocks_and_the_stop_came_throug
             "eth_mining": [True, True, False],
         }
     )
-    asyncio.run(GETH.seal(client))
+    network = planned(spec_of(2))
+    asyncio.run(GETH.seal(client, record_of(network, network.node(1))))
     assert client.asked == [
         *["admin_peers"] * 3, "miner_stop", *["eth_mining"] * 3, "miner_setExtra", "miner_start",
     ]  # fmt: skip

@@ -22,6 +22,9 @@ class Consensus(Protocol):
     keeps_addresses: bool
     """Whether nodes keep each other's addresses for good, so that none can move once it has started."""
 
+    votes_on_addresses: bool
+    """Whether validators vote others in and out by their addresses."""
+
     def validator_address(self, identity: PublicIdentity) -> str:
         """The address a validator is known by: its account's, or its nodekey's."""
         ...
@@ -40,6 +43,12 @@ class Consensus(Protocol):
     def tolerated_faults(self, validators: int) -> int:
         """How many validators may stop while blocks go on."""
         ...
+
+
+def address_to_vote_for(kind: str, identity: PublicIdentity) -> str | None:
+    """What validators name a node by when they vote it in or out; None where that kind has no such votes. Pure."""
+    consensus = consensus_of(kind)
+    return consensus.validator_address(identity) if consensus.votes_on_addresses else None
 
 
 def consensus_of(kind: str) -> Consensus:

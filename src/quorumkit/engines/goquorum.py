@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from quorumkit.engines.base import Binary
-from quorumkit.engines.geth import Geth
+from quorumkit.engines.base import Binary, Standing
+from quorumkit.engines.geth import Geth, standing_among
+from quorumkit.engines.raft_members import raft_standing
 from quorumkit.errors import NodeError
 from quorumkit.files import to_json
 from quorumkit.identity.keys import enode_key_in
@@ -112,6 +113,10 @@ class GoQuorum(Geth):
             "data/disallowed-nodes.json": to_json([]),
         }
 
+    def _sync_settings(self, most_peers: int) -> dict[str, dict[str, Any]]:
+        """None: this version still serves light clients where it is told of any."""
+        return {}
+
     def keeps_names(self, consensus: str) -> bool:
         """With raft, whose members are known by the addresses they joined with, for good: one that moves can only be
         found again by its name. `raftport` in an enode makes the client keep the name (p2p/enode/urlv4.go,
@@ -123,6 +128,30 @@ class GoQuorum(Geth):
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in _TOLD_THEIR_PEERS
+
+    async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
+        kind = record.consensus.kind
+        if kind == "raft":
+            return await raft_standing(rpc, record.enode_key)
+        if kind in _TOLD_THEIR_PEERS:
+            return standing_among(record, await rpc.call("istanbul_getValidators"))
+        return await super().standing(rpc, record)
+
+    async def is_level(self, rpc: Rpc) -> bool:
+        """Every peer is known with its total difficulty when it came, or by the newest block it sent itself: no more
+        than the client's own."""
+        peers = [peer["protocols"].get("eth") for peer in await rpc.call("admin_peers")]
+        if "handshake" in peers:
+            return False
+        own = int((await rpc.call("eth_getBlockByNumber", "latest", False))["totalDifficulty"], 16)
+        return all(int(peer["difficulty"]) <= own for peer in peers if isinstance(peer, dict))
+
+    async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
+        """QBFT and IBFT sign with the nodekey, which is there from the start."""
+        if record.consensus.kind in _TOLD_THEIR_PEERS:
+            await rpc.call("miner_start")
+        else:
+            await super().seal(rpc, record)
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.consensus.kind == "raft" and record.role == "observer"
