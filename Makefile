@@ -6,13 +6,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 DIR ?= mynet
 N ?= 5
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 bin := .venv/bin
 # The same options every time, so that a lock differs only where a version does. No index is written into it.
 compile := $(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help up down test lint format lock contracts docs setup setup-dev
+.PHONY: help up down test bench lint format lock contracts docs setup setup-dev
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -26,10 +27,14 @@ down: setup ## Stop them; their chain and keys stay
 test: setup-dev ## Run all tests (PYTEST_ARGS="-k verify")
 	@$(bin)/python -m pytest $(PYTEST_ARGS)
 
+bench: setup-dev ## Measure everything; prints the rows of benchmarks/README.md (BENCH_ARGS=up)
+	@$(bin)/python benchmarks/all.py $(BENCH_ARGS)
+
 lint: setup-dev ## Check style and types
 	@$(bin)/ruff check
 	@$(bin)/ruff format --check
 	@$(bin)/mypy
+	@for each in $$(find tests -name conftest.py); do $(bin)/mypy --no-error-summary $$each || exit; done
 
 format: setup-dev ## Mend style
 	@$(bin)/ruff check --fix

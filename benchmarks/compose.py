@@ -1,6 +1,6 @@
 """`quorumkit up --verify` of containers, from an empty directory, against a bare `docker compose up -d` of the same.
 
-    .venv/bin/python benchmarks/compose.py [--nodes 5] [--repeat 5]
+    .venv/bin/python benchmarks/compose.py [--nodes 5] [--rounds 5]
 
 Each round runs both, one after the other. Ours makes keys, genesis and files, starts the containers, waits until all
 nodes see each other, and verifies: a contract is read from all at the same block. The bare one gets a directory that is
@@ -10,19 +10,19 @@ there before.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from statistics import median
+
+from measuring import Load, Table, options, quorumkit, ratios, rounds_of, run, skip, spread
 
 PATIENCE = 300.0  # seconds
-QUORUMKIT = [sys.executable, "-P", "-m", "quorumkit"]
 
 
 def ours(directory: Path, nodes: int, name: str) -> float:
@@ -35,7 +35,7 @@ def bare(directory: Path, nodes: int, name: str) -> float:
     quorumkit("init", "-n", str(nodes), "--runtime", "compose", "--name", name, directory)
     records = [json.loads(path.read_bytes()) for path in directory.glob("nodes/*/node.json")]
     began = time.monotonic()
-    subprocess.run(["docker", "compose", "up", "-d"], cwd=directory, capture_output=True, check=True)
+    run("docker", "compose", "up", "-d", cwd=directory)
     for record in records:
         while not has_block(record["rpc_url"]):
             if time.monotonic() - began > PATIENCE:
@@ -54,35 +54,40 @@ def has_block(url: str) -> bool:
         return False
 
 
-def quorumkit(*arguments: str | Path) -> None:
-    answer = subprocess.run([*QUORUMKIT, *arguments], capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        sys.exit(f"{arguments[0]} failed:\n{answer.stdout}{answer.stderr}")
+def check_engine() -> None:
+    """Skips where there is no container engine that knows Compose."""
+    if shutil.which("docker") is None:
+        skip("docker is not on PATH")
+    for command in (["docker", "version"], ["docker", "compose", "version"]):
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            skip(f"`{' '.join(command)}` fails")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, rounds=5)
     parser.add_argument("--nodes", type=int, default=5)
-    parser.add_argument("--repeat", type=int, default=5)
     arguments = parser.parse_args()
+    nodes, rounds = 2 if arguments.quick else arguments.nodes, rounds_of(arguments)
+    check_engine()
     quorumkit("image", "build")
+    table = Table("nodes", "rounds", "load", "bare", "ours", "ours / bare")
+    load = Load()
     seconds: dict[str, list[float]] = {"bare": [], "ours": []}
     contenders = {"bare": bare, "ours": ours}
     with tempfile.TemporaryDirectory(prefix="qk") as folder:
-        for number in range(arguments.repeat):
-            for kind, run in contenders.items():
+        for number in range(rounds):
+            for kind, contender in contenders.items():
                 directory = Path(folder) / f"{kind}{number}"
                 try:
-                    seconds[kind].append(run(directory, arguments.nodes, f"qk{os.getpid()}-{kind}{number}"))
+                    seconds[kind].append(contender(directory, nodes, f"qk{os.getpid()}-{kind}{number}"))
                 finally:
                     if directory.exists():
                         quorumkit("destroy", directory, "--yes")
+            load.note()
             print("  ".join(f"{kind} {values[-1]:.2f}" for kind, values in seconds.items()), file=sys.stderr)
-    print(f"{arguments.nodes} nodes, {os.cpu_count()} cores, {arguments.repeat} rounds")
-    for kind, values in seconds.items():
-        print(f"{kind:<10} median {median(values):6.2f} s   from {min(values):6.2f} to {max(values):6.2f}")
-    ratios = [one / other for one, other in zip(seconds["ours"], seconds["bare"], strict=True)]
-    print(f"ours/bare  median {median(ratios):6.2f}     from {min(ratios):6.2f} to {max(ratios):6.2f}")
+    bare_seconds, our_seconds = seconds["bare"], seconds["ours"]
+    table.row(nodes, rounds, load, spread(bare_seconds, " s"), spread(our_seconds, " s"),
+              ratios(our_seconds, bare_seconds))  # fmt: skip
 
 
 if __name__ == "__main__":

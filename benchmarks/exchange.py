@@ -1,6 +1,6 @@
 """How long nodes that share nothing take to agree, and how many requests that costs.
 
-    python benchmarks/exchange.py [--nodes 5,25,100] [--rounds 3]
+    .venv/bin/python benchmarks/exchange.py [--nodes 5,25,100] [--rounds 5]
 
 All nodes are on one machine, in two processes; everything is as in a real node but that no client is started. The time
 is from the start of the last node to the moment when the last one has its lock and its files on the disk. Keys are made
@@ -10,60 +10,43 @@ answer, made by the same two processes at the same time: what no exchange over a
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
 import gc
-import json
 import math
 import multiprocessing
 import os
-import random
 import resource
-import socket
-import statistics
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 
+from measuring import Load, Table, options, rounds_of, spread
 from quorumkit.exchange.names import Names
 from quorumkit.exchange.run import Exchange, own_identity
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec, NodesSpec
+from support.ports import free_ports
 
 WORKERS = 2
-AIM = {100: 2.0}
-"""Seconds on two cores."""
 
 
 @dataclass
 class Measured:
-    nodes: int
+    """One round."""
+
     seconds: float
     cpu_seconds: float
     requests: int
-    per_node: float
-    per_node_and_log2: float
     reference_seconds: float
-    ratio: float
-
-
-def free_ports(count: int) -> list[int]:
-    """Below 32768, where no outgoing connection takes one before its node starts (ip(7), ip_local_port_range)."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 30_000), 10_000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
 
 
 def settings_of(folder: Path, ports: list[int], ordinal: int) -> ExchangeSettings:
@@ -103,8 +86,12 @@ async def exchange(folder: Path, ports: list[int], mine: list[int], last: int, p
     if last in nodes:
         running.append(asyncio.create_task(nodes[last].run()))
     waiting = [asyncio.create_task(node.locked.wait()) for node in nodes.values()]
-    for failed in (await asyncio.wait([asyncio.gather(*waiting), *running], return_when=asyncio.FIRST_COMPLETED))[0]:
-        failed.result()
+    all_locked: asyncio.Future[Any] = asyncio.gather(*waiting)
+    ends: list[asyncio.Future[Any]] = [*running, all_locked]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for each in ends:
+        if each.done():
+            each.result()
     ended = time.monotonic()
     after = resource.getrusage(resource.RUSAGE_SELF)
     total = sum(node.client.requests for node in nodes.values())
@@ -139,15 +126,14 @@ async def round_trips(count: int, pipe: Connection) -> None:
     server.close()
 
 
-def work(kind: str, arguments: tuple[object, ...], pipe: Connection) -> None:
+def work(kind: Callable[..., Coroutine[Any, Any, None]], arguments: tuple[object, ...], pipe: Connection) -> None:
     gc.freeze()
-    if kind == "exchange":
-        asyncio.run(exchange(*arguments, pipe))  # type: ignore[arg-type]
-    else:
-        asyncio.run(round_trips(*arguments, pipe))  # type: ignore[arg-type]
+    asyncio.run(kind(*arguments, pipe))
 
 
-def in_two(kind: str, arguments: list[tuple[object, ...]], *, settle: float) -> tuple[float, list[object]]:
+def in_two(
+    kind: Callable[..., Coroutine[Any, Any, None]], arguments: list[tuple[object, ...]], *, settle: float
+) -> tuple[float, list[Any]]:
     """Starts both workers, lets them settle, tells them to go; when that was, and what they measured."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
@@ -181,53 +167,44 @@ def measure(nodes: int) -> Measured:
         ports = free_ports(nodes)
         shares = [list(range(start, nodes + 1, WORKERS)) for start in range(1, WORKERS + 1)]
         # Time for all but the last to learn of each other, as when one comes minutes later.
-        began, results = in_two(
-            "exchange", [(folder, ports, share, nodes) for share in shares], settle=2.0 + nodes / 20
-        )
+        began, results = in_two(exchange, [(folder, ports, share, nodes) for share in shares], settle=2.0 + nodes / 20)
         genesis = {(folder / f"node{ordinal}/genesis.json").read_bytes() for ordinal in range(1, nodes + 1)}
         assert len(genesis) == 1
-    seconds = max(result[0] for result in results) - began  # type: ignore[index]
-    requests = sum(result[2] for result in results)  # type: ignore[index]
-    since_last = sum(result[3] for result in results)  # type: ignore[index]
-    began, ends = in_two("round trips", [(since_last // WORKERS + 1,)] * WORKERS, settle=0.2)
-    reference = max(ends) - began  # type: ignore[type-var, operator]
+    seconds = max(result[0] for result in results) - began
+    requests = sum(result[2] for result in results)
+    since_last = sum(result[3] for result in results)
+    began, ends = in_two(round_trips, [(since_last // WORKERS + 1,)] * WORKERS, settle=0.2)
+    reference = max(ends) - began
     return Measured(
-        nodes=nodes,
-        seconds=round(seconds, 3),
-        cpu_seconds=round(sum(result[1] for result in results), 3),  # type: ignore[index]
+        seconds=seconds,
+        cpu_seconds=sum(result[1] for result in results),
         requests=requests,
-        per_node=round(requests / nodes, 1),
-        per_node_and_log2=round(requests / nodes / math.log2(nodes), 2),
-        reference_seconds=round(reference, 3),
-        ratio=round(seconds / reference, 2),
+        reference_seconds=reference,
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, rounds=5)
     parser.add_argument("--nodes", default="5,25,100")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    rows = []
-    for nodes in map(int, options.nodes.split(",")):
-        rounds = sorted((measure(nodes) for _ in range(options.rounds)), key=lambda each: each.seconds)
-        median = rounds[len(rounds) // 2]
-        rows.append(median)
-        if not options.json:
-            aim = f", aim < {AIM[nodes]:g} s" if nodes in AIM else ""
-            print(
-                f"{nodes:4} nodes: {median.seconds:6.3f} s from the last start to the last lock{aim} "
-                f"(best {rounds[0].seconds:.3f}, worst {rounds[-1].seconds:.3f}; {median.cpu_seconds:.2f} s of CPU); "
-                f"{median.requests} requests in all, {median.per_node} a node, "
-                f"{median.per_node_and_log2} x log2(N); {median.ratio} x as long as bare round trips "
-                f"({median.reference_seconds:.3f} s)",
-                flush=True,
-            )
-    if options.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
-    spread = [row.per_node_and_log2 for row in rows]
-    if len(spread) > 1 and max(spread) > 3 * statistics.median(spread):
+    arguments = parser.parse_args()
+    sizes = [5] if arguments.quick else [int(each) for each in arguments.nodes.split(",")]
+    rounds = rounds_of(arguments)
+    table = Table(
+        "nodes", "rounds", "load", "seconds: median (min–max)", "processor time", "requests a node",
+        "that by log₂N", "/ reference",
+    )  # fmt: skip
+    growth = []
+    for nodes in sizes:
+        load = Load()
+        seen = [measure(nodes) for _ in range(rounds)]
+        requests = median(each.requests for each in seen) / nodes
+        growth.append(requests / math.log2(nodes))
+        table.row(
+            nodes, rounds, load, spread([each.seconds for each in seen]),
+            spread([each.cpu_seconds for each in seen], " s"), f"{requests:.1f}", f"{growth[-1]:.1f}",
+            spread([each.seconds / each.reference_seconds for each in seen]),
+        )  # fmt: skip
+    if len(growth) > 1 and max(growth) > 3 * median(growth):
         raise SystemExit("requests do not grow as N·log N")
 
 

@@ -1,15 +1,14 @@
 """Generation of a network directory, against the bare cost of its cryptography on all cores.
 
-    .venv/bin/python benchmarks/generate.py [--repeat 5] [5 50 500]
+    .venv/bin/python benchmarks/generate.py [--rounds 20] [5 50 500]
 
 Each round runs the reference and ours one after the other, so that what else the machine does weighs on both. The
-reference makes the same keys and keystores with the same libraries in a plain thread pool and writes nothing. `best`
-compares the quickest round of each, which the rest of a busy machine disturbs least.
+reference makes the same keys and keystores with the same libraries in a plain thread pool and writes nothing. "Best
+against best" compares the quickest round of each, which the rest of a busy machine disturbs least.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import resource
@@ -26,11 +25,15 @@ import coincurve
 from Crypto.Cipher import AES
 from Crypto.Hash import keccak
 
+from measuring import Load, Table, options, ratios, rounds_of, spread
 from quorumkit.directory import NetworkDirectory
 from quorumkit.operate.generate import generate
 from quorumkit.progress import silent
 from quorumkit.runtimes import runtime_of
 from quorumkit.spec import NetworkSpec, NodesSpec
+
+LARGE, MANY = 100, 5
+"""Networks of more nodes than that are measured not more often than that."""
 
 
 def bare(nodes: int) -> None:
@@ -66,38 +69,44 @@ def measure(work: Callable[[], None]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, rounds=20)
     parser.add_argument("sizes", type=int, nargs="*", default=[5, 50, 500])
-    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--place", type=Path, help="where to write; the default is the temporary directory")
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores; medians of {arguments.repeat} rounds; aim: within 1.5")
-    print(f"{'nodes':>5}  {'bare s':>8} {'ours s':>8} {'ratio':>6} {'(min-max)':>12} {'best':>5}", end="")
-    print(f"  {'bare CPU':>8} {'ours CPU':>8}")
+    sizes = [5] if arguments.quick else arguments.sizes
+    table = Table(
+        "nodes", "rounds", "load", "ratio by the clock: median (min–max)", "best against best",
+        "ratio of processor time", "processor time of ours", "ours by the clock",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(dir=arguments.place) as folder:
         os.environ["QUORUMKIT_CACHE"] = folder  # the register of ports is kept there
         place = Path(folder)
-        for nodes in [1, *arguments.sizes]:  # the first loads what is loaded late
-            rounds = []
-            for number in range(arguments.repeat if nodes > 1 else 1):
-                reference = measure(partial(bare, nodes))
-                # A new directory each time, and none removed before the end: ext4 makes files slowly for some
-                # seconds after many were removed.
-                directory = NetworkDirectory(place / f"{nodes}-{number}")
-                result = measure(partial(ours, nodes, directory))
-                directory.spec.unlink()  # its ports are free again
-                rounds.append((reference, result))
-            if nodes == 1:
-                continue
-            ratios = [result[0] / reference[0] for reference, result in rounds]
-            columns = [median(values) for values in zip(*((*one, *other) for one, other in rounds), strict=True)]
-            bare_wall, bare_cpu, our_wall, our_cpu = columns
-            best = min(result[0] for _, result in rounds) / min(reference[0] for reference, _ in rounds)
-            spread = f"({min(ratios):.2f}-{max(ratios):.2f})"
-            print(
-                f"{nodes:>5}  {bare_wall:>8.3f} {our_wall:>8.3f} {median(ratios):>6.2f} {spread:>12} {best:>5.2f}"
-                f"  {bare_cpu:>8.3f} {our_cpu:>8.3f}"
-            )
+        compare(1, 1, place)  # the first loads what is loaded late
+        for nodes in sizes:
+            rounds = min(rounds_of(arguments), MANY) if nodes > LARGE else rounds_of(arguments)
+            load = Load()
+            measured = compare(nodes, rounds, place, load)
+            bare_wall, bare_cpu, our_wall, our_cpu = (list(column) for column in zip(*measured, strict=True))
+            table.row(
+                nodes, rounds, load, ratios(our_wall, bare_wall), f"{min(our_wall) / min(bare_wall):.2f}",
+                f"{median(our_cpu) / median(bare_cpu):.2f}", f"{median(our_cpu):.2f} s", spread(our_wall, " s"),
+            )  # fmt: skip
+
+
+def compare(nodes: int, rounds: int, place: Path, load: Load | None = None) -> list[tuple[float, float, float, float]]:
+    """A round a row: seconds by the clock and of the processors of the reference, and the same of ours."""
+    measured = []
+    for number in range(rounds):
+        reference = measure(partial(bare, nodes))
+        # A new directory each time, and none removed before the end: ext4 makes files slowly for some seconds after
+        # many were removed.
+        directory = NetworkDirectory(place / f"{nodes}-{number}")
+        result = measure(partial(ours, nodes, directory))
+        directory.spec.unlink()  # its ports are free again
+        measured.append((*reference, *result))
+        if load is not None:
+            load.note()
+    return measured
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """From `helm install` to verified, against bare pods of the same image becoming ready.
 
-    .venv/bin/python benchmarks/kubernetes.py --image registry.example/quorumkit/node:1 [--nodes 4 10] [--repeat 3]
+    .venv/bin/python benchmarks/kubernetes.py [--image registry.example/quorumkit/node:1] [--nodes 4 10] [--rounds 3]
 
 The cluster must be able to start that image. Each round, for each contender in turn, in a namespace of its own:
 
@@ -13,9 +13,10 @@ cli     `quorumkit up --verify --runtime kubernetes`, its own start included
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,22 +24,17 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from measuring import QUORUMKIT, Load, Table, options, rounds_of, run, skip, spread
 from quorumkit.render.chart import chart_values
 from quorumkit.spec import parse_spec
 
 CHART = Path(__file__).resolve().parent.parent / "charts/quorumkit"
-QUORUMKIT = [sys.executable, "-m", "quorumkit"]
 REQUESTS = {"cpu": "100m", "memory": "384Mi"}  # the chart's defaults
 PATIENCE = "600s"
-
-
-def run(*command: str | Path, input: str | None = None) -> None:
-    done = subprocess.run([*map(str, command)], input=input, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+LOADER = "QUORUMKIT_TEST_IMAGE_LOADER"
+"""The variable that says how to bring a local image into the cluster; the tests have the same."""
 
 
 def wait_ready(namespace: str, nodes: int) -> None:
@@ -75,7 +71,7 @@ def bare(namespace: str, image: str, nodes: int, *, claims: bool) -> None:
 
 
 def install(namespace: str, image: str, nodes: int) -> None:
-    values = chart_values(spec_of(nodes), image=image)
+    values = chart_values(spec_of(nodes), image=image, mark="")
     run("helm", "--namespace", namespace, "install", "bench", CHART, "--values=-", input=json.dumps(values))
 
 
@@ -112,7 +108,9 @@ CONTENDERS: dict[str, Callable[[str, str, int], None]] = {
 }
 
 
-def timed(contender: Callable[[str, str, int], None], image: str, nodes: int) -> float:
+def timed(contender: Callable[[str, str, int], None], image: str, nodes: int, *, tidy: bool) -> float:
+    """Seconds by the clock; `tidy` waits until nothing is left of the round, which must not take the next one's
+    processors."""
     namespace = f"bench-{uuid.uuid4().hex[:8]}"
     run("kubectl", "create", "namespace", namespace)
     try:
@@ -120,27 +118,48 @@ def timed(contender: Callable[[str, str, int], None], image: str, nodes: int) ->
         contender(namespace, image, nodes)
         return time.monotonic() - began
     finally:
-        # What is left of one round must not take the next one's processors.
-        run("kubectl", "delete", "namespace", namespace, f"--timeout={PATIENCE}")
+        run("kubectl", "delete", "namespace", namespace, f"--timeout={PATIENCE}", f"--wait={str(tidy).lower()}")
+
+
+def check_cluster() -> None:
+    """Skips where there is no cluster, or nothing to reach it with."""
+    for tool in ("helm", "kubectl"):
+        if shutil.which(tool) is None:
+            skip(f"{tool} is not on PATH")
+    if subprocess.run(["kubectl", "version", "--request-timeout=20s"], capture_output=True, check=False).returncode:
+        skip("no cluster answers kubectl")
+
+
+def image_of_this_checkout() -> str:
+    """Made here and brought into the cluster, as the tests do it."""
+    loader = os.environ.get(LOADER)
+    if not loader:
+        skip(f"no --image, and {LOADER} does not say how to bring a local image into the cluster")
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
+        skip("no --image, and no Docker engine to build one with")
+    image = str(json.loads(run(*QUORUMKIT, "image", "build", "--json"))["tag"])
+    run(*shlex.split(loader), image)
+    return image
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image", required=True)
+    parser = options(__doc__, rounds=3)
+    parser.add_argument("--image", help="one that the cluster can start; where not given, it is built and brought in")
     parser.add_argument("--nodes", type=int, nargs="+", default=[4, 10])
-    parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
-    for nodes in arguments.nodes:
+    check_cluster()
+    image = arguments.image or image_of_this_checkout()
+    rounds = rounds_of(arguments)
+    table = Table("nodes", "rounds", "load", *(f"`{name}`" for name in CONTENDERS))
+    for nodes in [1] if arguments.quick else arguments.nodes:
+        load = Load()
         seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-        for _ in range(arguments.repeat):
+        for _ in range(rounds):
             for name, contender in CONTENDERS.items():
-                seconds[name].append(timed(contender, arguments.image, nodes))
+                seconds[name].append(timed(contender, image, nodes, tidy=not arguments.quick))
+            load.note()
             print("  ".join(f"{name} {values[-1]:.1f}" for name, values in seconds.items()), file=sys.stderr)
-        print(f"{nodes} nodes, {os.cpu_count()} cores, {arguments.repeat} rounds, load {os.getloadavg()[1]:.1f}")
-        for name, values in seconds.items():
-            ratio = median(values) / median(seconds["claims"])
-            spread = f"from {min(values):5.1f} to {max(values):5.1f}"
-            print(f"{name:<7} median {median(values):5.1f} s   {spread}   {ratio:4.2f} of claims")
+        table.row(nodes, rounds, load, *(spread(values, " s") for values in seconds.values()))
 
 
 if __name__ == "__main__":

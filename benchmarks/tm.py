@@ -1,6 +1,6 @@
 """Private transactions a second through the builtin transaction manager, end to end, on three instances.
 
-    python benchmarks/tm.py [--transactions N] [--concurrency N] [--size BYTES] [--json]
+    .venv/bin/python benchmarks/tm.py [--transactions N] [--concurrency N] [--size BYTES] [--rounds 3]
 
 One transaction is: node 1 takes a payload for nodes 2 and 3 (`/sendraw` over its unix socket), both have it on their
 disks, node 1 too, and both read it back in clear (`/receiveraw`). Three processes on loopback; this one is the client
@@ -11,28 +11,27 @@ depends less on the machine than either.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import hashlib
-import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
 
+from measuring import Load, Table, options, rounds_of, spread
 from quorumkit.tm.config import render_tm_conf
 from quorumkit.tm.enclave import Enclave, for_recipient
 from quorumkit.tm.keys import KeyPair, generate_key_pair, write_key_files
+from support.ports import free_ports
 
 PUBLISHED_TRANSACTIONS_PER_SECOND = 137
 """The best figure published for private transactions on three GoQuorum nodes with another transaction manager."""
@@ -41,22 +40,52 @@ TARGET_RSS_MB = 60
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, rounds=3)
     parser.add_argument("--transactions", type=int, default=2000)
-    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--size", type=int, default=2048, help="bytes of a payload; a small contract's creation")
     parser.add_argument("--directory", type=Path, help="where the stores are; its disk is part of what is measured")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="qktm-", dir=arguments.directory) as root:
-        result = asyncio.run(measure(Path(root), arguments.transactions, arguments.concurrency, arguments.size))
-    if arguments.json:
-        print(json.dumps(result, indent=2))
-    else:
-        report(result)
+    transactions, concurrency = (50, [4]) if arguments.quick else (arguments.transactions, arguments.concurrency)
+    rounds = rounds_of(arguments)
+    table = Table(
+        "at a time", "rounds", "load", f"transactions a second; {PUBLISHED_TRANSACTIONS_PER_SECOND} is published",
+        "of the bare cryptography", "latency p50, p95, p99", "one at a time: p50, p95, p99",
+        "CPU a transaction: sender, parties, client", f"resident, loaded (aim: {TARGET_RSS_MB} MB)", "one disk sync",
+    )  # fmt: skip
+    for at_a_time in concurrency:
+        load, seen = Load(), []
+        for _ in range(rounds):
+            with tempfile.TemporaryDirectory(prefix="qktm-", dir=arguments.directory) as root:
+                seen.append(asyncio.run(measure(Path(root), transactions, at_a_time, arguments.size)))
+            load.note()
+        middle = sorted(seen, key=lambda each: each.rate)[len(seen) // 2]
+        table.row(
+            at_a_time, rounds, load, spread([each.rate for each in seen]), f"{middle.rate / middle.reference:.1%}",
+            percentiles(middle.latencies), percentiles(middle.alone),
+            ", ".join(f"{seconds * 1000:.1f}" for seconds in middle.processor) + " ms",
+            f"{min(middle.rss):.0f}–{max(middle.rss):.0f} MB", f"{middle.sync * 1000:.2f} ms",
+        )  # fmt: skip
 
 
-async def measure(root: Path, transactions: int, concurrency: int, size: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Measured:
+    """One round; times are in seconds."""
+
+    rate: float
+    """Transactions a second."""
+    latencies: list[float]
+    alone: list[float]
+    """Latencies with one transaction at a time."""
+    reference: float
+    """Transactions a second of the bare cryptography."""
+    processor: list[float]
+    """Processor time a transaction, of each instance and of this client."""
+    sync: float
+    rss: list[float]
+
+
+async def measure(root: Path, transactions: int, concurrency: int, size: int) -> Measured:
     pairs = [generate_key_pair() for _ in range(3)]
     directories = [root / f"node{number}" for number in (1, 2, 3)]
     references = [bare_cryptography(pairs, size)]
@@ -66,7 +95,6 @@ async def measure(root: Path, transactions: int, concurrency: int, size: int) ->
         async with contextlib.AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(unix_client(path)) for path in sockets]
             await all_up(clients)
-            idle = [rss_mb(process) for process in processes]
             parties = [pair.public_base64 for pair in pairs[1:]]
             await load(clients, parties, max(transactions // 10, concurrency), concurrency, size)  # warm
             before = [cpu_seconds(process.pid) for process in processes] + [cpu_seconds(os.getpid())]
@@ -75,27 +103,15 @@ async def measure(root: Path, transactions: int, concurrency: int, size: int) ->
             alone, _ = await load(clients, parties, min(200, transactions), 1, size)
             loaded = [rss_mb(process) for process in processes]
     references.append(bare_cryptography(pairs, size))
-    reference = statistics.mean(references)
-    rate = transactions / seconds
-    return {
-        "transactions": transactions,
-        "concurrency": concurrency,
-        "payload_bytes": size,
-        "cores": os.cpu_count(),
-        "transactions_per_second": round(rate, 1),
-        "times_published": round(rate / PUBLISHED_TRANSACTIONS_PER_SECOND, 2),
-        "latency_ms": percentiles(latencies),
-        "latency_alone_ms": percentiles(alone),
-        "bare_cryptography_per_second": round(reference, 1),
-        "share_of_bare_cryptography": round(rate / reference, 4),
-        "cpu_ms_per_transaction": {
-            name: round((end - start) / transactions * 1000, 2)
-            for name, start, end in zip(("node1", "node2", "node3", "client"), before, after, strict=True)
-        },
-        "disk_sync_ms": round(sync * 1000, 3),
-        "rss_idle_mb": idle,
-        "rss_loaded_mb": loaded,
-    }
+    return Measured(
+        rate=transactions / seconds,
+        latencies=latencies,
+        alone=alone,
+        reference=statistics.mean(references),
+        processor=[(end - start) / transactions for start, end in zip(before, after, strict=True)],
+        sync=sync,
+        rss=loaded,
+    )
 
 
 async def load(
@@ -191,14 +207,6 @@ def started(directories: list[Path], pairs: list[KeyPair]) -> Iterator[list[subp
             process.wait()
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def unix_client(path: Path) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path), limit=0))
 
@@ -227,26 +235,9 @@ def cpu_seconds(pid: int) -> float:
     return times.user + times.system
 
 
-def percentiles(seconds: list[float]) -> dict[str, float]:
+def percentiles(seconds: list[float]) -> str:
     cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-    return {f"p{at}": round(cuts[at - 1] * 1000, 2) for at in (50, 95, 99)} | {"max": round(max(seconds) * 1000, 2)}
-
-
-def report(result: dict[str, Any]) -> None:
-    print(
-        f"{result['transactions']} private transactions of {result['payload_bytes']} bytes, "
-        f"{result['concurrency']} at a time, on {result['cores']} cores"
-    )
-    print(
-        f"  {result['transactions_per_second']} a second: {result['times_published']} times the published "
-        f"{PUBLISHED_TRANSACTIONS_PER_SECOND}, {result['share_of_bare_cryptography']:.1%} of the bare cryptography "
-        f"({result['bare_cryptography_per_second']} a second)"
-    )
-    for name, title in (("latency_ms", "latency"), ("latency_alone_ms", "latency, one at a time")):
-        print(f"  {title}: " + ", ".join(f"{at} {ms} ms" for at, ms in result[name].items()))
-    print("  CPU a transaction: " + ", ".join(f"{at} {ms} ms" for at, ms in result["cpu_ms_per_transaction"].items()))
-    print(f"  one sync of the disk: {result['disk_sync_ms']} ms")
-    print(f"  resident, idle: {result['rss_idle_mb']} MB, loaded: {result['rss_loaded_mb']} MB (aim: {TARGET_RSS_MB})")
+    return ", ".join(f"{cuts[at - 1] * 1000:.1f}" for at in (50, 95, 99)) + " ms"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """`quorumkit up --verify` of a generated directory, against a bare script that starts the same clients at once.
 
-    .venv/bin/python benchmarks/up.py [--nodes 5] [--repeat 7]
+    .venv/bin/python benchmarks/up.py [--nodes 5] [--rounds 7]
 
 One directory is generated; each round copies it for each contender, in turn, and measures from nothing running to a
 contract read from every node at the same block with the same hash. The bare script knows where everything is: it runs
-`geth init` for all nodes at once, starts all clients at once, and speaks raw JSON-RPC. It comes in two kinds:
+`geth init` for all nodes at once, starts all clients at once, each with its account open, and speaks raw JSON-RPC. It
+comes in two kinds:
 
 mine     the clients seal from their start (`--mine`), as such scripts do
 connect  they seal once all are connected, as ours do: the quickest we could make it
@@ -14,9 +15,7 @@ Ours is the command itself, its start included.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import shutil
 import signal
 import socket
@@ -27,30 +26,27 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from measuring import Load, Table, options, quorumkit, ratios, rounds_of, spread
 from quorumkit.contracts import storage_contract
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
+from quorumkit.node.record import NodeRecord
 from quorumkit.operate.verify import contract_address
 from quorumkit.plan import Network
 from quorumkit.progress import silent
 
 PATIENCE = 120.0  # seconds
-QUORUMKIT = [sys.executable, "-m", "quorumkit"]
 
 
 def ours(directory: Path) -> float:
     began = time.monotonic()
-    answer = subprocess.run(
-        [*QUORUMKIT, "up", directory, "--verify", "--json"], capture_output=True, text=True, check=False
-    )
-    seconds = time.monotonic() - began
-    subprocess.run([*QUORUMKIT, "down", directory], capture_output=True, check=True)
-    if answer.returncode != 0:
-        sys.exit(f"up failed:\n{answer.stdout}{answer.stderr}")
-    return seconds
+    try:
+        quorumkit("up", directory, "--verify", "--json")
+        return time.monotonic() - began
+    finally:
+        quorumkit("down", directory)
 
 
 def bare(directory: Path, network: Network, *, mine: bool) -> float:
@@ -68,10 +64,10 @@ def bare(directory: Path, network: Network, *, mine: bool) -> float:
         ]  # fmt: skip
         if any(process.wait() for process in making):
             sys.exit("geth init failed")
-        from quorumkit.node.record import NodeRecord
-
         for name, record in records.items():
-            command = engine.run_command(binary, NodeRecord.model_validate(record)) + (["--mine"] if mine else [])
+            command = engine.run_command(binary, NodeRecord.model_validate(record))
+            # Ours opens the account over the socket; a script has the client do it at its start.
+            command += ["--unlock", record["account"], "--password", "password", *(["--mine"] if mine else [])]
             with (directory / "nodes" / name / "log").open("wb") as log:
                 clients.append(
                     subprocess.Popen(command, cwd=directory / "nodes" / name, stdout=log, stderr=log)
@@ -119,14 +115,15 @@ def verify(urls: list[str], pool: ThreadPoolExecutor) -> None:
 def _until(ask: Any) -> Any:
     """What `ask` answers, once it does."""
     deadline = time.monotonic() + PATIENCE
+    last: object = None
     while time.monotonic() < deadline:
         try:
-            if answer := ask():
-                return answer
-        except OSError:
-            pass
+            if last := ask():
+                return last
+        except OSError as error:
+            last = error
         time.sleep(0.02)
-    sys.exit("a bare client did not answer")
+    sys.exit(f"a bare client did not answer in {PATIENCE:g} s; last: {last}")
 
 
 def call(url: str, method: str, *params: Any) -> Any:
@@ -149,14 +146,16 @@ def call_ipc(path: Path, method: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, rounds=7)
     parser.add_argument("--nodes", type=int, default=5)
-    parser.add_argument("--repeat", type=int, default=7)
     arguments = parser.parse_args()
+    nodes, rounds = 2 if arguments.quick else arguments.nodes, rounds_of(arguments)
+    table = Table("nodes", "rounds", "load", "`mine`", "`connect`", "ours", "ours / `mine`", "ours / `connect`")
+    load = Load()
     with tempfile.TemporaryDirectory(prefix="qk") as folder:
         place = Path(folder)
         template = place / "template"
-        subprocess.run([*QUORUMKIT, "init", "-n", str(arguments.nodes), template], capture_output=True, check=True)
+        quorumkit("init", "-n", str(nodes), template)
         network = NetworkDirectory(template).load()
         contenders = {
             "mine": lambda directory: bare(directory, network, mine=True),
@@ -164,20 +163,15 @@ def main() -> None:
             "ours": ours,
         }
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
-        for number in range(arguments.repeat):
-            for name, run in contenders.items():
+        for number in range(rounds):
+            for name, contender in contenders.items():
                 directory = place / f"{name}{number}"
                 shutil.copytree(template, directory, ignore=shutil.ignore_patterns(".state"))
-                seconds[name].append(run(directory))
+                seconds[name].append(contender(directory))
+            load.note()
             print("  ".join(f"{name} {values[-1]:.2f}" for name, values in seconds.items()), file=sys.stderr)
-    print(f"{arguments.nodes} nodes, {os.cpu_count()} cores, {arguments.repeat} rounds; aim: within 1.3")
-    for name, values in seconds.items():
-        print(f"{name:<8} median {median(values):6.2f} s   from {min(values):6.2f} to {max(values):6.2f}")
-    for name in ("mine", "connect"):
-        ratios = [one / other for one, other in zip(seconds["ours"], seconds[name], strict=True)]
-        best = min(seconds["ours"]) / min(seconds[name])
-        spread = f"from {min(ratios):5.2f} to {max(ratios):5.2f}"
-        print(f"ours/{name:<8} median {median(ratios):5.2f}   {spread}   best against best {best:5.2f}")
+    against = [ratios(seconds["ours"], seconds[name]) for name in ("mine", "connect")]
+    table.row(nodes, rounds, load, *(spread(values, " s") for values in seconds.values()), *against)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ def project(new_project: Callable[[str], Project]) -> Project:
     project = new_project("apart")
     project.init(4, "--no-shared-data")
     made = {path.name for path in project.path.rglob("*") if path.is_file() and not path.name.endswith(".lock")}
-    assert made == {"quorumkit.yaml", "compose.yaml", ".env", "join-secret"}, "no key is made outside its container"
+    assert made == {"quorumkit.yaml", "compose.yaml", ".env", "join-secret", "network-id"}, (
+        "no key is made outside its container"
+    )
     project.compose("docker compose", "up", "-d", "node1")
     waiting = project.until(lambda nodes: nodes["node1"]["state"] == "exchanging", "node1 waits for the others")
     assert "node2" in waiting["node1"]["error"]
@@ -65,6 +67,6 @@ def test_a_node_restarts_with_all_others_down(project: Project) -> None:
 def test_destroy_removes_the_volumes(new_project: Callable[[str], Project]) -> None:
     project = new_project("gone")
     project.up("-n", "1", "--runtime", "compose", "--no-shared-data", "--name", project.name)
-    assert f"{project.name}_node1" in docker("volume", "ls", "--format", "{{.Name}}").split()
+    assert f"{project.name}_node1" in docker("volume", "ls", "--format", "{{.Name}}")
     quorumkit("destroy", project.path, "--yes")
-    assert f"{project.name}_node1" not in docker("volume", "ls", "--format", "{{.Name}}").split()
+    assert f"{project.name}_node1" not in docker("volume", "ls", "--format", "{{.Name}}")

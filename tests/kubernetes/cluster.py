@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ CHART = Path(__file__).parents[2] / "charts/quorumkit"
 
 PATIENCE = 240.0
 """Seconds that anything may take here: the machine may be busy with other things."""
+
+COMMAND = [sys.executable, "-P", "-m", "quorumkit"]
 
 IMAGE = "quorumkit/node"
 TAG, NEXT_TAG = "test", "test-next"
@@ -88,7 +91,7 @@ class Release:
         return self.kubectl("exec", f"{self.name}-{index}", "--", "quorumkit", "console", "--exec", script).strip()
 
     def block_hash(self, index: int, number: int) -> str:
-        return json.loads(self.console(index, f"eth.getBlock({number}).hash"))
+        return str(json.loads(self.console(index, f"eth.getBlock({number}).hash")))
 
     def whole(self, count: int, *, away: int = 0) -> list[dict[str, Any]]:
         """Waits until so many pods are ready and each node sees all the others; what they tell then. `away` more nodes

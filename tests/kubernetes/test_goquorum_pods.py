@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import PATIENCE, Release, command
+from cluster import LOADER, PATIENCE, Release, command
 
-from conftest import LOADER
 from quorumkit.engines import engine_of
 from quorumkit.image import build_image
 from quorumkit.image.build import image_tag

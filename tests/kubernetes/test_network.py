@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from cluster import CHART, IMAGE, NEXT_TAG, TAG, Release, command, eventually, is_ready, restarts
@@ -98,7 +99,7 @@ def test_an_evicted_pod_comes_back_elsewhere_as_who_it_was_and_a_second_may_not_
         return any(f"@{address}:" in peer["enode"] for peer in record["peers"])
 
     for index in (0, 2, 3):
-        eventually(lambda index=index: learned(index), f"mynet-{index} knows the new address")
+        eventually(partial(learned, index), f"mynet-{index} knows the new address")
 
 
 def test_all_pods_deleted_at_once_go_on_with_their_chain(release: Release) -> None:

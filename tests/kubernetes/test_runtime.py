@@ -6,16 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import PATIENCE, Release, command, eventually
-
-COMMAND = [sys.executable, "-P", "-m", "quorumkit"]
+from cluster import COMMAND, PATIENCE, Release, command, eventually
 
 
 class Network:
@@ -83,7 +80,7 @@ def test_up_tells_every_node_and_writes_no_secret(network: Network) -> None:
     ]
     assert all(node["peers"] == node["expected_peers"] == 3 and node["block"] for node in nodes)
     assert {path.name for path in network.path.rglob("*") if path.is_file() and ".state" not in path.parts} == {
-        "quorumkit.yaml", "genesis.json", "node.json"
+        "quorumkit.yaml", "genesis.json", "node.json", "network-id"
     }  # fmt: skip
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -20,18 +17,7 @@ from networks import COMMAND, PATIENCE, eventually
 
 from quorumkit.contracts import storage_contract
 from quorumkit.rpc import IpcRpc
-
-
-def free_ports(count: int) -> list[int]:
-    """Below 32768, where no outgoing connection takes one before its node starts (ip(7), ip_local_port_range)."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 30_000), 10_000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            break
-    return found
+from support.ports import free_ports
 
 
 class Loner:
@@ -179,10 +165,12 @@ class Party:
         number = receipt["blockNumber"]
         for node in nodes:
             eventually(
-                lambda node=node: int(node.ask("eth_blockNumber"), 16) >= int(number, 16), "the block", pause=0.2
+                lambda node=node: int(node.ask("eth_blockNumber"), 16) >= int(number, 16),  # type: ignore[misc]
+                "the block",
+                pause=0.2,
             )
             eventually(
-                lambda node=node: (
+                lambda node=node: (  # type: ignore[misc]
                     node.ask("eth_getBlockByNumber", number, False)["hash"]
                     == first.ask("eth_getBlockByNumber", number, False)["hash"]
                 ),

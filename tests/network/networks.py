@@ -143,7 +143,7 @@ class RunningNetwork:
 
     def block_hash(self, number: int, height: int) -> str | None:
         block = self.ask(number, "eth_getBlockByNumber", hex(height), False)
-        return block and block["hash"]
+        return str(block["hash"]) if block else None
 
     @property
     def supervisor(self) -> psutil.Process:

@@ -128,7 +128,9 @@ def test_a_sixth_node_joins_as_an_observer_and_a_lost_disk_is_replaced(party: Ca
     assert new.record["role"] == "observer"
     for node in here.nodes[:3]:
         eventually(
-            lambda node=node: key in node.peers() and old not in node.peers(), "the peers were mended", pause=0.2
+            lambda node=node: key in node.peers() and old not in node.peers(),  # type: ignore[misc]
+            "the peers were mended",
+            pause=0.2,
         )
     here.verify(*here.nodes[:3], new, late)
 
@@ -201,9 +203,9 @@ def test_a_changed_address_is_healed_without_a_restart(party: Callable[[int], Pa
     here.write_hosts(*here.nodes)
     two.start()
     for node in (one, three):
-        eventually(lambda node=node: f"@127.0.0.122:{two.p2p}" in (node.path / "geth.toml").read_text(),
+        eventually(lambda node=node: f"@127.0.0.122:{two.p2p}" in (node.path / "geth.toml").read_text(),  # type: ignore[misc]
                    "the file of the next start", pause=0.2)  # fmt: skip
-        eventually(lambda node=node: key in node.peers(), "connected again", pause=0.2)
+        eventually(lambda node=node: key in node.peers(), "connected again", pause=0.2)  # type: ignore[misc]
     for node in here.nodes:
         eventually(node.runs, f"{node.path.name} runs", timeout=2 * PATIENCE, pause=0.2)
     assert {node: node.client.pid for node in (one, three)} == clients

@@ -252,7 +252,7 @@ def test_a_stranger_gets_no_peer_slot(network: RunningNetwork, geth: Binary) -> 
             for member in present:  # it has tried them all, and been sent away
                 key = tomllib.loads((path / "nodes/node1/geth.toml").read_text())["Node"]["P2P"]["StaticNodes"]
                 host = key[member - 1].split("@")[1].split("?")[0]
-                eventually(lambda host=host: host in log.read_text(errors="replace"), f"a try at {host}")
+                eventually(lambda host=host: host in log.read_text(errors="replace"), f"a try at {host}")  # type: ignore[misc]
             until = time.monotonic() + 4
             while time.monotonic() < until:
                 assert outsider.ask(1, "admin_peers") == []

@@ -23,7 +23,9 @@ class Runtime(ProcessRuntime):
 
     def __init__(self, network: Network, *, leads_after: int = 0) -> None:
         self.states: dict[str, State] = {node.name: "running" for node in network.nodes}
-        self.leads_after, self.asked, self.admitted = leads_after, [], {}
+        self.leads_after = leads_after
+        self.asked: list[tuple[Any, ...]] = []
+        self.admitted: dict[str, Any] = {}
 
     async def status(self, network: Network) -> list[NodeStatus]:
         return [NodeStatus(name=name, state=state) for name, state in self.states.items()]

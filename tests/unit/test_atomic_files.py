@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorumkit import files
 from quorumkit.errors import CorruptFileError
 from quorumkit.files import (
     private_directory,
@@ -18,9 +18,11 @@ from quorumkit.files import (
     remove_leftovers,
     remove_tree,
     staged_directory,
+    sync_trees,
     to_json,
     write_atomic,
     write_if_changed,
+    write_new,
 )
 
 STEPS = ["mkstemp", "fchmod", "fsync", "replace"]
@@ -34,7 +36,7 @@ def crash_at(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*args: object, **kwargs: object) -> None:
         raise Crash
 
-    owner = {"mkstemp": files.tempfile, "fchmod": os, "fsync": os, "replace": Path}[step]
+    owner = {"mkstemp": tempfile, "fchmod": os, "fsync": os, "replace": Path}[step]
     monkeypatch.setattr(owner, step, crash)
 
 
@@ -58,7 +60,7 @@ def test_a_process_that_dies_at_any_step_leaves_the_old_content(step: str, tmp_p
     path.write_bytes(b"old")
     child = os.fork()
     if child == 0:  # dies without any clean-up
-        owner = {"mkstemp": files.tempfile, "fchmod": os, "fsync": os, "replace": Path}[step]
+        owner = {"mkstemp": tempfile, "fchmod": os, "fsync": os, "replace": Path}[step]
         setattr(owner, step, lambda *args, **kwargs: os._exit(9))
         try:
             write_atomic(path, b"new")
@@ -88,10 +90,19 @@ def test_a_secret_is_private_before_it_has_its_name(tmp_path: Path, monkeypatch:
 
 
 def test_bytes_are_on_the_disk_before_the_name_points_at_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = []
+    order: list[str] = []
     sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("fsync"), sync(descriptor))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append("replace"), replace(self, target))[1])
+
+    def noted_sync(descriptor: int) -> None:
+        order.append("fsync")
+        sync(descriptor)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        order.append("replace")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
     write_atomic(tmp_path / "file", b"x")
     assert order[:2] == ["fsync", "replace"]
 
@@ -148,6 +159,40 @@ def test_private_directories_are_private_under_any_umask(tmp_path: Path) -> None
         assert stat.S_IMODE(private_directory(tmp_path / "a").stat().st_mode) == 0o700
     finally:
         os.umask(before)
+
+
+def test_a_new_file_takes_no_others_place(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"old")
+    (tmp_path / "link").symlink_to(elsewhere)
+    (tmp_path / "dangling").symlink_to(tmp_path / "made")
+    for name in ("elsewhere", "link", "dangling"):
+        with pytest.raises(FileExistsError):
+            write_new(tmp_path / name, b"new", mode=0o600)
+    assert elsewhere.read_bytes() == b"old"
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_new_secret_is_private_from_its_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(os, "fchmod", lambda descriptor, mode: seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode)))
+    before = os.umask(0)
+    try:
+        write_new(tmp_path / "file", b"secret", mode=0o600)
+    finally:
+        os.umask(before)
+    assert seen == [0o600]
+
+
+def test_all_files_of_all_trees_are_brought_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {tmp_path / tree / "deep" / name for tree in ("one", "two") for name in ("a", "b")}
+    for path in wanted:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    synced: set[Path] = set()
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    sync_trees([tmp_path / "one", tmp_path / "two"])
+    assert synced == wanted
 
 
 def test_removing_what_is_not_there_is_fine(tmp_path: Path) -> None:

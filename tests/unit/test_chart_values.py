@@ -20,7 +20,7 @@ def on_kubernetes(validators: int = 4, observers: int = 0, **fields: Any) -> Net
 
 
 def values_of(spec: NetworkSpec, image: str = "quorumkit/node:1") -> dict[str, Any]:
-    return chart_values(spec, image=image)
+    return chart_values(spec, image=image, mark="0123456789abcdef")
 
 
 def test_pods_make_their_own_identities() -> None:

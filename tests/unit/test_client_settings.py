@@ -20,7 +20,9 @@ from quorumkit.spec import NetworkSpec, parse_spec, spec_to_yaml
 def config(spec: NetworkSpec) -> dict[str, Any]:
     """The client's configuration file."""
     network = planned(spec)
-    return tomllib.loads(engine_of(spec.engine.kind).node_files(network, network.node(1))["geth.toml"].decode())["Node"]
+    text = engine_of(spec.engine.kind).node_files(network, network.node(1))["geth.toml"].decode()
+    settings: dict[str, Any] = tomllib.loads(text)["Node"]
+    return settings
 
 
 def command(spec: NetworkSpec) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ CLIQUE = consensus_of("clique")
 
 
 def extra_data(*validators: str) -> str:
-    return CLIQUE.genesis_fields(ConsensusSpec(), validators)["extraData"]
+    return str(CLIQUE.genesis_fields(ConsensusSpec(), validators)["extraData"])
 
 
 def test_one_signer_stands_between_vanity_and_seal() -> None:
@@ -42,7 +44,7 @@ def test_signers_stand_in_ascending_order_whatever_their_spelling_and_ordinals()
 
 
 @given(st.lists(st.binary(min_size=20, max_size=20), min_size=1, max_size=50, unique=True), st.randoms())
-def test_the_order_of_validators_does_not_matter(accounts: list[bytes], random: object) -> None:
+def test_the_order_of_validators_does_not_matter(accounts: list[bytes], random: Random) -> None:
     addresses = ["0x" + account.hex() for account in accounts]
     shuffled = list(addresses)
     random.shuffle(shuffled)

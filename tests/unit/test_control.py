@@ -8,12 +8,12 @@ import json
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from quorumkit.errors import NodeError, RpcError
-from quorumkit.node.control import ControlServer
+from quorumkit.node.control import Controlled, ControlServer
 from quorumkit.rpc import IpcRpc
 from quorumkit.rpc.sockets import short_socket_path
 
@@ -57,7 +57,7 @@ class Nodes:
 def run(path: Path, client: Callable[[Nodes], Awaitable[Any]]) -> Any:
     async def both() -> Any:
         nodes = Nodes()
-        server = ControlServer(nodes, path)
+        server = ControlServer(cast("Controlled", nodes), path)
         await server.listen()
         try:
             async with asyncio.timeout(20):

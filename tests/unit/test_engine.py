@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from samples import planned, spec_of
@@ -17,6 +17,7 @@ from quorumkit.engines.go_toolchain import go_on_path
 from quorumkit.errors import EngineError, RpcError
 from quorumkit.progress import silent
 from quorumkit.render.node_files import record_of
+from quorumkit.rpc import Rpc
 
 GETH = engine_of("geth")
 
@@ -207,7 +208,8 @@ class FakeClient:
     """Answers what geth answers while a validator gets ready, and notes what it was asked."""
 
     def __init__(self, answers: dict[str, list[Any]]) -> None:
-        self.answers, self.asked = answers, []
+        self.answers = answers
+        self.asked: list[str] = []
 
     async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
         self.asked.append(method)
@@ -230,16 +232,20 @@ def test_sealing_begins_once_every_peer_hears_of_blocks_and_the_stop_came_throug
         }
     )
     network = planned(spec_of(2))
-    asyncio.run(GETH.seal(client, record_of(network, network.node(1))))
+    asyncio.run(GETH.seal(cast("Rpc", client), record_of(network, network.node(1))))
     assert client.asked == [
         *["admin_peers"] * 3, "miner_stop", *["eth_mining"] * 3, "miner_setExtra", "miner_start",
     ]  # fmt: skip
 
 
+async def unlock(client: FakeClient, password: str) -> None:
+    await GETH.open_account(cast("Rpc", client), "0x12", password)
+
+
 def test_a_wrong_password_is_told_apart_from_a_client_that_is_slow() -> None:
     refusal = RpcError("node1: personal_unlockAccount: could not decrypt key with given password")
     with pytest.raises(EngineError, match="could not decrypt key"):
-        asyncio.run(GETH.open_account(FakeClient({"personal_unlockAccount": [refusal]}), "0x12", "wrong"))
+        asyncio.run(unlock(FakeClient({"personal_unlockAccount": [refusal]}), "wrong"))
     slow = RpcError("node1: personal_unlockAccount: no answer in 10 s")
     with pytest.raises(RpcError, match="no answer"):
-        asyncio.run(GETH.open_account(FakeClient({"personal_unlockAccount": [slow]}), "0x12", "right"))
+        asyncio.run(unlock(FakeClient({"personal_unlockAccount": [slow]}), "right"))

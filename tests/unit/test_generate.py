@@ -70,7 +70,7 @@ def test_a_directory_holds_spec_genesis_keys_and_records(generated: NetworkDirec
         node = f"nodes/node{number}/"
         assert {node + "data/geth/nodekey", node + "password", node + "node.json", node + "geth.toml"} <= names
         assert len([name for name in names if name.startswith(node + "data/keystore/UTC--")]) == 1
-    assert len(names) == 2 + 4 * 5
+    assert len(names) == 3 + 4 * 5
 
 
 def test_secrets_are_private(generated: NetworkDirectory) -> None:

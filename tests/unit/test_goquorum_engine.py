@@ -6,7 +6,7 @@ import asyncio
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from samples import endpoints_number, identity_number, spec_of
@@ -16,6 +16,7 @@ from quorumkit.engines.geth import Geth
 from quorumkit.errors import NodeError
 from quorumkit.plan import Network, NodeEndpoints, plan
 from quorumkit.render.node_files import record_of
+from quorumkit.rpc import Rpc
 
 GOQUORUM = engine_of("goquorum")
 KINDS = ["qbft", "ibft", "raft", "clique"]
@@ -61,7 +62,8 @@ class Asked:
     """A client that notes what it was asked."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
-        self.answers, self.asked = answers, []
+        self.answers = answers
+        self.asked: list[str] = []
 
     async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
         self.asked.append(method)
@@ -76,7 +78,7 @@ def test_clique_seals_as_geths_does() -> None:
     record, asked = record_of(network, network.node(1)), []
     for engine in (GOQUORUM, Geth()):
         client = Asked({"admin_peers": [], "eth_mining": False})
-        asyncio.run(engine.seal(client, record))
+        asyncio.run(engine.seal(cast("Rpc", client), record))
         asked.append(client.asked)
     assert asked[0] == asked[1]
 
@@ -85,7 +87,7 @@ def test_clique_seals_as_geths_does() -> None:
 def test_bft_validators_begin_without_a_stop(kind: str) -> None:
     """A stop would have peers' messages refused, and the peers dropped."""
     network, client = network_of(kind, 2), Asked({})
-    asyncio.run(GOQUORUM.seal(client, record_of(network, network.node(1))))
+    asyncio.run(GOQUORUM.seal(cast("Rpc", client), record_of(network, network.node(1))))
     assert client.asked == ["miner_start"]
 
 
@@ -101,7 +103,7 @@ def test_a_client_with_less_difficulty_than_a_peer_lags() -> None:
         ([], True),
     ):
         client = Asked({"admin_peers": told, "eth_getBlockByNumber": head})
-        assert asyncio.run(GOQUORUM.is_level(client)) is level
+        assert asyncio.run(GOQUORUM.is_level(cast("Rpc", client))) is level
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,7 +143,8 @@ class Member:
     """A raft member's client that applies what it proposed some questions later."""
 
     def __init__(self, role: str, members: list[str], *, applies_after: int = 2) -> None:
-        self.role, self.members, self.proposed = role, list(members), []
+        self.role, self.members = role, list(members)
+        self.proposed: list[str] = []
         self.removed: set[int] = set()
         self._after = applies_after
 
@@ -166,6 +169,11 @@ class Member:
         ]
 
 
+def rpc(member: Member) -> Rpc:
+    """It is only called."""
+    return cast("Rpc", member)
+
+
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quorumkit.engines.goquorum._APPLIED_SOON", 0.001)
@@ -175,10 +183,10 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_leader_takes_a_node_in_and_tells_its_id_once_raft_has_applied_it() -> None:
     network = network_of("raft", 3, 1)
     leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
-    assert asyncio.run(GOQUORUM.admit(leader, network.node(4).enode)) == "4"
+    assert asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode)) == "4"
     assert leader.proposed
     proposed = len(leader.proposed)
-    assert asyncio.run(GOQUORUM.admit(leader, network.node(4).enode)) == "4"  # twice does no harm
+    assert asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode)) == "4"  # twice does no harm
     assert len(leader.proposed) == proposed
 
 
@@ -186,7 +194,7 @@ def test_a_lost_member_is_taken_off_the_list_before_the_node_in_its_place_comes_
     network = network_of("raft", 3, 1)
     leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
     new = f"enode://{network.node(4).identity.enode_key}@node3:30303?discport=0&raftport=50400"
-    assert asyncio.run(GOQUORUM.admit(leader, new)) == "4"
+    assert asyncio.run(GOQUORUM.admit(rpc(leader), new)) == "4"
     assert leader.removed == {3}
 
 
@@ -195,7 +203,7 @@ def test_nobody_but_the_leader_takes_a_node_in(role: str) -> None:
     network = network_of("raft", 3, 1)
     member = Member(role, [node.identity.enode_key for node in network.nodes[:3]])
     with pytest.raises(NodeError, match="does not lead"):
-        asyncio.run(GOQUORUM.admit(member, network.node(4).enode))
+        asyncio.run(GOQUORUM.admit(rpc(member), network.node(4).enode))
     assert not member.proposed
 
 
@@ -203,4 +211,4 @@ def test_a_proposal_that_is_never_applied_is_told() -> None:
     network = network_of("raft", 3, 1)
     leader = Member("minter", [], applies_after=-1)
     with pytest.raises(NodeError, match="did not take the node in"):
-        asyncio.run(GOQUORUM.admit(leader, network.node(4).enode))
+        asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode))

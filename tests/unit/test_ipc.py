@@ -183,7 +183,7 @@ def test_subscriptions_are_told_apart(tmp_path: Path) -> None:
                     say(writer, notification(f"0x{which}", (which, number)))
 
     async def client(rpc: IpcRpc) -> list[Any]:
-        return await asyncio.gather(first_items(rpc, 3), first_items(rpc, 3))
+        return list(await asyncio.gather(first_items(rpc, 3), first_items(rpc, 3)))
 
     one, other = run(tmp_path / "s", two, client)
     assert one == [[1, 0], [1, 1], [1, 2]]

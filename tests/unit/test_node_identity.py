@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from eth_account import Account
-from eth_keys import keys
+from eth_keys import keys  # type: ignore[attr-defined]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ from quorumkit.identity import (
     load_identity,
     write_secrets,
 )
-from quorumkit.identity.keystore import checksum_address
+from quorumkit.identity.keystore import checksum_address, opens
 
 NODEKEY = "data/geth/nodekey"
 
@@ -169,6 +170,70 @@ def test_an_identity_refuses_what_is_no_enode_key(key: str) -> None:
 
 @given(st.binary(min_size=20, max_size=20))
 def test_addresses_are_spelt_as_eip_55_wants(address: bytes) -> None:
-    from eth_utils import to_checksum_address
+    from eth_utils.address import to_checksum_address
 
     assert checksum_address(address.hex()) == to_checksum_address(address)
+
+
+def another_keystore(node: Path, name: str, secrets: NodeSecrets | None = None) -> NodeSecrets:
+    secrets = secrets or generate_secrets()
+    (node / "data/keystore" / name).write_text(json.dumps(secrets.keystore))
+    return secrets
+
+
+@pytest.mark.parametrize("name", ["UTC--1970-01-01T00-00-00.000000000Z--other", "UTC--9", "AAA", "zzz"])
+def test_the_account_is_found_by_address_whatever_lies_beside_it(node: Path, secrets: NodeSecrets, name: str) -> None:
+    another_keystore(node, name)
+    check_identity(node, secrets.identity)
+    assert load_identity(node) == secrets.identity
+
+
+def test_the_account_is_found_under_any_name(node: Path, secrets: NodeSecrets) -> None:
+    keystore_of(node).rename(node / "data/keystore/sealer.json")
+    check_identity(node, secrets.identity)
+    assert load_identity(node) == secrets.identity
+
+
+@pytest.mark.parametrize("name", ["README", ".hidden", "UTC--0", "copy~"])
+def test_what_is_no_keystore_is_passed_over(node: Path, secrets: NodeSecrets, name: str) -> None:
+    (node / "data/keystore" / name).write_text("not a keystore")
+    (node / "data/keystore/folder").mkdir()
+    check_identity(node, secrets.identity)
+    assert load_identity(node) == secrets.identity
+
+
+def test_a_keystore_that_is_there_twice_is_told_for_the_client_would_take_neither(
+    node: Path, secrets: NodeSecrets
+) -> None:
+    another_keystore(node, "copy", secrets)
+    for read in (lambda: load_identity(node), lambda: check_identity(node, secrets.identity)):
+        with pytest.raises(CorruptFileError, match="copy are the same account"):
+            read()
+
+
+def test_keystores_that_the_password_opens_none_of_are_told(node: Path, secrets: NodeSecrets) -> None:
+    another_keystore(node, "other")
+    (node / "password").write_text("wrong")
+    check_identity(node, secrets.identity)  # the client tells that the password is wrong
+    with pytest.raises(CorruptFileError, match="password opens none of the keystores"):
+        load_identity(node)
+
+
+@pytest.mark.parametrize("field", ["n", "r", "p"])
+@pytest.mark.parametrize("value", [2**62, 2**31, -1, 0, "x", None])
+def test_a_keystore_that_would_cost_too_much_is_not_tried(secrets: NodeSecrets, field: str, value: object) -> None:
+    keystore = json.loads(json.dumps(secrets.keystore))
+    assert opens(keystore, secrets.password)
+    keystore["crypto"]["kdfparams"][field] = value
+    assert not opens(keystore, secrets.password)
+
+
+def test_a_file_of_a_staged_node_is_private_and_new(tmp_path: Path, secrets: NodeSecrets) -> None:
+    before = os.umask(0)
+    try:
+        write_secrets(tmp_path / "node1", secrets, staged=True)
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "node1").rglob("*") if path.is_file()]
+    assert len(files) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from quorumkit.cli import output
 from quorumkit.cli.output import ProgressLine
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.operate.wait import _what
@@ -14,7 +13,7 @@ from quorumkit.operate.wait import _what
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds, to be set."""
     now = [100.0]
-    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("quorumkit.cli.output.time.monotonic", lambda: now[0])
     return now
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -19,8 +19,8 @@ from quorumkit.progress import silent
 
 
 def status(number: int = 1, state: State = "running", **fields: Any) -> NodeStatus:
-    fields = {"peers": 2, "expected_peers": 2, "block": 7, "pid": 100 + number, "role": "validator"} | fields
-    return NodeStatus(f"node{number}", number, state=state, **fields)
+    usual: dict[str, Any] = {"peers": 2, "expected_peers": 2, "block": 7, "pid": 100 + number, "role": "validator"}
+    return NodeStatus(f"node{number}", number, state=state, **usual | fields)
 
 
 @pytest.mark.parametrize("state", ["stopped", "starting", "waiting", "syncing", "stalled", "restarting", "failed"])
@@ -133,7 +133,7 @@ class Watched:
 
 
 def wait(*steps: list[NodeStatus], timeout: float = 5) -> list[NodeStatus]:
-    waiting: Callable[..., Awaitable[list[NodeStatus]]] = wait_until_complete
+    waiting: Callable[..., Coroutine[Any, Any, list[NodeStatus]]] = wait_until_complete
     return asyncio.run(waiting(Watched(*steps), planned(spec_of(2)), silent, timeout=timeout))
 
 

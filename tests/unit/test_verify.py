@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Self
 
 import pytest
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import RpcError, WaitTimeoutError
@@ -241,7 +241,7 @@ def test_a_contracts_address_follows_from_sender_and_nonce(nonce: int, address: 
 
 @pytest.mark.parametrize("nonce", [0, 1, 127, 128, 255, 256, 65535, 2**32])
 def test_a_contracts_address_is_what_others_make_of_it(nonce: int) -> None:
-    import rlp
+    import rlp  # type: ignore[import-untyped]
 
     expected = keccak(rlp.encode([bytes.fromhex(SENDER[2:]), nonce]))[12:].hex()
     assert contract_address(SENDER, nonce) == "0x" + expected

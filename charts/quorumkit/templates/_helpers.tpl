@@ -89,6 +89,34 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* The mark of the network that the claims and the StatefulSet of this name bear; where they bear another than the one
+     that is given, or the claims one that is not, they are another network's. */}}
+{{- define "quorumkit.networkId" -}}
+{{- $set := include "quorumkit.present" . | fromJson -}}
+{{- $claimName := printf "data-%s-0" (include "quorumkit.name" .) -}}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace $claimName -}}
+{{- $label := "quorumkit.org/network" -}}
+{{- $kept := (dig "metadata" "labels" $label "" $set) | default (dig "metadata" "labels" $label "" $claim) -}}
+{{- $given := .Values.network.id -}}
+{{- if and $kept $given (ne $kept $given) -}}
+{{- fail (printf "network.id: what is named %s here is of the network %s, not of %s: choose another name" (include "quorumkit.name" .) $kept $given) -}}
+{{- else if and $kept (not $given) (not $set) -}}
+{{- fail (printf "network.id: %s is here already, with the keys and the chain of the network %s: set network.id=%s to go on with it, remove its claims to begin anew, or choose another name" $claimName $kept $kept) -}}
+{{- end -}}
+{{- $given | default $kept -}}
+{{- end -}}
+
+{{/* The same as a label of new claims. A StatefulSet's own templates of claims never change. */}}
+{{- define "quorumkit.claimsNetworkId" -}}
+{{- $set := include "quorumkit.present" . | fromJson -}}
+{{- if $set -}}
+{{- $template := first $set.spec.volumeClaimTemplates -}}
+{{- dig "metadata" "labels" "quorumkit.org/network" "" $template -}}
+{{- else -}}
+{{- include "quorumkit.networkId" . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* How many validators must be up. Clique: a signer may seal one of any floor(N/2)+1 blocks in a row (EIP-225). raft: a
      majority. QBFT and IBFT: ceil(2N/3). */}}
 {{- define "quorumkit.quorum" -}}

@@ -33,6 +33,7 @@ from quorumkit.progress import Progress, silent
 from quorumkit.rpc.http import connect_patiently
 from quorumkit.runtimes import Runtime, runtime_of
 from quorumkit.runtimes.base import FormingRuntime, PreparedRuntime
+from quorumkit.runtimes.twins import claim_start
 from quorumkit.spec import NetworkSpec, parse_spec
 
 _LOOK_EVERY = 1.0  # seconds between two looks at nodes that have not agreed yet
@@ -100,6 +101,8 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
     """
     spec = _spec_for(directory, asked)
     runtime = _runtime(directory, spec, asked)
+    if directory.exists():
+        claim_start(directory)
     with ProgressLine(quiet=as_json) as progress:
         timeout = timeout or patience(spec.nodes.total)
         if isinstance(runtime, FormingRuntime):

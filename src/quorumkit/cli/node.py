@@ -206,6 +206,10 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
     "--health", metavar="HOST:PORT", envvar="QUORUMKIT_HEALTH", help="Serve /healthz, /readyz and /metrics there."
 )
 @click.option(
+    "--health-names", metavar="LIST", default="", envvar="QUORUMKIT_HEALTH_NAMES",
+    help="Further host names under which it answers, parted by commas; * is any.  [default: those of the nodes]",
+)  # fmt: skip
+@click.option(
     "--engine-binary", type=click.Path(path_type=Path), envvar="QUORUMKIT_ENGINE_BINARY", help="The client to run."
 )
 @click.option(
@@ -221,6 +225,7 @@ def run_(
     state: Path | None,
     logs: Path | None,
     health: str | None,
+    health_names: str,
     engine_binary: Path | None,
     tm_binary: Path | None,
     ready_descriptor: int | None,
@@ -249,6 +254,7 @@ def run_(
             tm_binary=tm_binary,
             logs=logs,
             health=_host_and_port(health) if health else None,
+            health_names=frozenset(health_names.replace(",", " ").split()),
             exchange=settings_of(given) if exchange else None,
             ready_descriptor=ready_descriptor,
         )

@@ -20,6 +20,18 @@ var storage = (function () {
     throw new Error("not in a block after 30 blocks: " + hash);
   }
 
+  // The node's own account is the one that the client can sign with; others may have keystores beside it.
+  function own() {
+    var accounts = eth.accounts;
+    for (var i = 0; accounts.length > 1 && i < accounts.length; i++) {
+      try {
+        eth.sign(accounts[i], "0x00");
+        return accounts[i];
+      } catch (locked) {}
+    }
+    return accounts[0];
+  }
+
   return {
     abi: artifact.abi,
     at: function (address) {
@@ -40,11 +52,11 @@ var storage = (function () {
     },
     deploy: function (value) {
       var data = factory.new.getData(value || 0, { data: artifact.bytecode });
-      var hash = eth.sendTransaction({ from: eth.accounts[0], data: data, gas: 300000 });
+      var hash = eth.sendTransaction({ from: own(), data: data, gas: 300000 });
       return factory.at(mined(hash).contractAddress);
     },
     set: function (contract, value) {
-      return mined(contract.set(value, { from: eth.accounts[0], gas: 100000 })).blockNumber;
+      return mined(contract.set(value, { from: own(), gas: 100000 })).blockNumber;
     },
   };
 })();

@@ -22,6 +22,7 @@ from quorumkit.exchange.authentication import ANSWER_HEADER, JoinKeys, Nonces, c
 from quorumkit.exchange.protocol import PULL_PATH, PullAnswer, PullRequest, parse
 from quorumkit.exchange.refusal import HINTS, STATUS, Code, Refusal
 from quorumkit.plan import Endpoint
+from quorumkit.serving.guard import Bounds, Guard
 
 LARGEST_REQUEST = 64 * 1024
 """Bytes of a sealed request; the largest true one, which wants 2000 ordinals, is about 15 kB."""
@@ -33,7 +34,6 @@ _FIRST_REQUEST = 5.0  # seconds a connection may take to send its first header
 _BODY = 5.0  # seconds a body may take
 _KEEPALIVE = 30.0
 _MOST_UNKNOWN = 256  # connections that have not proven to know the secret; beyond it the oldest is cut off
-_SHUTDOWN = 1.0
 _STRANGER_RATE, _STRANGER_BURST = 5.0, 50.0  # refused requests a second from one address that are answered
 _MEMBER_RATE, _MEMBER_BURST = 30.0, 500.0  # requests a second from one node
 _MOST_BUCKETS = 4096
@@ -81,7 +81,7 @@ class ExchangeServer:
         self._nonces = Nonces()
         self._strangers = Buckets(_STRANGER_RATE, _STRANGER_BURST)
         self._members = Buckets(_MEMBER_RATE, _MEMBER_BURST)
-        self._unknown: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._guard: Guard
 
     @contextlib.asynccontextmanager
     async def listening(self, bind: Endpoint, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
@@ -90,46 +90,19 @@ class ExchangeServer:
         Raises:
             PortError: the address cannot be had.
         """
-        loop = asyncio.get_running_loop()
-        http = web.Server(
-            self._handle,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=_KEEPALIVE,
-            lingering_time=0.0,
-            max_line_size=_LARGEST_HEADER,
-            max_field_size=_LARGEST_HEADER,
+        bounds = Bounds(
+            first_request=_FIRST_REQUEST, resting=_KEEPALIVE, field=_LARGEST_HEADER, connections=_MOST_UNKNOWN
         )
-
-        def connection() -> web.RequestHandler:
-            # aiohttp waits without end for the first request of a connection; whoever sends none is cut off here.
-            protocol = http()
-            self._unknown[protocol] = loop.call_later(_FIRST_REQUEST, self._drop, protocol)
-            if len(self._unknown) > _MOST_UNKNOWN:
-                self._drop(next(iter(self._unknown)))
-            return protocol
-
-        try:
-            server = await loop.create_server(connection, bind.host, bind.port, ssl=tls, backlog=512)
-        except OSError as error:
-            raise PortError(
-                f"exchange: {bind}: {error.strerror or error}",
-                hint="stop what holds the port, or give another --exchange-bind",
-            ) from None
-        try:
-            yield int(server.sockets[0].getsockname()[1])
-        finally:
-            server.close()
-            for protocol in list(self._unknown):
-                self._drop(protocol)
-            http.pre_shutdown()
-            await http.shutdown(_SHUTDOWN)
-
-    def _drop(self, protocol: web.RequestHandler) -> None:
-        if timer := self._unknown.pop(protocol, None):
-            timer.cancel()
-        if protocol.transport is not None:
-            protocol.transport.abort()
+        self._guard = Guard(self._handle, bounds)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                port = await stack.enter_async_context(self._guard.listening(host=bind.host, port=bind.port, tls=tls))
+            except OSError as error:
+                raise PortError(
+                    f"exchange: {bind}: {error.strerror or error}",
+                    hint="stop what holds the port, or give another --exchange-bind",
+                ) from None
+            yield port
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         source = request.remote or "?"
@@ -138,7 +111,7 @@ class ExchangeServer:
         except Refusal as refusal:
             self._answering.refused(refusal, source=source)
             if not self._strangers.take(source, time.monotonic()):
-                self._drop(request.protocol)
+                self._guard.drop(request.protocol)
             return _plain(STATUS[refusal.code], refusal.code, refusal.message.removeprefix(f"{source}: "))
 
     async def _granted(self, request: web.BaseRequest, source: str) -> web.Response:
@@ -150,8 +123,7 @@ class ExchangeServer:
         ticket = check_ticket(
             self._keys, "POST", PULL_PATH, header, now=self._clock(), nonces=self._nonces, source=source
         )
-        if timer := self._unknown.pop(request.protocol, None):
-            timer.cancel()
+        self._guard.trust(request.protocol)
         body = await self._body(request, source)
         content = open_request(self._keys, "POST", PULL_PATH, ticket, body, source=source)
         try:
@@ -185,7 +157,7 @@ class ExchangeServer:
         refusal = Refusal("rubbish", f"{source}: asked for another route than {PULL_PATH}")
         self._answering.refused(refusal, source=source)
         if not self._strangers.take(source, time.monotonic()):
-            self._drop(request.protocol)
+            self._guard.drop(request.protocol)
         return _plain(status, "rubbish", text, {"Allow": "POST"} if status == 405 else {})
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 SCRYPT_N = 4096
@@ -14,6 +16,8 @@ _SCRYPT_R = 8
 _SCRYPT_P = 1
 _SCRYPT_MEMORY = 2 * 128 * SCRYPT_N * _SCRYPT_R  # bytes; what scrypt takes (RFC 7914), and room
 _KEY_BYTES = 32
+_MOST_MEMORY = 256 * 2**20  # bytes; geth's StandardScryptN (2**18) with r = 8
+_MOST_PASSES = 16
 
 
 def encrypt_key(key: bytes, password: str, *, address: str) -> dict[str, Any]:
@@ -41,6 +45,25 @@ def encrypt_key(key: bytes, password: str, *, address: str) -> dict[str, Any]:
         "id": str(uuid.UUID(bytes=os.urandom(16), version=4)),
         "version": 3,
     }
+
+
+def opens(keystore: Mapping[str, Any], password: str) -> bool:
+    """Whether a password opens a keystore, told by its MAC. One with another KDF than ours (scrypt), or with costs that
+    no client gives it, it does not."""
+    try:
+        crypto = keystore["crypto"]
+        parameters = crypto["kdfparams"]
+        n, r, p = int(parameters["n"]), int(parameters["r"]), int(parameters["p"])
+        if crypto["kdf"] != "scrypt" or 128 * n * r > _MOST_MEMORY or not 0 < p <= _MOST_PASSES:
+            return False
+        derived = hashlib.scrypt(
+            password.encode(), salt=bytes.fromhex(parameters["salt"]), n=n, r=r, p=p,
+            maxmem=2 * _MOST_MEMORY, dklen=_KEY_BYTES,
+        )  # fmt: skip
+        expected = keccak256(derived[16:32] + bytes.fromhex(crypto["ciphertext"]))
+        return hmac.compare_digest(expected, bytes.fromhex(crypto["mac"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False
 
 
 def keccak256(data: bytes) -> bytes:

@@ -10,6 +10,7 @@ from quorumkit.errors import CorruptFileError
 from quorumkit.files import SECRET_MODE, private_directory, write_atomic, write_new
 from quorumkit.identity.keys import NodeSecrets, PublicIdentity, enode_key_of
 from quorumkit.identity.keystore import checksum_address
+from quorumkit.identity.keystores import find_account
 
 NODEKEY = Path("data/geth/nodekey")
 KEYSTORE = Path("data/keystore")
@@ -75,8 +76,7 @@ def check_identity(directory: Path, identity: PublicIdentity) -> None:
     """
     if _read_enode_key(directory) != identity.enode_key:
         raise CorruptFileError(f"{directory / NODEKEY}: not the nodekey of this node's enode", hint=_RESTORE)
-    if _read_address(directory) != identity.account.lower().removeprefix("0x"):
-        raise CorruptFileError(f"{directory / KEYSTORE}: not the keystore of {identity.account}", hint=_RESTORE)
+    _read_address(directory, identity.account)
     if identity.tm_key is not None and _read_tm_key(directory) != identity.tm_key:
         raise CorruptFileError(
             f"{directory / TM_PUBLIC_KEY}: not the TM public key of this node's record", hint=_RESTORE
@@ -106,19 +106,9 @@ def _read_enode_key(directory: Path) -> str:
         raise CorruptFileError(f"{path}: not a nodekey (64 hexadecimal digits)", hint=_RESTORE) from None
 
 
-def _read_address(directory: Path) -> str:
-    """The keystore's account: 40 lower-case hexadecimal digits."""
+def _read_address(directory: Path, wanted: str | None = None) -> str:
+    """The node's account, which is `wanted` where that is known: 40 lower-case hexadecimal digits."""
     password = directory / PASSWORD
     if not password.is_file():
         raise CorruptFileError(f"{password}: the keystore's password is missing", hint=_RESTORE)
-    keystores = sorted((directory / KEYSTORE).glob("UTC--*"))
-    if not keystores:
-        raise CorruptFileError(f"{directory / KEYSTORE}: the account's keystore is missing", hint=_RESTORE)
-    try:
-        keystore = json.loads(keystores[0].read_bytes())
-        address = str(keystore["address"]).lower().removeprefix("0x")
-        if len(bytes.fromhex(address)) != 20 or "crypto" not in keystore:
-            raise ValueError("incomplete")
-    except (ValueError, KeyError, TypeError):
-        raise CorruptFileError(f"{keystores[0]}: not a keystore (Web3 Secret Storage v3)", hint=_RESTORE) from None
-    return address
+    return find_account(directory / KEYSTORE, wanted, password, hint=_RESTORE)

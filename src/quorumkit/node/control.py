@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,9 +79,14 @@ class ControlServer:
     async def listen(self) -> None:
         """Opens the socket; one left by a supervisor that was killed is replaced (the caller holds the lock)."""
         self._path.unlink(missing_ok=True)
-        with short_socket_path(self._path) as name:
-            self._server = await asyncio.start_unix_server(self._serve, name)
-        self._path.chmod(0o600)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # from its first moment nobody else can open it
+        try:
+            with short_socket_path(self._path) as name:
+                listener.bind(name)
+        finally:
+            os.umask(before)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
 
     async def close(self) -> None:
         if self._server is not None:

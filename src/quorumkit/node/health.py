@@ -8,8 +8,10 @@ what `quorumkit status` shows, in JSON. `/metrics` is in the Prometheus text for
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,8 +19,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from quorumkit.node.status import NodeStatus
+from quorumkit.serving.guard import Bounds, Guard
 
 Statuses = Callable[[], Iterable[NodeStatus]]
+
+BOUNDS = Bounds(first_request=5.0, resting=75.0, field=8190, connections=128)
 
 
 class _NodeMetrics(Collector):
@@ -49,18 +54,20 @@ class _NodeMetrics(Collector):
 class HealthServer:
     """Serves on one address until closed."""
 
-    def __init__(self, network: str, statuses: Statuses) -> None:
+    def __init__(self, network: str, statuses: Statuses, names: Callable[[], Collection[str]] = frozenset) -> None:
+        """`names` are the host names it answers under, beside `localhost` and every literal address."""
         self._statuses = statuses
+        self._names = names
         self._registry = CollectorRegistry()
         self._registry.register(_NodeMetrics(network, statuses))
-        app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/startz", self._startz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/readyz/{node}", self._readyz)
-        app.router.add_get("/status", self._status)
-        app.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._pages: dict[str, Callable[[], web.Response]] = {
+            "/healthz": self._healthz,
+            "/startz": self._startz,
+            "/readyz": self._readyz,
+            "/status": self._status,
+            "/metrics": self._metrics,
+        }
+        self._open = contextlib.AsyncExitStack()
 
     async def listen(self, host: str, port: int) -> int:
         """Starts serving; port 0 takes any free one. Returns the port.
@@ -68,34 +75,46 @@ class HealthServer:
         Raises:
             OSError: the address cannot be had.
         """
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        return int(self._runner.addresses[0][1])
+        guard = Guard(self._handle, BOUNDS, self._names)
+        return await self._open.enter_async_context(guard.listening(host=host, port=port))
 
     async def close(self) -> None:
-        await self._runner.cleanup()
+        await self._open.aclose()
 
-    async def _healthz(self, request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def _handle(self, request: web.BaseRequest) -> web.Response:
+        name = request.path.removeprefix("/readyz/")
+        page = self._pages.get(request.path)
+        if page is None and name != request.path and name:
+            page = functools.partial(self._readyz, name)
+        if page is None:
+            return _text(404, "there is nothing here")
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=405, headers={"Allow": "GET, HEAD"})
+        return page()
 
-    async def _startz(self, request: web.Request) -> web.Response:
+    def _healthz(self) -> web.Response:
+        return _text(200, "ok")
+
+    def _startz(self) -> web.Response:
         return _verdict(list(self._statuses()), lambda status: status.started)
 
-    async def _readyz(self, request: web.Request) -> web.Response:
-        name = request.match_info.get("node")
+    def _readyz(self, name: str | None = None) -> web.Response:
         statuses = [status for status in self._statuses() if name is None or status.name == name]
         if not statuses:
-            raise web.HTTPNotFound(text=f"no node {name} here\n")
+            return _text(404, "no such node here")
         return _verdict(statuses, lambda status: status.ready)
 
-    async def _status(self, request: web.Request) -> web.Response:
+    def _status(self) -> web.Response:
         # On one line, so that answers of several nodes can be told apart when they are read together.
         return web.Response(text=json.dumps([status.to_json() for status in self._statuses()]) + "\n",
                             content_type="application/json")  # fmt: skip
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    def _metrics(self) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _text(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text + "\n")
 
 
 def _verdict(statuses: Sequence[NodeStatus], good: Callable[[NodeStatus], bool]) -> web.Response:

@@ -129,6 +129,12 @@ class ManagedNode:
         """The node's record, as it was read for the present start."""
         return self._record
 
+    @property
+    def host_names(self) -> frozenset[str]:
+        """What its host is known by, as far as its record could be read."""
+        record = getattr(self, "_record", None)
+        return frozenset([record.p2p.host, *record.rpc_names]) if record else frozenset()
+
     def load(self) -> None:
         """Reads what the node is, anew for each start: its files may have been rendered again, or put back.
 

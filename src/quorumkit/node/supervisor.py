@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Options:
     """A directory for rotated logs, a file a node; without it they go to standard output."""
     health: tuple[str, int] | None = None
     """Where to serve /healthz, /readyz, /metrics."""
+    health_names: frozenset[str] = frozenset()
+    """Host names that it answers under there, beside those of the nodes; `*` stands for all."""
     stopped: frozenset[str] = frozenset()
     """Nodes not to start until asked."""
     exchange: ExchangeSettings | None = None
@@ -271,10 +274,17 @@ class Supervisor:
             with contextlib.suppress(OSError), os.fdopen(self._options.ready_descriptor, "w") as pipe:
                 pipe.write("ready\n")
 
+    def _health_names(self) -> frozenset[str]:
+        """The host names that the nodes are known under."""
+        names = {socket.gethostname(), *self._options.health_names}
+        if (exchange := self._options.exchange) is not None:
+            names |= {exchange.host, *exchange.rpc_names}
+        return frozenset(names).union(*(node.host_names for node in self._nodes.values()))
+
     async def _serve_health(self, host: str, port: int) -> Any:
         from quorumkit.node.health import HealthServer
 
-        server = HealthServer(self._network, lambda: [node.status for node in self._nodes.values()])
+        server = HealthServer(self._network, lambda: [node.status for node in self._nodes.values()], self._health_names)
         try:
             self._health_port = await server.listen(host, port)
         except OSError as error:

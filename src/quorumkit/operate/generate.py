@@ -25,6 +25,7 @@ from quorumkit.files import (
     write_if_changed,
 )
 from quorumkit.identity import PublicIdentity, check_identity, generate_secrets, load_identity, write_secrets
+from quorumkit.mark import ensure_mark
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import Progress
@@ -51,6 +52,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         remove_leftovers(directory.path)
         if not directory.exists():
             write_atomic(directory.spec, spec_to_yaml(spec))
+        ensure_mark(directory.path)
         identities = _identities(directory, spec, progress)
         records = [_endpoints_on_disk(directory.node(node_name(n))) for n in range(1, spec.nodes.total + 1)]
         network = plan(spec, identities, addressing(spec, records))

@@ -13,6 +13,7 @@ from quorumkit import rlp
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import QuorumkitError, RpcError, WaitTimeoutError
 from quorumkit.identity.keystore import keccak256
+from quorumkit.operate.sender import own_account
 from quorumkit.operate.verify_private import PrivateVerification, verify_private
 from quorumkit.progress import Progress
 from quorumkit.rpc import Rpc
@@ -123,10 +124,7 @@ async def _send(rpc: Rpc) -> list[str]:
     """Sends both transactions at once; their hashes. The contract's address follows from sender and nonce, but the
     client tells it in the receipt, so the second goes to the address the client would give it."""
     contract = storage_contract()
-    accounts = await rpc.call("eth_accounts")
-    if not accounts:
-        raise RpcError("the sending node has no account", hint="verify through another node")
-    sender = accounts[0]
+    sender = await own_account(rpc)
     create = {"from": sender, "gas": hex(_DEPLOY_GAS), "data": contract.deploy_data(0)}
     while (deployed := await _when_ready(rpc.call("eth_sendTransaction", create))) is None:  # noqa: ASYNC110  over JSON-RPC
         await asyncio.sleep(_SOON)

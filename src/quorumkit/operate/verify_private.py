@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import RpcError
 from quorumkit.node.status import NodeStatus
+from quorumkit.operate.sender import own_account
 from quorumkit.rpc import Rpc
 
 _GAS = 300_000
@@ -42,7 +43,7 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
     first, second = list(connections)[:2]
     result = PrivateVerification(parties=[first, second])
     sender = connections[first]
-    account = (await sender.call("eth_accounts"))[0]
+    account = await own_account(sender)
     transaction = {
         "from": account,
         "gas": hex(_GAS),

@@ -9,8 +9,11 @@ from quorumkit.render.containers import RPC_PORT, container_endpoints
 from quorumkit.spec import NetworkSpec
 
 
-def chart_values(spec: NetworkSpec, *, image: str) -> dict[str, Any]:
-    """What the chart's defaults do not say. The spec's observers are nodes beyond the chart's `validators`."""
+def chart_values(spec: NetworkSpec, *, image: str, mark: str) -> dict[str, Any]:
+    """What the chart's defaults do not say; `mark` is the network's (mark.py).
+
+    The spec's observers are nodes beyond the chart's `validators`.
+    """
     kubernetes = spec.kubernetes
     values: dict[str, Any] = {
         "replicaCount": spec.nodes.total,
@@ -19,6 +22,7 @@ def chart_values(spec: NetworkSpec, *, image: str) -> dict[str, Any]:
         "image": _image(image),
         "network": {
             "name": spec.name,
+            "id": mark,
             "chainId": spec.chain_id,
             "consensus": {
                 "kind": spec.consensus.kind,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from quorumkit.managers import manager_of
+from quorumkit.mark import DOCKER_LABEL
 from quorumkit.plan import Network, Node, NodeEndpoints
 from quorumkit.render.containers import HEALTH_PORT
 from quorumkit.spec import SPEC_NAME, NetworkSpec
@@ -48,12 +49,21 @@ def services_of(spec: NetworkSpec, names: Sequence[str]) -> list[str]:
 
 
 def render_exchanged_compose(
-    spec: NetworkSpec, names: Sequence[str], endpoints: Sequence[NodeEndpoints], *, image: str, user: str, secret: str
+    spec: NetworkSpec,
+    names: Sequence[str],
+    endpoints: Sequence[NodeEndpoints],
+    *,
+    image: str,
+    user: str,
+    secret: str,
+    mark: str,
+    plain: Collection[str] = (),
 ) -> dict[str, bytes]:
     """The same for nodes that make their own keys: each has a volume of its own, and all they are given is the spec and
     the join secret (`secret`, a file beside). They find each other by their services' names.
 
-    `user` is UID:GID of the join secret's file.
+    `user` is UID:GID of the join secret's file; `mark` the network's (mark.py). `plain` are nodes whose volumes are
+    from before there were marks: Compose offers to make a volume anew, empty, whose settings changed, so theirs stay.
     """
     shared = _shared(spec, image, user) | {
         "environment": {
@@ -78,11 +88,25 @@ def render_exchanged_compose(
             }
             for name, endpoint in zip(names, endpoints, strict=True)
         },
-        "volumes": {name: {} for name in names},
+        "volumes": {name: {} if name in plain else _volume(spec.name, name, mark) for name in names},
         "secrets": {"join-secret": {"file": f"./{secret}"}, "spec": {"file": f"./{SPEC_NAME}"}},
         "networks": {"quorum": {}},
     }
     return _files(spec, project)
+
+
+def volume_name(project: str, node: str, mark: str) -> str:
+    """A volume that is this network's and no other's, whatever their names."""
+    return f"{plain_volume_name(project, node)}_{mark}"
+
+
+def plain_volume_name(project: str, node: str) -> str:
+    """What Compose calls a volume by itself."""
+    return f"{project}_{node}"
+
+
+def _volume(project: str, node: str, mark: str) -> dict[str, Any]:
+    return {"name": volume_name(project, node, mark), "labels": {DOCKER_LABEL: _quoted(mark)}}
 
 
 def _shared(spec: NetworkSpec, image: str, user: str) -> dict[str, Any]:

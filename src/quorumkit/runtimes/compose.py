@@ -32,6 +32,7 @@ from quorumkit.render.containers import container_endpoints
 from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
 from quorumkit.runtimes.base import Command, stopped_status
 from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports
+from quorumkit.runtimes.projects import sole_user_of
 from quorumkit.runtimes.register import open_register
 from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, manager_address, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
@@ -130,6 +131,10 @@ class ComposeRuntime:
         build_image(self._tag, self._engine, self._binary(progress), progress)
 
     async def start(self, network: Network, progress: Progress) -> bool:
+        async with sole_user_of(self._spec.name):
+            return await self._start(network, progress)
+
+    async def _start(self, network: Network, progress: Progress) -> bool:
         before = await asyncio.to_thread(self._containers)
         if not before:
             await asyncio.to_thread(self._check_subnet)
@@ -203,6 +208,7 @@ class ComposeRuntime:
         return HttpRpc(node.endpoints.rpc_url, where=node.name)
 
     async def start_nodes(self, names: Sequence[str]) -> None:
+        await asyncio.to_thread(self._containers)  # those of another network of that name are not touched
         await self._compose("up", "--detach", "--no-build", *services_of(self._spec, names))
 
     async def stop_nodes(self, names: Sequence[str]) -> None:
@@ -487,8 +493,15 @@ def _subnet_in(compose_file: Path) -> str:
 
 
 def _give(directory: Path, uid: int, gid: int) -> None:
-    """Makes a node's directory and all in it belong to somebody else; only root can."""
-    for folder, _, files in os.walk(directory):
-        for path in [Path(folder), *(Path(folder) / name for name in files)]:
-            if path.lstat().st_uid != uid:
-                os.chown(path, uid, gid, follow_symlinks=False)
+    """Makes a node's directory and all in it belong to somebody else; only root can.
+
+    By descriptors: a container that runs could put a link in a folder's place meanwhile, and what it points at would
+    be given away.
+    """
+    for _, _, names, folder in os.fwalk(directory, follow_symlinks=False):
+        if os.fstat(folder).st_uid != uid:
+            os.fchown(folder, uid, gid)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid != uid:
+                    os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)

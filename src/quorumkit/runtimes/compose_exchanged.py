@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from ruamel.yaml.error import YAMLError
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import RuntimeUnavailableError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, write_atomic, write_if_changed
-from quorumkit.image.docker import compose_command, run
+from quorumkit.image.docker import compose_command, docker, run
+from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, NodeEndpoints, node_name, role_of
@@ -23,9 +24,20 @@ from quorumkit.progress import Progress
 from quorumkit.render.compose import render_exchanged_compose
 from quorumkit.render.containers import container_endpoints
 from quorumkit.runtimes.compose import IMAGE_USER, ComposeRuntime
-from quorumkit.runtimes.forming import answers, asking, completed, raise_failed, write_down
+from quorumkit.runtimes.forming import (
+    answers,
+    asking,
+    check_none_begins_anew,
+    completed,
+    raise_failed,
+    raise_lost,
+    write_down,
+)
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
+from quorumkit.runtimes.projects import sole_user_of
 from quorumkit.runtimes.register import open_register
+from quorumkit.runtimes.twins import check_no_twin_needs_them
+from quorumkit.runtimes.volumes import Volumes, find_volumes, rendered_plain
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name
@@ -38,6 +50,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
         super().__init__(directory, spec, binary=binary)
         self._names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+        self._stopped: dict[str, dict[str, Any]] = {}
 
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         """Names, not addresses: a container that comes back with another one is found again by its name."""
@@ -51,11 +64,13 @@ class ExchangedComposeRuntime(ComposeRuntime):
             for offset, name in enumerate(self._names)
         ]
 
-    def prepare(self) -> list[NodeEndpoints]:
+    def prepare(self, volumes: Volumes | None = None) -> list[NodeEndpoints]:
         """Writes the Compose project and the join secret: all that `docker compose up` needs. Makes no keys."""
         with locked(self._directory):
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+            mark = ensure_mark(self._directory.path)
+            plain = rendered_plain(self._directory.compose) if volumes is None else volumes.plain
             secret = self._directory.path / JOIN_SECRET
             if not secret.exists():
                 write_atomic(secret, secrets.token_urlsafe(32).encode(), mode=SECRET_MODE)
@@ -66,8 +81,9 @@ class ExchangedComposeRuntime(ComposeRuntime):
                 os.chown(secret, uid, gid)
             endpoints = self.addresses(self._spec, [])
             project = render_exchanged_compose(
-                self._spec, self._names, endpoints, image=self._tag, user=f"{uid}:{gid}", secret=JOIN_SECRET
-            )
+                self._spec, self._names, endpoints,
+                image=self._tag, user=f"{uid}:{gid}", secret=JOIN_SECRET, mark=mark, plain=plain,
+            )  # fmt: skip
             for name, content in project.items():
                 write_if_changed(self._directory.path / name, content)
         return endpoints
@@ -76,13 +92,21 @@ class ExchangedComposeRuntime(ComposeRuntime):
         """`prepare` does."""
 
     async def form(self, progress: Progress, timeout: float) -> Network:
-        endpoints = await asyncio.to_thread(self.prepare)
-        before = await asyncio.to_thread(self._containers)
+        async with sole_user_of(self._spec.name):
+            before = await asyncio.to_thread(self._containers)
+            volumes = await asyncio.to_thread(self._volumes, before)
+            gone = check_none_begins_anew(self._directory, self._names, volumes.by_node, what="volumes")
+            endpoints = await asyncio.to_thread(self.prepare, volumes)
+            progress("starting containers", 0, len(self._names))
+            try:
+                await self._compose("up", "--detach", "--no-build", "--remove-orphans")
+            except asyncio.CancelledError:  # Ctrl-C
+                await self._interrupted(before, progress)
+                raise
+        raise_lost(gone)
         statuses: list[NodeStatus] = []
         total = len(self._names)
         try:
-            progress("starting containers", 0, total)
-            await self._compose("up", "--detach", "--no-build", "--remove-orphans")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     while True:
@@ -95,9 +119,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
                         await asyncio.sleep(_POLL)
                     return await asyncio.to_thread(write_down, self._directory, self._spec, statuses, endpoints)
         except asyncio.CancelledError:  # Ctrl-C
-            if not before:
-                progress("interrupted: stopping what was started")
-                await self.stop(progress)
+            await self._interrupted(before, progress)
             raise
         missing = [f"{s.name} is {s.state}{f' ({s.error})' if s.error else ''}" for s in statuses if not s.account]
         raise WaitTimeoutError(
@@ -105,15 +127,35 @@ class ExchangedComposeRuntime(ComposeRuntime):
             hint="they go on trying: see `quorumkit logs NODE`; `quorumkit down` stops them",
         )
 
+    async def _interrupted(self, before: Mapping[str, Any], progress: Progress) -> None:
+        if not before:
+            progress("interrupted: stopping what was started")
+            await self.stop(progress)
+
     async def start(self, network: Network, progress: Progress) -> bool:
         """`form` has started them."""
         return False
 
+    async def stop(self, progress: Progress) -> bool:
+        self._stopped = await asyncio.to_thread(self._containers)
+        return await super().stop(progress)
+
+    async def start_nodes(self, names: Sequence[str]) -> None:
+        volumes = await asyncio.to_thread(lambda: self._volumes(self._containers()))
+        check_none_begins_anew(self._directory, self._names, volumes.by_node, what="volumes")
+        await super().start_nodes(names)
+
     async def discard(self, progress: Progress) -> None:
-        """Removes the volumes, and with them the keys and the chain."""
+        """Removes the network's own volumes, and with them the keys and the chain."""
         progress("removing volumes")
-        if self._directory.compose.exists():
-            await self._compose("down", "--volumes", "--remove-orphans")
+        volumes = await asyncio.to_thread(self._volumes, self._stopped)
+        if names := [*volumes.by_node.values()]:
+            check_no_twin_needs_them(self._directory, "volumes", names)
+            await asyncio.to_thread(docker, "volume", "rm", *names)
+
+    def _volumes(self, containers: Mapping[str, Mapping[str, Any]]) -> Volumes:
+        mark = read_mark(self._directory.path)
+        return find_volumes(self._directory, self._spec.name, mark, self._names, containers, image=self._tag)
 
     async def status(self, network: Network) -> list[NodeStatus]:
         return [completed(network, status) for status in await self.look()]

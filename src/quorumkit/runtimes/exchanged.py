@@ -13,6 +13,7 @@ from typing import Any
 from quorumkit.directory import NetworkDirectory, endpoints_of
 from quorumkit.errors import NodeError, NotRunningError, QuorumkitError, RpcError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, private_directory, read_json, to_json, write_atomic
+from quorumkit.mark import ensure_mark
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
@@ -51,6 +52,7 @@ class ExchangedRuntime(ProcessRuntime):
         with locked(self._directory):
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+            ensure_mark(self._directory.path)
             secret = self._directory.path / JOIN_SECRET
             if not secret.exists():
                 write_atomic(secret, secrets.token_urlsafe(32).encode(), mode=SECRET_MODE)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import NodeError
+from quorumkit.errors import CorruptFileError, NodeError
 from quorumkit.files import private_directory, to_json, write_if_changed
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
-from quorumkit.node.record import RECORD_NAME
+from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, NodeEndpoints, plan
@@ -20,6 +20,11 @@ from quorumkit.render.containers import HEALTH_PORT
 from quorumkit.render.node_files import record_of
 from quorumkit.runtimes.base import stopped_status
 from quorumkit.spec import NetworkSpec
+
+
+class UnknownNodesError(NodeError):
+    """Nodes run that are none of those that the network directory knows."""
+
 
 ASK_SECONDS = 4
 """How long a node program may take to tell its status."""
@@ -35,6 +40,57 @@ def raise_failed(statuses: Iterable[NodeStatus]) -> None:
             "; ".join(f"{status.name}: {status.error}" for status in failed),
             hint="put it right and run `quorumkit up` again; `quorumkit down` stops the rest",
         )
+
+
+def check_none_begins_anew(
+    directory: NetworkDirectory, nodes: Iterable[str], present: Container[str], *, what: str
+) -> list[str]:
+    """The nodes that the directory knows and whose disks are gone: some of them, or none. `present` are those whose
+    disks are there, and `what` is what these are called.
+
+    Raises:
+        NodeError: all are gone; nodes made anew would be another network.
+    """
+    known = [node for node in nodes if (directory.node(node) / RECORD_NAME).exists()]
+    gone = [node for node in known if node not in present]
+    if gone and len(gone) == len(known):
+        raise NodeError(
+            f"{directory.path}: its nodes' {what} are gone, and with them their keys and the chain",
+            hint=f"put them back from a backup; or give the network up: quorumkit destroy {directory.path}",
+        )
+    return gone
+
+
+def raise_lost(nodes: Sequence[str]) -> None:
+    """Raises:
+    NodeError: there are nodes that lost their disks and now run with new keys.
+    """
+    if nodes:
+        many = len(nodes) > 1
+        raise NodeError(
+            f"{', '.join(nodes)}: lost {'their disks' if many else 'its disk'}, so {'they have' if many else 'it has'} "
+            "new keys, which the others refuse",
+            hint=f"if that is right: quorumkit node replace {nodes[0]}; else `quorumkit down`, and put the disk back",
+        )
+
+
+def knows_nodes(directory: NetworkDirectory) -> bool:
+    """Whether the nodes ever told this directory who they are."""
+    return any(directory.nodes.glob(f"*/{RECORD_NAME}"))
+
+
+def is_known(directory: NetworkDirectory, statuses: Iterable[NodeStatus]) -> bool:
+    """Whether one at least of the nodes that tell who they are is who the directory says; others may have been
+    replaced."""
+    return any(status.enode and enode_key_in(status.enode) == known_key(directory, status.name) for status in statuses)
+
+
+def known_key(directory: NetworkDirectory, node: str) -> str | None:
+    """The enode key of the node of that name, as it told it; None where it is not known."""
+    try:
+        return read_record(directory.node(node)).enode_key
+    except CorruptFileError:
+        return None
 
 
 def asking(hosts: Iterable[str]) -> str:
@@ -72,7 +128,16 @@ def write_down(
     directory: NetworkDirectory, spec: NetworkSpec, statuses: Sequence[NodeStatus], endpoints: Sequence[NodeEndpoints]
 ) -> Network:
     """The network that the nodes' own words amount to, and its genesis and records on this side: no keys, for those
-    never leave the nodes, and no client's files. `statuses` and `endpoints` are one for each node, by ordinal."""
+    never leave the nodes, and no client's files. `statuses` and `endpoints` are one for each node, by ordinal.
+
+    Raises:
+        UnknownNodesError: the directory knows the nodes, and none of them is among these.
+    """
+    if knows_nodes(directory) and not is_known(directory, statuses):
+        raise UnknownNodesError(
+            f"{directory.path}: the nodes that run are not those that are known here, so it is another network",
+            hint="put their disks back from a backup; or, to go on with those that run, remove nodes/ and genesis.json",
+        )
     identities = [PublicIdentity(enode_key_in(status.enode), status.account, status.tm_key) for status in statuses]
     network = plan(spec, identities, endpoints)
     with locked(directory):

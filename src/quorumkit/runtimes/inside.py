@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from quorumkit.contracts import console_script
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError
+from quorumkit.files import SECRET_MODE, private_directory, write_atomic
 from quorumkit.node.record import read_record
 from quorumkit.runtimes.base import Command
 
@@ -26,7 +26,8 @@ def console_inside(directory: Path, *, execute: str | None) -> Command:
     binary = engine.find(wanted.version, override=Path(override) if override else None, image=wanted.image)
     if binary is None or not (directory / engine.ipc).exists():
         raise NotRunningError(f"{record.name}: its client is not up", hint="see the container's log")
-    script = Path(tempfile.gettempdir()) / "quorumkit-console.js"
-    script.write_text(console_script(), encoding="utf-8")
+    # Its JavaScript runs with the node's rights: so it lies where nobody else can write, under no name in /tmp.
+    script = private_directory(directory / ".state").absolute() / "console.js"
+    write_atomic(script, console_script().encode(), mode=SECRET_MODE, durable=False)
     command = engine.console_command(binary.path, script=str(script), execute=execute)
     return Command(command, directory, failure=None if execute is None else engine.console_failure)

@@ -19,6 +19,7 @@ from quorumkit.engines import engine_of
 from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
 from quorumkit.files import write_atomic
 from quorumkit.image.build import image_tag
+from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
@@ -27,9 +28,29 @@ from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
 from quorumkit.render.containers import RPC_PORT
 from quorumkit.rpc import Rpc
 from quorumkit.runtimes.base import Command
-from quorumkit.runtimes.forming import answers, asking, completed, raise_failed, write_down
+from quorumkit.runtimes.belongings import (
+    Belongings,
+    check_claims,
+    check_release,
+    find_belongings,
+    mark_claims,
+    unmarked,
+)
+from quorumkit.runtimes.forming import (
+    UnknownNodesError,
+    answers,
+    asking,
+    check_none_begins_anew,
+    completed,
+    is_known,
+    knows_nodes,
+    raise_failed,
+    raise_lost,
+    write_down,
+)
 from quorumkit.runtimes.kubectl import Cluster, ForwardedRpc, run
 from quorumkit.runtimes.pods import NO_POD, PodState, pod_state
+from quorumkit.runtimes.twins import check_no_twin_needs_them
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 _POLL = 1.0  # seconds between two looks at the pods
@@ -47,6 +68,7 @@ class KubernetesRuntime:
         self._ordinals = range(1, spec.nodes.total + 1)
         self._forwards = asyncio.Semaphore(_FORWARDS_AT_ONCE)
         self._started = False
+        self._is_adopted = False
 
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         namespace = spec.kubernetes.namespace or "default"
@@ -66,21 +88,56 @@ class KubernetesRuntime:
         with locked(self._directory):
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+            ensure_mark(self._directory.path)
         return self.addresses(self._spec, [])
 
     async def form(self, progress: Progress, timeout: float) -> Network:
+        found = await self._own_belongings()
+        adopt = found.runs or knows_nodes(self._directory)
+        check_claims(found, read_mark(self._directory.path), adopt=adopt)
+        gone = self._nodes_without_claims(found)
         self.prepare()
-        ran = await self.is_running()
         try:
             progress("installing the chart")
             await self._install()
-            self._started = not ran
-            return await self._agreed(progress, timeout)
+            self._started = not found.runs
+            raise_lost(gone)
+            network = await self._agreed(progress, timeout)
         except asyncio.CancelledError:  # Ctrl-C
-            if not ran:
+            if not found.runs:
                 progress("interrupted: stopping what was started")
-                await self.stop(progress)
+                await self._uninstall()
             raise
+        except UnknownNodesError:
+            if not found.runs:
+                await self._uninstall()
+            raise
+        found = await find_belongings(self._cluster, self._spec.name)
+        await mark_claims(self._cluster, found.unmarked_claims, ensure_mark(self._directory.path))
+        return network
+
+    async def _own_belongings(self) -> Belongings:
+        """What the cluster has of this network.
+
+        Raises:
+            RuntimeUnavailableError: what has its name there is not its own.
+        """
+        found = await find_belongings(self._cluster, self._spec.name)
+        mark = read_mark(self._directory.path)
+        check_release(found, mark)
+        if found.runs and found.mark is None and not self._is_adopted:
+            if not is_known(self._directory, await self.look()):
+                raise unmarked(found, mark)
+            self._is_adopted = True
+        return found
+
+    def _nodes_without_claims(self, found: Belongings) -> list[str]:
+        names = [node_name(ordinal) for ordinal in self._ordinals]
+        persistence = self._spec.kubernetes.values.get("persistence")
+        if isinstance(persistence, dict) and any(str(key).startswith("existing") for key in persistence):
+            return []  # they have names that a person gave
+        present = {name for name in names if f"data-{self._pod(name)}" in found.claims}
+        return check_none_begins_anew(self._directory, names, present, what="claims")
 
     async def start(self, network: Network, progress: Progress) -> bool:
         """`form` has started them."""
@@ -88,24 +145,36 @@ class KubernetesRuntime:
 
     async def stop(self, progress: Progress) -> bool:
         progress("stopping pods")
-        ran = await self._is_installed()
-        if ran:
-            await run(self._cluster.helm("uninstall", self._spec.name, "--wait", "--timeout=180s"))
-            await run(self._cluster.kubectl("wait", "--for=delete", "pods", self._nodes(), _STOP_PATIENCE))
-        return ran
+        found = await self._own_belongings()
+        if found.runs and (mark := read_mark(self._directory.path)):  # known to be its own while its nodes can be asked
+            await mark_claims(self._cluster, found.unmarked_claims, mark)
+        if found.chart is not None:
+            await self._uninstall()
+        return found.chart is not None
+
+    async def _uninstall(self) -> None:
+        await run(self._cluster.helm("uninstall", self._spec.name, "--wait", "--timeout=180s"))
+        await run(self._cluster.kubectl("wait", "--for=delete", "pods", self._nodes(), _STOP_PATIENCE))
 
     async def discard(self, progress: Progress) -> None:
         progress("removing claims")
-        selector = f"--selector=app.kubernetes.io/instance={self._spec.name},app.kubernetes.io/name=quorumkit"
-        await run(self._cluster.kubectl("delete", "persistentvolumeclaims", selector, "--ignore-not-found"))
+        found = await find_belongings(self._cluster, self._spec.name)
+        mark = read_mark(self._directory.path)
+        if found.unmarked_claims and knows_nodes(self._directory):
+            raise unmarked(found, mark)
+        if claims := found.claims_of(mark):
+            check_no_twin_needs_them(self._directory, "claims", claims)
+            await run(self._cluster.kubectl("delete", "persistentvolumeclaims", *claims, "--ignore-not-found"))
 
     async def is_running(self) -> bool:
         return await self._cluster.get("statefulset", self._spec.name) is not None
 
     async def status(self, network: Network) -> list[NodeStatus]:
+        await self._own_belongings()
         return [completed(network, status) for status in await self.look()]
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
+        await self._own_belongings()
         async for statuses in self._watch():
             yield [completed(network, status) for status in statuses]
 
@@ -141,6 +210,7 @@ class KubernetesRuntime:
     async def restart_nodes(self, names: Sequence[str]) -> None:
         """Deletes the pods, and returns when there are new ones with their containers running."""
         pods = [self._pod(name) for name in names]
+        await self._own_belongings()
         await self._must_run()
         before = {name: pod["metadata"]["uid"] for name, pod in (await self._pods()).items()}
         await run(self._cluster.kubectl("delete", "pods", *pods, "--ignore-not-found"))
@@ -185,7 +255,7 @@ class KubernetesRuntime:
 
     async def _install(self) -> None:
         image = self._spec.kubernetes.image or image_tag(self._spec.engine.kind, self._spec.engine.version)
-        values = json.dumps(chart_values(self._spec, image=image)).encode()
+        values = json.dumps(chart_values(self._spec, image=image, mark=ensure_mark(self._directory.path))).encode()
         create = ["--create-namespace"] if self._spec.kubernetes.namespace else []
         with as_file(files("quorumkit").joinpath("chart")) as chart:
             command = self._cluster.helm("upgrade", "--install", self._spec.name, str(chart), *create, "--values=-")
@@ -211,10 +281,6 @@ class KubernetesRuntime:
         ]
         if broken:
             await run(self._cluster.kubectl("delete", "pods", *broken, "--ignore-not-found"))
-
-    async def _is_installed(self) -> bool:
-        listed = await run(self._cluster.helm("list", "--all", "--short", f"--filter=^{self._spec.name}$"))
-        return bool(listed.strip())
 
     async def _agreed(self, progress: Progress, timeout: float) -> Network:
         """The network, once every pod tells an identity that is agreed on.

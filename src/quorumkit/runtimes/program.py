@@ -29,6 +29,8 @@ PROGRAM_LOG = "supervisor.log"
 CONTROL_TIMEOUT = 2 * STOP_GRACE
 _CONTROL_POLL = 0.02  # seconds between two tries to reach a node program that is starting
 
+_STATE = "--state"
+
 _OURS = {"--datadir", *(manager.config for manager in managers())}
 """What is on a client's command line, or on a transaction manager's."""
 
@@ -53,9 +55,19 @@ class NodeProgram:
             return None
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(info["pid"])
-            if abs(process.create_time() - info["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+            alive = abs(process.create_time() - info["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            if alive and not self._is_of_another(process):
                 return process
         return None
+
+    def _is_of_another(self, process: psutil.Process) -> bool:
+        """Whether it keeps another state directory than this one, which is then a copy of that. One that was moved
+        while it ran keeps one that is not there any more."""
+        words = process.cmdline()
+        if _STATE not in words[:-1]:
+            return False
+        kept = Path(words[words.index(_STATE) + 1])
+        return kept.exists() and not (self.state.exists() and kept.samefile(self.state))
 
     async def connect(self, *, patient: bool = False) -> IpcRpc:
         """A connection to its control socket; with `patient`, to one that is only just starting too.
@@ -107,7 +119,7 @@ class NodeProgram:
         private_directory(self.state)
         reader, writer = os.pipe()
         # -P: a folder named like one of our modules, where the person stands, is not to be imported.
-        command = [sys.executable, "-P", "-m", "quorumkit", "node", "run", "--state", str(self.state.absolute())]
+        command = [sys.executable, "-P", "-m", "quorumkit", "node", "run", _STATE, str(self.state.absolute())]
         command += ["--ready-descriptor", str(writer), *arguments]
         try:
             with self.log_path.open("ab") as log:

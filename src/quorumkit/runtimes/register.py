@@ -22,14 +22,20 @@ class Holding:
     ports: dict[str, range] = field(default_factory=dict)
     """Blocks of loopback ports, by their kind (`rpc`, `p2p`)."""
     subnet: str | None = None
+    starting: tuple[int, float] | None = None
+    """The process that last began to start it: its id, and when it was created."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"ports": {kind: [block.start, block.stop] for kind, block in self.ports.items()}, "subnet": self.subnet}
+        ports = {kind: [block.start, block.stop] for kind, block in self.ports.items()}
+        starting = {"starting": list(self.starting)} if self.starting else {}
+        return {"ports": ports, "subnet": self.subnet, **starting}
 
     @classmethod
     def from_json(cls, value: Any) -> Holding:
         ports = {str(kind): range(int(block[0]), int(block[1])) for kind, block in value["ports"].items()}
-        return cls(ports, None if value["subnet"] is None else str(value["subnet"]))
+        stamp = value.get("starting")
+        starting = (int(stamp[0]), float(stamp[1])) if stamp else None
+        return cls(ports, None if value["subnet"] is None else str(value["subnet"]), starting)
 
 
 @dataclass
@@ -38,6 +44,8 @@ class Register:
 
     mine: Holding
     others: list[Holding]
+    starting: dict[Path, tuple[int, float] | None]
+    """The other networks' directories, and what process began to start each."""
 
 
 @contextlib.contextmanager
@@ -54,7 +62,9 @@ def open_register(directory: Path) -> Iterator[Register]:
                 if (Path(name) / SPEC_NAME).exists():
                     held[name] = Holding.from_json(holding)
         own = str(directory.absolute())
-        register = Register(held.pop(own, Holding()), list(held.values()))
+        mine = held.pop(own, Holding())
+        starting = {Path(name): holding.starting for name, holding in held.items()}
+        register = Register(mine, list(held.values()), starting)
         yield register
         held[own] = register.mine
         write_atomic(path, to_json({name: holding.to_json() for name, holding in held.items()}), durable=False)

@@ -31,6 +31,7 @@ from quorumkit.tm.errors import (
     TmError,
     TmKeyError,
     TooLargeError,
+    UnprovenError,
 )
 from quorumkit.tm.keys import format_public_key, parse_public_key
 from quorumkit.tm.limits import BODY_TIMEOUT, MAX_BODIES, MAX_BODY
@@ -64,10 +65,10 @@ log = logging.getLogger(__name__)
 class Api:
     """One of the two APIs: routes, limits, and errors turned into answers."""
 
-    def __init__(self, allowed: Callable[[web.BaseRequest], bool] = lambda _: True) -> None:
-        """`allowed` decides, before the body is read, whether a request is answered at all."""
+    def __init__(self, refusal: Callable[[web.BaseRequest], str | None]) -> None:
+        """`refusal` decides, before the body is read, why a request is not answered; None if it is."""
         self._routes: dict[tuple[str, str], _Handler] = {}
-        self._allowed = allowed
+        self._refusal = refusal
         self._bodies = 0
 
     def route(self, methods: str, path: str, handler: _Handler) -> None:
@@ -78,8 +79,8 @@ class Api:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers a request; whatever it holds, it gets an answer and nothing else happens."""
         try:
-            if not self._allowed(request):
-                raise RefusedError("this address may not connect")
+            if reason := self._refusal(request):
+                raise RefusedError(reason)
             handler = self._find(request)
             body = await self._body(request)
             try:
@@ -139,7 +140,7 @@ class Api:
 
 def private_api(manager: TransactionManager) -> Api:
     """The API for the node's own client."""
-    api = Api()
+    api = Api(_refuse_web_pages)
     _add_common(api)
     calls = _Private(manager)
     api.route("POST", "/send", calls.send)
@@ -159,9 +160,9 @@ def private_api(manager: TransactionManager) -> Api:
     return api
 
 
-def public_api(manager: TransactionManager, allowed: Callable[[web.BaseRequest], bool]) -> Api:
-    """The API for other transaction managers."""
-    api = Api(allowed)
+def public_api(manager: TransactionManager, refusal: Callable[[web.BaseRequest], str | None]) -> Api:
+    """The API for other transaction managers; `refusal` says why somebody may not use it."""
+    api = Api(refusal)
     _add_common(api)
     calls = _Public(manager)
     api.route("POST", "/push", calls.push)
@@ -173,6 +174,11 @@ def public_api(manager: TransactionManager, allowed: Callable[[web.BaseRequest],
 def version() -> str:
     """Of this transaction manager; GoQuorum writes it into its log."""
     return f"quorumkit-{importlib.metadata.version('quorumkit')}"
+
+
+def _refuse_web_pages(request: web.BaseRequest) -> str | None:
+    """A page in a browser of this machine could post to loopback, unseen and without reading the answer."""
+    return "web pages may not use this" if "Origin" in request.headers else None
 
 
 def _add_common(api: Api) -> None:
@@ -349,14 +355,20 @@ class _Public:
         info, dialect = decode_party_info(body)
         return web.Response(body=encode_party_info(self._manager.meet(info), dialect), content_type=_OCTETS)
 
-    async def resend(self, _: web.BaseRequest, body: bytes) -> web.Response:
+    async def resend(self, request: web.BaseRequest, body: bytes) -> web.Response:
         fields = _Json(body)
         key = fields.key("publicKey")
         if key is None:
             raise BadRequestError("publicKey is missing")
         kind = fields.text("type").lower()
+        try:
+            self._manager.require_holder(key, body, request.headers.get("Authorization", ""))
+        except UnprovenError as error:
+            answer = _failure(error.status, error.message)
+            answer.headers["WWW-Authenticate"] = self._manager.challenges.header()
+            return answer
         if kind == "individual":
-            part = self._manager.resend_one(_hash(fields.octets("key")), key)
+            part = await self._manager.resend_one(_hash(fields.octets("key")), key)
             return web.Response(body=encode_payload(part), content_type=_OCTETS)
         if kind == "all":
             count = await self._manager.resend_all(key)

@@ -1,8 +1,8 @@
 """tm.conf: Constellation's configuration file (TOML), read, checked and written.
 
-Every field of Constellation 0.3.2 is known, with the names of its 0.0.1 too. Three are added: `otherkeys`,
-`networkinterface` and `privateport`. What Constellation does and this transaction manager does not is refused
-by name rather than ignored.
+Every field of Constellation 0.3.2 is known, with the names of its 0.0.1 too. Four are added: `otherkeys`,
+`networkinterface`, `privateport` and `classicresend`. What Constellation does and this transaction manager does not
+is refused by name rather than ignored.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _STRINGS = (
 )
 _NUMBERS = ("port", "privateport", "verbosity")
 _LISTS = (
-    *("othernodes", "otherkeys", "publickeys", "privatekeys", "alwayssendto", "ipwhitelist"),
+    *("othernodes", "otherkeys", "publickeys", "privatekeys", "alwayssendto", "ipwhitelist", "classicresend"),
     *("tlsserverchain", "tlsclientchain"),
 )
 
@@ -88,6 +88,8 @@ class TmConfig:
     database: Path
     ip_whitelist: frozenset[IpAddress]
     """Who may connect to the public API; empty for everybody."""
+    classic_resend: frozenset[bytes]
+    """TM public keys of others whose payloads are resent to whoever asks, without a proof: their managers know none."""
     tls: TlsConfig | None
     verbosity: int
 
@@ -153,6 +155,7 @@ def render_tm_conf(
     workdir: str | None = None,
     interface: str | None = None,
     ip_whitelist: Sequence[str] = (),
+    classic_resend: Sequence[str] = (),
     tls: Mapping[str, str] | None = None,
     verbosity: int = 1,
 ) -> bytes:
@@ -179,6 +182,7 @@ def render_tm_conf(
         "passwords": passwords,
         "storage": storage,
         "ipwhitelist": list(ip_whitelist) or None,
+        "classicresend": list(classic_resend) or None,
         "tls": "strict" if tls else "off",
         **(tls or {}),
         "verbosity": verbosity,
@@ -256,6 +260,7 @@ class _Fields:
             ip_whitelist=frozenset(
                 self._parsed("ipwhitelist", ipaddress.ip_address, text) for text in self._list("ipwhitelist")
             ),
+            classic_resend=frozenset(self._key("classicresend", text) for text in self._list("classicresend")),
             tls=self._tls(url, other_nodes),
             verbosity=self._verbosity(),
         )
@@ -333,16 +338,19 @@ class _Fields:
             )
         return path
 
+    def _key(self, name: str, text: str) -> bytes:
+        try:
+            return parse_public_key(text)
+        except TmKeyError as error:
+            raise self._wrong(name, error.message) from error
+
     def _other_keys(self, other_nodes: tuple[str, ...], url: str) -> dict[bytes, str]:
         texts = self._list("otherkeys")
         if texts and len(texts) != len(other_nodes):
             raise self._wrong("otherkeys", f"{len(texts)} keys for {len(other_nodes)} URLs in othernodes")
         keys: dict[bytes, str] = {}
         for text, other in zip(texts, other_nodes, strict=False):
-            try:
-                key = parse_public_key(text)
-            except TmKeyError as error:
-                raise self._wrong("otherkeys", error.message) from error
+            key = self._key("otherkeys", text)
             if keys.get(key, other) != other:
                 raise self._wrong("otherkeys", f"{text} stands for both {keys[key]} and {other}")
             if other != url:

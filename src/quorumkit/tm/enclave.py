@@ -7,6 +7,7 @@ cipher text for other parties keeps it.
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,17 +67,23 @@ class Enclave:
         Raises PayloadNotFoundError if none does.
         """
         master, _ = self._master_key(payload, to)
-        try:
-            return crypto_secretbox_open(payload.cipher_text, payload.nonce, master)
-        except CryptoError as error:
-            raise PayloadNotFoundError("the payload does not open with its key") from error
+        return _open_with(master, payload)
 
     def addressee(self, payload: EncryptedPayload) -> bytes:
         """The key that `payload` is addressed to: one of the node's or, for a payload the node sent, its first party.
 
-        Raises PayloadNotFoundError if the node is no party to it.
+        Raises PayloadNotFoundError if the node is no party to it, or it does not open.
         """
-        return self._master_key(payload, None)[1]
+        master, recipient = self._master_key(payload, None)
+        _open_with(master, payload)
+        return recipient
+
+    def mac(self, own: bytes, other: bytes, message: bytes) -> bytes:
+        """HMAC-SHA256 of `message` under what `own`, a key of the node's, and `other` alone share.
+
+        Raises UnknownPartyError (`other` cannot be a TM public key).
+        """
+        return hmac.digest(self._shared_key(own, other), message, "sha256")
 
     def _address(
         self, sender: bytes, cipher_text: bytes, nonce: bytes, master: bytes, parties: Sequence[bytes]
@@ -132,6 +139,13 @@ def for_recipient(payload: EncryptedPayload, recipient: bytes) -> EncryptedPaylo
         if key == recipient:
             return replace(payload, recipient_boxes=(box,), recipient_keys=(key,))
     return None
+
+
+def _open_with(master: bytes, payload: EncryptedPayload) -> bytes:
+    try:
+        return crypto_secretbox_open(payload.cipher_text, payload.nonce, master)
+    except CryptoError as error:
+        raise PayloadNotFoundError("the payload does not open with its key") from error
 
 
 def _boxes_for(reader: bytes, payload: EncryptedPayload) -> list[tuple[bytes, bytes]]:

@@ -37,6 +37,12 @@ class BadRequestError(TmError):
     status = 400
 
 
+class UnprovenError(TmError):
+    """A request for what is told to the holder of a key alone, from somebody who has not proved to be that."""
+
+    status = 401
+
+
 class RefusedError(TmError):
     """A request from somebody who is not in the network's list."""
 

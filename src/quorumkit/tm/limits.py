@@ -25,3 +25,6 @@ FIRST_REQUEST_TIMEOUT = 10.0
 
 KEEPALIVE = 75.0
 """How long a connection may rest between requests."""
+
+MAX_CONNECTIONS = 1024
+"""At once into one API. Beyond it the oldest ends that has asked nothing yet."""

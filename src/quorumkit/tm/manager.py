@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from quorumkit.tm.enclave import Enclave, for_recipient
@@ -19,11 +19,13 @@ from quorumkit.tm.errors import (
     PayloadNotFoundError,
     RefusedError,
     TmError,
+    UnprovenError,
 )
 from quorumkit.tm.keys import format_public_key
 from quorumkit.tm.limits import MAX_PAYLOAD
 from quorumkit.tm.parties import Parties, Peer
 from quorumkit.tm.peers import PeerClient, describe
+from quorumkit.tm.proof import Challenges
 from quorumkit.tm.store import Store
 from quorumkit.tm.wire import EncryptedPayload, PartyInfo
 
@@ -47,12 +49,16 @@ class TransactionManager:
         parties: Parties,
         peers: PeerClient,
         always_send_to: Sequence[bytes] = (),
+        classic_resend: Collection[bytes] = (),
     ) -> None:
+        """`classic_resend` are keys of others whose payloads are resent to whoever asks."""
         self.enclave = enclave
         self.parties = parties
         self._store = store
         self._peers = peers
         self._always_send_to = tuple(always_send_to)
+        self._classic_resend = frozenset(classic_resend)
+        self.challenges = Challenges(enclave)
         self._resending: set[bytes] = set()
         self._recovering: dict[str, asyncio.Task[None]] = {}
 
@@ -150,8 +156,26 @@ class TransactionManager:
         self._peers.hint(info.url)
         return self.parties.info()
 
-    def resend_one(self, payload_hash: bytes, key: bytes) -> EncryptedPayload:
-        """The part of a payload that is for `key`. Raises PayloadNotFoundError, alike for every reason."""
+    def require_holder(self, key: bytes, body: bytes, authorization: str) -> None:
+        """Raises UnprovenError unless `authorization` proves that who sent `body` holds `key`, or tm.conf says that
+        no proof is asked for it.
+
+        Comes before anything is looked up: who learns whether a payload is here learns who deals with whom, for its
+        hash stands on the chain and TM public keys are no secret.
+        """
+        if key in self._classic_resend or self.challenges.answered_by(key, body, authorization):
+            return
+        raise UnprovenError(
+            f"prove that you hold {format_public_key(key)}: its payloads are resent to nobody else",
+        )
+
+    async def resend_one(self, payload_hash: bytes, key: bytes) -> EncryptedPayload:
+        """The part of a payload that is for `key`, to whose holder it goes.
+
+        Raises RefusedError (the key is not of the network, or no longer), OverloadedError (that cannot be known yet),
+        PayloadNotFoundError, alike for every other reason.
+        """
+        await self._require_member(key)
         part = self._part_for(self._payload(payload_hash), key)
         if part is None:
             raise PayloadNotFoundError("no such payload for this key")
@@ -218,7 +242,7 @@ class TransactionManager:
                 if self._store.recovered_from(peer.url):
                     return
                 for key in self.enclave.keys:
-                    await self._peers.ask_to_resend(peer, key)
+                    await self._peers.ask_to_resend(peer, key, self.enclave)
                 await self._store.mark_recovered_from(peer.url)
                 return
             except Exception as error:

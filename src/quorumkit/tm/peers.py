@@ -7,16 +7,17 @@ import base64
 import json
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import aiohttp
 
-from quorumkit.tm.enclave import for_recipient
+from quorumkit.tm.enclave import Enclave, for_recipient
 from quorumkit.tm.errors import PartyUnreachableError, RefusedError, TmError, UnknownPartyError, WireError
 from quorumkit.tm.keys import format_public_key
 from quorumkit.tm.limits import MAX_BODY, MAX_PARTY_INFO
 from quorumkit.tm.parties import Parties, Peer
+from quorumkit.tm.proof import SCHEME, prove
 from quorumkit.tm.wire import Dialect, EncryptedPayload, decode_party_info, encode_party_info, encode_payload
 
 PUSH_DEADLINE = 4.0
@@ -31,7 +32,7 @@ _REFRESH_SLOWEST_MISSING = 30.0
 _REFRESH_COMPLETE = 300.0
 """Seconds between rounds of asking; the first while somebody has not answered, doubled up to the second."""
 
-_OCTETS = "application/octet-stream"
+_OCTETS = {"Content-Type": "application/octet-stream"}
 
 log = logging.getLogger(__name__)
 
@@ -164,18 +165,36 @@ class PeerClient:
             except TimeoutError:
                 pass
 
-    async def ask_to_resend(self, peer: Peer, key: bytes) -> None:
-        """Has `peer` push every payload it has for `key`; returns when it has. Raises like `ask`, and RefusedError."""
+    async def ask_to_resend(self, peer: Peer, key: bytes, enclave: Enclave) -> None:
+        """Has `peer` push every payload it has for `key`, one of the enclave's; returns when it has.
+
+        To a peer that asks for it, it is proved that this node holds `key`. Raises like `ask`, and RefusedError.
+        """
         try:
-            await self._ask_to_resend(peer, key, "all")
+            await self._ask_to_resend(peer, key, "all", enclave)
+        except _ChallengedError:
+            raise
         except (RefusedError, _FailedError):
             # Constellation and crux know the word in small letters only, Tessera in capitals only: to others it answers
             # 400, or 500 as 0.10.6 does.
-            await self._ask_to_resend(peer, key, "ALL")
+            await self._ask_to_resend(peer, key, "ALL", enclave)
 
-    async def _ask_to_resend(self, peer: Peer, key: bytes, kind: str) -> None:
+    async def _ask_to_resend(self, peer: Peer, key: bytes, kind: str, enclave: Enclave) -> None:
         body = json.dumps({"type": kind, "publicKey": format_public_key(key)}).encode()
-        await self._post(peer, "resend", body, limit=MAX_BODY, timeout=_RESEND_TIMEOUT, content_type="application/json")
+
+        async def ask(authorization: str | None) -> None:
+            headers = {"Content-Type": "application/json"}
+            if authorization:
+                headers["Authorization"] = authorization
+            await self._post(peer, "resend", body, limit=MAX_BODY, timeout=_RESEND_TIMEOUT, headers=headers)
+
+        try:
+            await ask(None)
+        except _ChallengedError as error:
+            proof = prove(enclave, key, peer.keys, body, error.challenge)
+            if proof is None:
+                raise
+            await ask(proof)
 
     async def _peer_of(self, key: bytes) -> Peer:
         peer = self._parties.peer_of(key)
@@ -214,7 +233,14 @@ class PeerClient:
             raise RefusedError("it acknowledged another payload")
 
     async def _post(
-        self, peer: Peer, path: str, body: bytes, *, limit: int, timeout: float, content_type: str = _OCTETS
+        self,
+        peer: Peer,
+        path: str,
+        body: bytes,
+        *,
+        limit: int,
+        timeout: float,
+        headers: Mapping[str, str] = _OCTETS,
     ) -> tuple[int, bytes]:
         """The status and the body of the answer, which is at most `limit` bytes.
 
@@ -223,7 +249,7 @@ class PeerClient:
         async with self._session.post(
             peer.url + path,
             data=body,
-            headers={"Content-Type": content_type},
+            headers=headers,
             allow_redirects=False,  # only the network's own list says where to speak
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
@@ -235,9 +261,20 @@ class PeerClient:
             if response.status in (200, 201):
                 return response.status, bytes(answer)
             reason = f"{response.status} {bytes(answer[:200]).decode(errors='replace').strip()}"
+            challenge = response.headers.get("WWW-Authenticate", "")
+            if response.status == 401 and challenge.startswith(SCHEME):
+                raise _ChallengedError(reason, challenge)
             if response.status < 500 and response.status not in (408, 429):
                 raise RefusedError(reason)
             raise _FailedError(reason)
+
+
+class _ChallengedError(RefusedError):
+    """It wants a proof, or a better one."""
+
+    def __init__(self, message: str, challenge: str) -> None:
+        super().__init__(message)
+        self.challenge = challenge
 
 
 class _FailedError(aiohttp.ClientError):

@@ -18,11 +18,12 @@ from pathlib import Path
 from aiohttp import web
 
 from quorumkit.errors import NodeError, PortError
+from quorumkit.serving.guard import Bounds, Guard
 from quorumkit.tm.api import Api, private_api, public_api
 from quorumkit.tm.config import IpAddress, TlsConfig, TmConfig, read_config
 from quorumkit.tm.enclave import Enclave
 from quorumkit.tm.errors import TmConfigError
-from quorumkit.tm.limits import FIRST_REQUEST_TIMEOUT, KEEPALIVE, MAX_HEADER
+from quorumkit.tm.limits import FIRST_REQUEST_TIMEOUT, KEEPALIVE, MAX_CONNECTIONS, MAX_HEADER
 from quorumkit.tm.manager import TransactionManager
 from quorumkit.tm.parties import Parties
 from quorumkit.tm.peers import PeerClient
@@ -30,7 +31,6 @@ from quorumkit.tm.store import Store
 
 SOCKET_MODE = 0o600
 
-_BACKLOG = 512
 _SHUTDOWN_TIMEOUT = 5.0
 _LOG_LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -47,7 +47,8 @@ def run(config: TmConfig, *, recover: bool = False) -> None:
     level = _LOG_LEVELS[min(config.verbosity, len(_LOG_LEVELS) - 1)]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Its messages quote what strangers send.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    for name in ("aiohttp.server", "quorumkit.serving.guard"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     asyncio.run(_run_until_signal(config, recover))
 
 
@@ -66,19 +67,20 @@ async def serving(config: TmConfig, *, recover: bool = False) -> AsyncIterator[T
         parties = Parties(config.url, enclave.keys, config.other_nodes, config.other_keys)
         peers = PeerClient(parties, tls_client)
         stack.push_async_callback(peers.close)
-        manager = TransactionManager(enclave, store, parties, peers, always_send_to)
+        manager = TransactionManager(enclave, store, parties, peers, always_send_to, config.classic_resend)
         stack.push_async_callback(manager.close)
         if recover:
             await manager.forget_recovery()
         await stack.enter_async_context(
-            _listening(public_api(manager, _allow(config.ip_whitelist)), public_socket, tls_server)
+            _listening(public_api(manager, _refuse_unlisted(config.ip_whitelist)), public_socket, tls_server)
         )
         asking = asyncio.create_task(manager.run())
         stack.push_async_callback(_cancelled, asking)
         private = private_api(manager)
         if config.private_port is not None:
             private_socket = stack.enter_context(_bind("127.0.0.1", config.private_port, "privateport"))
-            await stack.enter_async_context(_listening(private, private_socket, None))
+            # A web page can reach loopback too, under a name of its own.
+            await stack.enter_async_context(_listening(private, private_socket, None, names=frozenset))
         if config.socket is not None:
             # Last: GoQuorum and whoever started this process wait for the socket to appear.
             unix_socket = stack.enter_context(_bind_unix(config.socket))
@@ -119,49 +121,15 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _listening(api: Api, listener: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
-    loop = asyncio.get_running_loop()
-    first_requests: dict[web.RequestHandler, asyncio.TimerHandle] = {}
-
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        if timer := first_requests.pop(request.protocol, None):
-            timer.cancel()
-        return await api.handle(request)
-
-    http = web.Server(
-        handle,
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=KEEPALIVE,
-        lingering_time=1.0,
-        max_line_size=MAX_HEADER,
-        max_field_size=MAX_HEADER,
-    )
-
-    def drop(protocol: web.RequestHandler) -> None:
-        first_requests.pop(protocol, None)
-        if protocol.transport is not None:
-            protocol.transport.abort()
-
-    def connection() -> web.RequestHandler:
-        # aiohttp waits without end for the first request of a connection; whoever sends none is cut off here.
-        protocol = http()
-        first_requests[protocol] = loop.call_later(FIRST_REQUEST_TIMEOUT, drop, protocol)
-        return protocol
-
-    if listener.family == socket.AF_UNIX:
-        server = await loop.create_unix_server(connection, sock=listener, backlog=_BACKLOG)
-    else:
-        server = await loop.create_server(connection, sock=listener, ssl=tls, backlog=_BACKLOG)
-    try:
+async def _listening(
+    api: Api, listener: socket.socket, tls: ssl.SSLContext | None, names: Callable[[], frozenset[str]] | None = None
+) -> AsyncIterator[None]:
+    bounds = Bounds(
+        first_request=FIRST_REQUEST_TIMEOUT, resting=KEEPALIVE, field=MAX_HEADER, connections=MAX_CONNECTIONS,
+        lingering=1.0, shutdown=_SHUTDOWN_TIMEOUT,
+    )  # fmt: skip
+    async with Guard(api.handle, bounds, names).listening(sock=listener, tls=tls):
         yield
-    finally:
-        server.close()
-        for protocol, timer in list(first_requests.items()):
-            timer.cancel()
-            drop(protocol)
-        http.pre_shutdown()
-        await http.shutdown(_SHUTDOWN_TIMEOUT)
 
 
 @contextlib.contextmanager
@@ -220,13 +188,13 @@ def _remove_stale(path: Path) -> None:
     raise NodeError(f"another transaction manager listens on {path}")
 
 
-def _allow(whitelist: frozenset[IpAddress]) -> Callable[[web.BaseRequest], bool]:
-    def allowed(request: web.BaseRequest) -> bool:
+def _refuse_unlisted(whitelist: frozenset[IpAddress]) -> Callable[[web.BaseRequest], str | None]:
+    def refusal(request: web.BaseRequest) -> str | None:
         address = ipaddress.ip_address((request.remote or "").partition("%")[0])
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return (mapped or address) in whitelist
+        return None if (mapped or address) in whitelist else "this address may not connect"
 
-    return allowed if whitelist else lambda _: True
+    return refusal if whitelist else lambda _: None
 
 
 def _tls_server(tls: TlsConfig) -> ssl.SSLContext:

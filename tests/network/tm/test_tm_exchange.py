@@ -164,7 +164,7 @@ def test_no_groups_no_privacy_enhancements(network):
 
 def test_the_private_api_over_http(network):
     one, two = network.make(2)
-    from tm_processes import free_ports
+    from support.ports import free_ports
 
     (port,) = free_ports(1)
     network.configure(one, [one, two], private_port=port)
@@ -173,6 +173,9 @@ def test_the_private_api_over_http(network):
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
         connection.request("POST", "/sendraw", b"over http", {"c11n-to": two.key})
         key = connection.getresponse().read().decode()
+        # Not from a page in a browser of this machine, which can post there without seeing the answer.
+        connection.request("POST", "/storeraw", b"{}", {"Origin": "http://evil.example"})
+        assert connection.getresponse().status == 403
     assert two.reads(key) == b"over http"
 
 

@@ -7,6 +7,7 @@ import http.server
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from tm_processes import until
@@ -226,3 +227,16 @@ def test_a_peer_that_answers_nonsense_is_survived(network):
         assert one.send(b"payload", three.key).status == 503
     finally:
         liar.close()
+
+
+def test_a_member_cannot_spoil_a_payload_that_another_party_has_not_got_yet(network):
+    """Whoever has it first knows its cipher text, so its hash; what is stored under that hash must open."""
+    one, two, three = network.start(3)
+    sealed = Enclave([one.pair]).seal(b"payload", one.pair.public, [two.pair.public])
+    spoilt = replace(
+        Enclave([three.pair]).seal(b"", three.pair.public, [two.pair.public]), cipher_text=sealed.cipher_text
+    )
+    assert spoilt.hash == sealed.hash
+    assert two.call_public("POST", "/push", encode_payload(spoilt)).status == 404
+    assert two.call_public("POST", "/push", encode_payload(sealed)).status == 200
+    assert two.reads(base64.b64encode(sealed.hash).decode()) == b"payload"

@@ -16,7 +16,9 @@ import tomllib
 import psutil
 import pytest
 import tomli_w
-from tm_processes import free_ports, until
+from tm_processes import until
+
+from support.ports import free_ports
 
 pytestmark = pytest.mark.network
 

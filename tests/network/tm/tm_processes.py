@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from quorumkit.tm.config import render_tm_conf
 from quorumkit.tm.keys import KeyPair, generate_key_pair, write_key_files
+from support.ports import free_ports
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -154,14 +155,6 @@ def until(condition: Callable[[], bool], *, what: str, seconds: float = 20) -> N
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.05)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 class Network:

@@ -28,7 +28,7 @@ def test_it_locks_when_all_gave_the_same_word() -> None:
     assert one.missing(one.ordinals) == [2, 3]
     one.offer(proven_of(2), source="node2")
     one.offer(proven_of(3), source="node3")
-    assert one.stage == "reports"
+    assert one.stage == "reports"  # type: ignore[comparison-overlap]
     assert one.may_commit(version=1) is None
     for other in (2, 3):
         view = agreement_of(other)

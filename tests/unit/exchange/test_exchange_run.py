@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
 import shutil
 import stat
 import subprocess
@@ -25,6 +24,7 @@ from quorumkit.exchange.run import Exchange
 from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
 from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec, parse_spec
+from support import ports
 
 PATIENCE = 60.0
 
@@ -116,20 +116,7 @@ class Field:
 
 @pytest.fixture
 def free_ports() -> Callable[[int], list[int]]:
-    import socket
-
-    def find(count: int) -> list[int]:
-        # Below 32768, where no outgoing connection takes one before its node starts (ip(7), ip_local_port_range).
-        found: list[int] = []
-        for port in random.sample(range(20_000, 30_000), 10_000):
-            with socket.socket() as probe, contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                found.append(port)
-            if len(found) == count:
-                break
-        return found
-
-    return find
+    return ports.free_ports
 
 
 @pytest.fixture
@@ -304,7 +291,7 @@ def test_a_sixth_node_joins_as_an_observer(play: Callable[..., None]) -> None:
         assert late.record["role"] == "observer"
         assert late.genesis == stage.participants[0].genesis
         for each in stage.participants[:3]:
-            await until(lambda each=each: "node4" in {peer["name"] for peer in each.record["peers"]}, f"{each.log}")
+            await until(lambda each=each: "node4" in {peer["name"] for peer in each.record["peers"]}, f"{each.log}")  # type: ignore[misc]
         await asyncio.gather(*(each.die() for each in stage.participants))
         late.start()
         await late.locked()
@@ -334,7 +321,7 @@ def test_a_lost_disk_is_refused_until_it_is_replaced(play: Callable[..., None]) 
         assert lost.record["role"] == "observer"
         assert lost.genesis == genesis
         for each in (one, two):
-            await until(lambda each=each: identity.enode_key in json.dumps(each.record["peers"]), f"{each.log}")
+            await until(lambda each=each: identity.enode_key in json.dumps(each.record["peers"]), f"{each.log}")  # type: ignore[misc]
             assert old not in json.dumps(each.record["peers"])
         await asyncio.gather(*(each.die() for each in stage.participants))
         lost.start()
@@ -502,7 +489,7 @@ def test_transaction_managers_learn_of_each_other_and_of_who_comes_later(
         await late.locked()
         assert listed(late) == everyone
         for one in participants:
-            await eventually(lambda one=one: key_of(late) in listed(one).values())
+            await eventually(lambda one=one: key_of(late) in listed(one).values())  # type: ignore[misc]
             allowed = json.loads((one.directory / "data/permissioned-nodes.json").read_bytes())
             assert sum(late.record["enode_key"] in enode for enode in allowed) == 1
         await asyncio.gather(*(one.die() for one in (*participants, late)))

@@ -1,0 +1,75 @@
+"""Two network directories of one name in one namespace: neither takes nor removes what is the other's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import COMMAND, PATIENCE, Release
+
+LABEL = "quorumkit.org/network"
+
+
+class Directory:
+    """One, of a network of a single node."""
+
+    def __init__(self, path: Path, namespace: str, image: str) -> None:
+        path.mkdir(parents=True)
+        self.path = path
+        kubernetes = {"namespace": namespace, "image": image, "storage": "1Gi"}
+        spec = {"name": "twin", "runtime": "kubernetes", "nodes": {"validators": 1}, "kubernetes": kubernetes}
+        (path / "quorumkit.yaml").write_text(json.dumps(spec))
+
+    def run(self, *words: str, code: int = 0) -> str:
+        environment = os.environ | {"QUORUMKIT_NETWORK": str(self.path)}
+        done = subprocess.run(
+            [*COMMAND, *words], capture_output=True, text=True, check=False, timeout=3 * PATIENCE, env=environment
+        )
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stderr if code else done.stdout
+
+    def up(self) -> str:
+        nodes: list[dict[str, Any]] = json.loads(self.run("up", "--timeout", f"{PATIENCE:g}", "--json"))["nodes"]
+        return str(nodes[0]["account"])
+
+
+@pytest.fixture(scope="module")
+def release(new_namespace: Callable[[], str]) -> Release:
+    return Release(new_namespace(), "twin")
+
+
+def test_what_is_another_networks_is_left_alone(release: Release, image: str, tmp_path: Path) -> None:
+    one, other = (Directory(tmp_path / place / "twin", release.namespace, image) for place in ("one", "other"))
+    account = one.up()
+    for words in (["up"], ["down"], ["destroy", str(other.path), "--yes"]):
+        assert "another network is named twin here" in other.run(*words, code=1)
+    assert len(release.pods()) == 1
+
+    # A release and claims from before there were marks are its own if the nodes are those that are known.
+    release.kubectl("label", "statefulset,pvc", "--all", f"{LABEL}-")
+    assert "a network named twin is here already, and is not known to be this network's" in other.run("up", code=1)
+    one.run("down")
+    [claim] = release.get("persistentvolumeclaims")["items"]
+    assert claim["metadata"]["labels"][LABEL] == (one.path / "network-id").read_text().strip()
+
+    assert "another network named twin left data-twin-0" in other.run("up", code=1)
+    by_hand = release.install("--set", "replicaCount=1", code=1).stderr
+    assert f"set network.id={claim['metadata']['labels'][LABEL]} to go on with it" in by_hand
+    other.run("destroy", str(other.path), "--yes")
+    assert len(release.get("persistentvolumeclaims")["items"]) == 1
+
+    release.kubectl("label", "pvc", "--all", f"{LABEL}-")
+    assert one.up() == account
+    [claim] = release.get("persistentvolumeclaims")["items"]
+    assert LABEL in claim["metadata"]["labels"]
+
+    one.run("down")
+    release.kubectl("delete", "pvc", "--all")
+    assert "its nodes' claims are gone, and with them their keys" in one.run("up", code=1)
+    assert release.pods() == {}
+    one.run("destroy", str(one.path), "--yes")

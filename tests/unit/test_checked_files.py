@@ -1,0 +1,22 @@
+"""What the linters are told to look at is all that there is."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+
+
+def test_mypy_knows_every_folder_of_tests() -> None:
+    """In one that it does not know, what lies beside a test has another name for it than for pytest. `support` is
+    imported by that name."""
+    folders = {str(path.parent.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py")} - {"tests/support"}
+    assert folders <= set(TOOLS["mypy"]["mypy_path"])
+
+
+def test_everything_written_in_python_is_type_checked() -> None:
+    checked = {path.resolve() for name in TOOLS["mypy"]["files"] for path in (ROOT / name).rglob("*.py")}
+    for folder in (path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        assert {path.resolve() for path in folder.rglob("*.py")} <= checked, folder
