@@ -88,7 +88,9 @@ def libraries(target: Path) -> None:
         with path.open("rb") as file:
             if file.read(4) != b"\x7fELF":
                 continue
-        listed = subprocess.run(["ldd", str(path)], capture_output=True, text=True, check=False).stdout
+        listed = subprocess.run(
+            ["ldd", str(path)], capture_output=True, encoding="utf-8", errors="replace", check=False
+        ).stdout
         for name in re.findall(r"(/\S+) \(0x", listed):
             library = Path(name)
             if not library.is_relative_to(target):
@@ -103,7 +105,7 @@ def bill_of_materials(context: Path, target: Path) -> None:
     present = {"/" + str(path.relative_to(target)) for path in target.rglob("*")}
     listed = subprocess.run(
         ["dpkg-query", "--show", "--showformat", "${Package}\t${Version}\t${Architecture}\n"],
-        capture_output=True, text=True, check=True,
+        capture_output=True, encoding="utf-8", errors="replace", check=True,
     ).stdout  # fmt: skip
     for line in sorted(listed.splitlines()):
         name, version, architecture = line.split("\t")

@@ -39,7 +39,9 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
         _replace_by(command)
     if len(chosen) != 1:
         raise UsageError("--json wants one node", hint="quorumkit logs node1 --json")
-    with subprocess.Popen(command.arguments, cwd=command.directory, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command.arguments, cwd=command.directory, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             click.echo(json.dumps({"node": chosen[0], "line": line.rstrip("\n")}))
@@ -74,7 +76,9 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
         raise UsageError("--json wants --exec", hint="quorumkit console node1 --exec eth.blockNumber --json")
     if not as_json:
         raise click.exceptions.Exit(_tell(command))
-    answer = subprocess.run(command.arguments, cwd=command.directory, capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        command.arguments, cwd=command.directory, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     lines = answer.stdout.splitlines()
     said = "\n".join(line for line in lines if line != command.failure).strip()
     if command.failure in lines:
@@ -87,7 +91,9 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
 def _tell(command: Command) -> int:
     """Runs a command whose output tells whether it failed, and passes on the rest of it; its exit code."""
     failed = False
-    with subprocess.Popen(command.arguments, cwd=command.directory, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command.arguments, cwd=command.directory, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.rstrip("\n") == command.failure:
@@ -116,8 +122,8 @@ def exec_(name: str, arguments: tuple[str, ...], directory: NetworkDirectory, as
         _replace_by(command)
     try:
         answer = subprocess.run(
-            command.arguments, cwd=command.directory, env=_environment(command), capture_output=True, text=True,
-            check=False,
+            command.arguments, cwd=command.directory, env=_environment(command), capture_output=True, check=False,
+            encoding="utf-8", errors="replace",
         )  # fmt: skip
     except OSError as error:
         raise _cannot_run(command, error) from None

@@ -48,11 +48,11 @@ def keygen(directory: Path, name: str, password_file: Path | None) -> None:
     quorumkit tm keygen keys --name tm
     """
     from quorumkit.files import private_directory
-    from quorumkit.tm.keys import generate_key_pair, write_key_files
+    from quorumkit.tm.keys import generate_key_pair, password_lines, write_key_files
 
     password = None
     if password_file is not None:
-        password = (password_file.read_text().splitlines() or [""])[0]
+        password = (password_lines(password_file.read_bytes()) or [b""])[0]
         if not password:
             raise UsageError(f"{password_file}: the first line is empty")
     private_directory(directory)

@@ -31,7 +31,14 @@ def check_binary(
     if not os.access(path, os.X_OK):
         raise EngineError(f"{path}: not executable", hint=f"chmod +x {path}")
     try:
-        answer = subprocess.run([path.absolute(), "version"], capture_output=True, text=True, timeout=30, check=False)
+        answer = subprocess.run(
+            [path.absolute(), "version"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=30,
+            check=False,
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise EngineError(f"{path}: cannot be run ({error})", hint=hint) from None
     match = version_line.search(answer.stdout)

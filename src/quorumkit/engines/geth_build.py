@@ -96,7 +96,7 @@ def _compile(toolchain: GoToolchain, folder: Path, progress: Progress) -> Path:
     progress(what, 0, PACKAGES)
     tail: list[str] = []
     with subprocess.Popen(
-        [*command, "-o", str(output), PACKAGE], cwd=folder, env=environment, text=True,
+        [*command, "-o", str(output), PACKAGE], cwd=folder, env=environment, encoding="utf-8", errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stderr is not None

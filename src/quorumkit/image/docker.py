@@ -28,7 +28,8 @@ def run(
     """Like `docker`, for a whole command; `merged` takes standard error in with the output."""
     try:
         answer = subprocess.run(
-            command, text=True, timeout=timeout, check=False, cwd=directory, stdin=subprocess.DEVNULL,
+            command, encoding="utf-8", errors="replace", timeout=timeout, check=False, cwd=directory,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT if merged else subprocess.PIPE,
         )  # fmt: skip
     except FileNotFoundError:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from quorumkit.tm.errors import TmConfigError, TmKeyError
-from quorumkit.tm.keys import KeyPair, load_key_pair, load_public_key, parse_public_key
+from quorumkit.tm.keys import KeyPair, load_key_pair, load_public_key, parse_public_key, password_lines
 
 MAX_SOCKET_PATH = 104
 """Bytes. What every system that GoQuorum runs on allows for the path of a unix socket."""
@@ -94,20 +94,29 @@ class TmConfig:
     verbosity: int
 
     def load_keys(self) -> list[KeyPair]:
-        """The node's TM key pairs. Raises TmConfigError (passwords), TmKeyError naming the file."""
-        passwords: Sequence[str | None] = [None] * len(self.private_keys)
+        """The node's TM key pairs. Raises TmConfigError (passwords), TmKeyError naming the fields and the file."""
+        passwords: Sequence[bytes | None] = [None] * len(self.private_keys)
         if self.passwords is not None:
             passwords = self._read_passwords(self.passwords)
         triples = zip(self.public_keys, self.private_keys, passwords, strict=True)
-        return [load_key_pair(public, private, password) for public, private, password in triples]
+        try:
+            return [load_key_pair(public, private, password) for public, private, password in triples]
+        except TmKeyError as error:
+            raise self._about("publickeys, privatekeys", error) from error
 
     def load_always_send_to(self) -> tuple[bytes, ...]:
-        """The TM public keys every payload is sent to as well. Raises TmKeyError naming the file."""
-        return tuple(load_public_key(path) for path in self.always_send_to)
-
-    def _read_passwords(self, path: Path) -> Sequence[str]:
+        """The TM public keys every payload is sent to as well. Raises TmKeyError naming the field and the file."""
         try:
-            lines = path.read_text().splitlines()
+            return tuple(load_public_key(path) for path in self.always_send_to)
+        except TmKeyError as error:
+            raise self._about("alwayssendto", error) from error
+
+    def _about(self, fields: str, error: TmKeyError) -> TmKeyError:
+        return TmKeyError(f"{self.source}: {fields}: {error.message}", hint=error.hint)
+
+    def _read_passwords(self, path: Path) -> Sequence[bytes]:
+        try:
+            lines = password_lines(path.read_bytes())
         except OSError as error:
             raise TmConfigError(f"{self.source}: passwords: {path} cannot be read: {error.strerror}") from error
         if len(lines) != len(self.private_keys):
@@ -121,9 +130,12 @@ class TmConfig:
 def read_config(path: Path) -> TmConfig:
     """Reads a tm.conf. Raises TmConfigError naming the file and the field."""
     try:
-        content = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TmConfigError(f"{path}: cannot be read: {error}") from error
+        content = path.read_bytes().decode()
+    except OSError as error:
+        raise TmConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise TmConfigError(f"{path}: line {line} is not UTF-8, and TOML is", hint="save it as UTF-8") from error
     return parse_config(content, path)
 
 
@@ -136,7 +148,7 @@ def parse_config(content: str, source: Path) -> TmConfig:
         document = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise TmConfigError(f"{source}: not TOML: {error}") from error
-    return _Fields(_modernise(document), source).config()
+    return _Fields(_modernise(document, source), source).config()
 
 
 def render_tm_conf(
@@ -206,15 +218,20 @@ def normalise_url(text: str) -> str:
     return f"{parts.scheme}://{host}:{port}/"
 
 
-def _modernise(document: dict[str, Any]) -> dict[str, Any]:
-    """The document under the names of Constellation 0.3.2, which went by `privateKeyPath` to know an old one."""
+def _modernise(document: dict[str, Any], source: Path) -> dict[str, Any]:
+    """The document under the names of Constellation 0.3.2, which went by `privateKeyPath` to know an old one.
+
+    Raises TmConfigError where it has both names of a field: one would be ignored.
+    """
     if "privateKeyPath" not in document:
         return document
     modern = {name: value for name, value in document.items() if name not in _OLD_NAMES}
     for old, name in _OLD_NAMES.items():
         if name and old in document:
+            if name != old and name in document:
+                raise TmConfigError(f"{source}: {old}: stands there as {name} too", hint=f"leave {name} alone in it")
             value = document[old]
-            modern[name] = [value] if old.endswith("KeyPath") else value
+            modern[name] = [value] if old.endswith("KeyPath") else f"dir:{value}" if old == "storagePath" else value
     if "archivalPublicKeyPath" in document:
         modern["publickeys"] = [*modern.get("publickeys", []), document["archivalPublicKeyPath"]]
     if "archivalPrivateKeyPath" in document:
@@ -300,7 +317,10 @@ class _Fields:
         return self._workdir / text if text else None
 
     def _paths(self, name: str) -> tuple[Path, ...]:
-        return tuple(self._workdir / text for text in self._list(name))
+        texts = self._list(name)
+        if "" in texts:
+            raise self._wrong(name, f"item {texts.index('') + 1} is empty; each names a file")
+        return tuple(self._workdir / text for text in texts)
 
     def _port(self, name: str, value: int) -> int:
         if not 1 <= value <= 65535:
@@ -359,6 +379,12 @@ class _Fields:
 
     def _database(self) -> Path:
         text = self._string("storage", "dir:storage")
+        if text == "memory":
+            raise self._wrong(
+                "storage",
+                "'memory' is not offered: what others were told is kept must be on the disk",
+                hint="dir:memory for a directory of that name, which this meant until now",
+            )
         kind, colon, rest = text.partition(":")
         if not colon:
             kind, rest = "dir", text

@@ -72,7 +72,18 @@ def parse_public_key(text: str) -> bytes:
     return key
 
 
-def encode_private_key(private: bytes, password: str | None = None) -> bytes:
+def password_lines(content: bytes) -> list[bytes]:
+    """The passwords in a file, one a line. A line ends with a line feed or CR LF, and nothing else is a line's end.
+
+    A password is the bytes that stand there, in whatever encoding: programs that lock keys take them as they are too.
+    """
+    lines = content.split(b"\n")
+    if not lines[-1]:
+        del lines[-1]
+    return [line.removesuffix(b"\r") for line in lines]
+
+
+def encode_private_key(private: bytes, password: bytes | None = None) -> bytes:
     """The content of a private key file; locked if a password is given."""
     if not password:
         return _json({"data": {"bytes": _base64(private)}, "type": "unlocked"})
@@ -83,7 +94,7 @@ def encode_private_key(private: bytes, password: str | None = None) -> bytes:
     return _json({"data": data, "type": "argon2sbox"})
 
 
-def decode_private_key(content: bytes, password: str | None = None) -> bytes:
+def decode_private_key(content: bytes, password: bytes | None = None) -> bytes:
     """The private key in the content of a key file. Raises TmKeyError; its message never shows the content."""
     try:
         document = json.loads(content)
@@ -102,7 +113,7 @@ def decode_private_key(content: bytes, password: str | None = None) -> bytes:
 
 
 def write_key_files(
-    pair: KeyPair, directory: Path, *, name: str = "tm", password: str | None = None
+    pair: KeyPair, directory: Path, *, name: str = "tm", password: bytes | None = None
 ) -> tuple[Path, Path]:
     """Writes NAME.key (0600) and NAME.pub into `directory` and returns their paths in that order.
 
@@ -123,7 +134,7 @@ def load_public_key(path: Path) -> bytes:
         raise _about(path, error) from error
 
 
-def load_key_pair(public_path: Path, private_path: Path, password: str | None = None) -> KeyPair:
+def load_key_pair(public_path: Path, private_path: Path, password: bytes | None = None) -> KeyPair:
     """The pair in two files. Raises TmKeyError naming the file: unusable, or not each other's half."""
     public = load_public_key(public_path)
     try:
@@ -138,7 +149,7 @@ def load_key_pair(public_path: Path, private_path: Path, password: str | None = 
     return KeyPair(public, private)
 
 
-def _unlock(data: Mapping[str, Any], password: str | None) -> bytes:
+def _unlock(data: Mapping[str, Any], password: bytes | None) -> bytes:
     if not password:
         raise TmKeyError(
             "the private key is locked and no password was given", hint="name a file in tm.conf: passwords"
@@ -147,10 +158,19 @@ def _unlock(data: Mapping[str, Any], password: str | None) -> bytes:
     try:
         return crypto_secretbox_open(sealed, nonce, _derive(password, salt, data["aopts"]))
     except CryptoError as error:
-        raise TmKeyError("the private key does not open with the password given") from error
+        hint = None if _is_utf8(password) else "its bytes are taken as they are, and they are no UTF-8: was the key's?"
+        raise TmKeyError("the private key does not open with the password given", hint=hint) from error
 
 
-def _derive(password: str, salt: bytes, options: Mapping[str, Any]) -> bytes:
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _derive(password: bytes, salt: bytes, options: Mapping[str, Any]) -> bytes:
     # Only locked keys need Argon2; a node without one is spared the memory.
     from argon2.exceptions import Argon2Error
     from argon2.low_level import Type, hash_secret_raw
@@ -163,7 +183,7 @@ def _derive(password: str, salt: bytes, options: Mapping[str, Any]) -> bytes:
             raise TmKeyError(f"aopts.{name} is {cost[name]}; from 1 to {limit} can be done")
     try:
         return hash_secret_raw(
-            password.encode(),
+            password,
             salt,
             time_cost=cost["iterations"],
             memory_cost=cost["memory"],

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from quorumkit.tm.config import normalise_url
+from quorumkit.tm.keys import format_public_key
 from quorumkit.tm.wire import Dialect, PartyInfo
 
 
@@ -82,7 +83,7 @@ class Parties:
             holder = self._url_of.get(key)
             if self._pinned or key in self.own_keys or holder is not None:
                 reason = "tm.conf does not list it there" if self._pinned else f"it is {holder or self.own_url}'s"
-                refused.append(f"{peer.url} says it holds {key.hex()}: refused, {reason}")
+                refused.append(f"{peer.url} says it holds {format_public_key(key)}: refused, {reason}")
             else:
                 self._url_of[key] = peer.url
                 peer.keys.add(key)

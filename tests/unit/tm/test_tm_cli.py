@@ -25,8 +25,14 @@ def test_keygen_prints_the_public_key_of_the_files(tmp_path):
 def test_keygen_locks_with_a_password(tmp_path):
     (tmp_path / "password").write_text("correct horse\n")
     invoke("keygen", str(tmp_path), "--name", "two", "--password-file", str(tmp_path / "password"))
-    assert load_key_pair(tmp_path / "two.pub", tmp_path / "two.key", "correct horse")
+    assert load_key_pair(tmp_path / "two.pub", tmp_path / "two.key", b"correct horse")
     assert b"argon2sbox" in (tmp_path / "two.key").read_bytes()
+
+
+def test_a_password_is_the_bytes_of_the_first_line(tmp_path):
+    (tmp_path / "password").write_bytes("füß\x0c\n".encode("latin-1"))
+    invoke("keygen", str(tmp_path), "--password-file", str(tmp_path / "password"))
+    assert load_key_pair(tmp_path / "tm.pub", tmp_path / "tm.key", b"f\xfc\xdf\x0c")
 
 
 def test_keygen_never_replaces_a_key(tmp_path):

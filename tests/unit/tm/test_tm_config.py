@@ -126,6 +126,9 @@ def test_a_node_with_two_keys_is_listed_twice():
         ("privateport = 0", "privateport", "from 1 to 65535"),
         ('storage = "bdb:old"', "storage", "SQLite only"),
         ('storage = "sqlite:"', "storage", "SQLite only"),
+        ('storage = "memory"', "storage", "'memory' is not offered"),
+        ('alwayssendto = [""]', "alwayssendto", "item 1 is empty"),
+        ('classicresend = ["xyz"]', "classicresend", "not a TM public key"),
         ('ipwhitelist = ["10.0.0.300"]', "ipwhitelist", "10.0.0.300"),
         ('networkinterface = "eth0"', "networkinterface", "eth0"),
         ('tls = "maybe"', "tls", "strict or off"),
@@ -282,7 +285,7 @@ def test_what_is_no_url_is_refused(text):
 def test_keys_load_with_their_passwords(tmp_path):
     first, second = generate_key_pair(), generate_key_pair()
     write_key_files(first, tmp_path, name="one")
-    write_key_files(second, tmp_path, name="two", password="correct horse")
+    write_key_files(second, tmp_path, name="two", password=b"correct horse")
     (tmp_path / "passwords").write_text("\ncorrect horse\n")
     content = render_tm_conf(
         url="http://a:1/",
@@ -306,6 +309,58 @@ def test_keys_load_with_their_passwords(tmp_path):
     (tmp_path / "passwords").unlink()
     with pytest.raises(TmConfigError, match=r"passwords: .* cannot be read"):
         config.load_keys()
+
+
+@pytest.mark.parametrize("field", ["publickeys", "privatekeys"])
+def test_no_key_file_is_an_empty_name(field):
+    with pytest.raises(TmConfigError, match=f"tm.conf: {field}: item 2 is empty"):
+        parse(base=MINIMAL.replace(f'{field} = ["tm', f'{field} = ["x", "", "tm'))
+
+
+def test_a_directory_named_memory_can_be_meant():
+    assert parse('storage = "dir:memory"').database == Path("/net/node1/memory/payloads.sqlite")
+    old = SEED_OLD.replace("/qdata/constellation", "memory")
+    assert parse(base=old).database == Path("/net/node1/memory/payloads.sqlite")
+
+
+def test_a_field_under_both_its_names_is_refused():
+    with pytest.raises(TmConfigError, match=r"tm.conf: socketPath: stands there as socket too"):
+        parse('socket = "tm.ipc"', base=SEED_OLD)
+
+
+@pytest.mark.parametrize(
+    "password", ["füß".encode("latin-1"), "füß".encode(), "a\u2028b".encode(), b"a\x0cb", b"a\x1cb\x85c", b" blank "]
+)
+def test_passwords_are_the_bytes_of_their_lines(tmp_path, password):
+    write_key_files(generate_key_pair(), tmp_path, name="one")
+    write_key_files(generate_key_pair(), tmp_path, name="two", password=password)
+    conf = 'url = "http://a:1/"\nport = 1\npublickeys = ["one.pub", "two.pub"]\nprivatekeys = ["one.key", "two.key"]\n'
+    (tmp_path / "tm.conf").write_text(conf + 'passwords = "passwords"\n')
+    for line_end in (b"\n", b"\r\n", b""):
+        (tmp_path / "passwords").write_bytes(b"\n" + password + line_end)
+        assert len(read_config(tmp_path / "tm.conf").load_keys()) == 2
+
+
+def test_a_password_in_another_encoding_is_told(tmp_path):
+    write_key_files(generate_key_pair(), tmp_path, password="füß".encode())
+    (tmp_path / "tm.conf").write_text(MINIMAL + 'passwords = "passwords"\n')
+    (tmp_path / "passwords").write_bytes("füß".encode("latin-1"))
+    with pytest.raises(TmKeyError, match=r"publickeys, privatekeys: .*tm\.key: .* does not open") as caught:
+        read_config(tmp_path / "tm.conf").load_keys()
+    assert "no UTF-8" in (caught.value.hint or "")
+
+
+def test_a_file_in_another_encoding_is_told_with_its_line(tmp_path):
+    (tmp_path / "tm.conf").write_bytes(MINIMAL.encode() + 'socket = "tü.ipc"'.encode("latin-1"))
+    with pytest.raises(TmConfigError, match=r"tm\.conf: line 6 is not UTF-8"):
+        read_config(tmp_path / "tm.conf")
+
+
+def test_the_field_of_a_file_that_is_no_key_is_named(tmp_path):
+    write_key_files(generate_key_pair(), tmp_path)
+    (tmp_path / "tm.conf").write_text(MINIMAL + 'alwayssendto = ["gone.pub"]\n')
+    with pytest.raises(TmKeyError, match=r"tm\.conf: alwayssendto: .*gone\.pub: cannot be read"):
+        read_config(tmp_path / "tm.conf").load_always_send_to()
 
 
 def test_a_missing_file_is_told(tmp_path):

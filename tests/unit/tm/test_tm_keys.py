@@ -42,23 +42,23 @@ def test_unlocked_key_file():
 
 
 def test_locked_key_file():
-    assert decode_private_key(locked(), "correct horse") == PRIVATE
+    assert decode_private_key(locked(), b"correct horse") == PRIVATE
 
 
 def test_locked_key_file_with_numbers_as_strings_as_tessera_writes_them():
-    assert decode_private_key(locked(memory="64", iterations="2", parallelism="2"), "correct horse") == PRIVATE
+    assert decode_private_key(locked(memory="64", iterations="2", parallelism="2"), b"correct horse") == PRIVATE
 
 
 def test_the_argon2_version_counts():
-    assert decode_private_key(locked(version="1.3"), "correct horse") == PRIVATE
+    assert decode_private_key(locked(version="1.3"), b"correct horse") == PRIVATE
     with pytest.raises(TmKeyError, match="does not open"):
-        decode_private_key(locked(version="1.0"), "correct horse")
+        decode_private_key(locked(version="1.0"), b"correct horse")
 
 
 def test_wrong_or_no_password():
     with pytest.raises(TmKeyError, match="does not open with the password"):
-        decode_private_key(locked(), "wrong horse")
-    for nothing in (None, ""):
+        decode_private_key(locked(), b"wrong horse")
+    for nothing in (None, b""):
         with pytest.raises(TmKeyError, match="no password was given") as caught:
             decode_private_key(locked(), nothing)
         assert "passwords" in (caught.value.hint or "")
@@ -67,7 +67,7 @@ def test_wrong_or_no_password():
 @pytest.mark.parametrize("options", [{"memory": 2**40}, {"iterations": 10**9}, {"parallelism": 0}, {"memory": -1}])
 def test_a_key_file_cannot_ask_for_the_whole_machine(options):
     with pytest.raises(TmKeyError, match="can be done"):
-        decode_private_key(locked(**options), "correct horse")
+        decode_private_key(locked(**options), b"correct horse")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_key_file_cannot_ask_for_the_whole_machine(options):
 )
 def test_what_is_no_key_file_is_refused(content):
     with pytest.raises(TmKeyError) as caught:
-        decode_private_key(content, "correct horse")
+        decode_private_key(content, b"correct horse")
     assert PRIVATE_BASE64[:20] not in str(caught.value)
 
 
@@ -113,9 +113,9 @@ def test_written_files_are_private_and_load(tmp_path):
 
 def test_locked_files_load_with_the_password_only(tmp_path):
     pair = generate_key_pair()
-    private_path, public_path = write_key_files(pair, tmp_path, name="other", password="correct horse")
+    private_path, public_path = write_key_files(pair, tmp_path, name="other", password=b"correct horse")
     assert json.loads(private_path.read_bytes())["type"] == "argon2sbox"
-    assert load_key_pair(public_path, private_path, "correct horse") == pair
+    assert load_key_pair(public_path, private_path, b"correct horse") == pair
     with pytest.raises(TmKeyError, match=r"other\.key"):
         load_key_pair(public_path, private_path)
 

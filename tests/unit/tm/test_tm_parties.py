@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quorumkit.tm.keys import format_public_key
 from quorumkit.tm.parties import Parties
 from quorumkit.tm.wire import Dialect, PartyInfo
 
@@ -62,7 +63,7 @@ def test_listed_keys_are_known_at_once_and_no_others_ever():
     assert known.complete()
     assert known.peer_of(C_KEY) is known.peers[C]
     (refused,) = known.learn(known.peers[B], says(B, (B_KEY, B), (NEW, B)), Dialect.CLASSIC)
-    assert NEW.hex() in refused
+    assert format_public_key(NEW) in refused
     assert known.peer_of(NEW) is None
     known.learn(known.peers[B], says(B), Dialect.CLASSIC)
     assert known.peer_of(B_KEY) is known.peers[B]  # tm.conf says so, whatever the peer leaves out
