@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ class Node:
         self.account_open = False
         self.said: list[str] = []
         self.sealing = Sealing(
-            client, engine_of(record.engine.kind), record, self.status, self.following,  # type: ignore[arg-type]
+            client, engine_of(record.engine.kind), record, Path("/nowhere"), self.status, self.following,  # type: ignore[arg-type]
             open_account=self._open, say=lambda level, text: self.said.append(text),
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
+    from quorumkit.engines.branches import BranchSearch
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
     from quorumkit.rpc import Rpc
@@ -165,6 +166,10 @@ class Engine(Protocol):
         Raises:
             RpcError: it cannot be asked.
         """
+        ...
+
+    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
+        """How a validator leaves a branch that loses; None where the consensus kind has no branches."""
         ...
 
     async def seal(self, rpc: Rpc, record: NodeRecord) -> None:

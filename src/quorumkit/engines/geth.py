@@ -17,6 +17,7 @@ from quorumkit.identity.keys import enode_key_in
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
+    from quorumkit.engines.branches import BranchSearch
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
     from quorumkit.rpc import Rpc
@@ -30,6 +31,9 @@ _FATAL = re.compile(
 _VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
 
 _SOON = 0.005  # seconds
+
+_FETCHES_WITHIN = 3.0
+"""Seconds: from its first peer on it fetches at once (`_sync_settings`)."""
 
 _NO_ORIGIN = "https://none.invalid"
 """An origin that no page has (RFC 2606): with an empty list the client lets pages of localhost connect."""
@@ -207,6 +211,11 @@ class Geth:
         """geth tells nobody what its peers have (eth/peer.go), but it turns to one that has more as soon as that one is
         connected: `eth_syncing` is true from when it has that one's head until all of it is in."""
         return not await _any_handshake(rpc) and not await rpc.call("eth_syncing")
+
+    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
+        from quorumkit.engines.branches import BranchSearch
+
+        return BranchSearch(rpc, self, record, directory, fetches_within=_FETCHES_WITHIN)
 
     async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
         """What it could not sign before it tries again only after another's block, or when it is started anew: a start

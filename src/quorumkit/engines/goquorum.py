@@ -19,6 +19,7 @@ from quorumkit.progress import Progress
 from quorumkit.spec import is_literal_address
 
 if TYPE_CHECKING:
+    from quorumkit.engines.branches import BranchSearch
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
     from quorumkit.rpc import Rpc
@@ -30,6 +31,8 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104 - nobody listens there
 _FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 _TOLD_THEIR_PEERS = {"qbft", "ibft"}
 _ADMITTED_WITHIN = 10.0
+_FETCHES_WITHIN = 12.0
+"""Seconds: with less than min(5, MaxPeers) peers it looks once in 10 s (eth/sync.go, nextSyncOp)."""
 _APPLIED_SOON = 0.2
 """Seconds: raft applies a change of its members at once, where a majority of them is up."""
 
@@ -145,6 +148,14 @@ class GoQuorum(Geth):
             return False
         own = int((await rpc.call("eth_getBlockByNumber", "latest", False))["totalDifficulty"], 16)
         return all(int(peer["difficulty"]) <= own for peer in peers if isinstance(peer, dict))
+
+    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
+        """QBFT and IBFT agree on a block before it is made, and raft's leader makes them all."""
+        from quorumkit.engines.branches import BranchSearch
+
+        if record.consensus.kind != "clique":
+            return None
+        return BranchSearch(rpc, self, record, directory, fetches_within=_FETCHES_WITHIN)
 
     async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
         """QBFT and IBFT sign with the nodekey, which is there from the start."""

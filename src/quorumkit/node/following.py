@@ -36,6 +36,8 @@ class Following:
         self._was_ready = False
         self._is_stalled = False
         self._stall: asyncio.TimerHandle | None = None
+        self.peers_came = 0.0
+        """When a peer came last, in the event loop's time."""
         self._peers_changed = asyncio.Event()
         self._head_changed = asyncio.Event()
 
@@ -57,6 +59,10 @@ class Following:
     def is_stalled(self) -> bool:
         """Whether no block came for too long."""
         return self._is_stalled
+
+    def has_peers(self, count: int) -> bool:
+        """Whether the client is connected to so many."""
+        return (self._status.peers or 0) >= count
 
     def account_opened(self) -> None:
         """The client can sign."""
@@ -108,7 +114,7 @@ class Following:
 
     async def peers_reach(self, count: int) -> None:
         """Returns when the client is connected to so many."""
-        while (self._status.peers or 0) < count:
+        while not self.has_peers(count):
             await self._peers_changed.wait()
 
     async def next_head(self, within: float) -> None:
@@ -139,7 +145,10 @@ class Following:
             self._stall = loop.call_later(stall_after(self._record.consensus.period), self._stalled)
 
     def _see_peers(self, count: str) -> None:
-        self._status.peers = int(count, 16)
+        now = int(count, 16)
+        if now > (self._status.peers or 0):
+            self.peers_came = asyncio.get_running_loop().time()
+        self._status.peers = now
         self._peers_changed.set()
         self._peers_changed = asyncio.Event()
         self._reckon()

@@ -369,7 +369,7 @@ class ManagedNode:
         """Until that connection to the client ends."""
         assert self._peering is not None
         sealing = Sealing(
-            rpc, self._engine, self.record, self.status, self._following,
+            rpc, self._engine, self.record, self.directory, self.status, self._following,
             open_account=self._open_account, say=self._say,
         )  # fmt: skip
         tasks = [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import Engine, Standing
 from quorumkit.errors import RpcError
 from quorumkit.node.following import Following
 from quorumkit.node.record import NodeRecord
+from quorumkit.node.splits import SplitWatch
 from quorumkit.node.status import NodeStatus
 from quorumkit.rpc import IpcRpc
 
@@ -41,7 +43,8 @@ class Sealing:
     """Of one connection to a running client."""
 
     def __init__(
-        self, rpc: IpcRpc, engine: Engine, record: NodeRecord, status: NodeStatus, following: Following,
+        self, rpc: IpcRpc, engine: Engine, record: NodeRecord, directory: Path,
+        status: NodeStatus, following: Following,
         *, open_account: Callable[[IpcRpc], Awaitable[None]], say: Callable[[str, str], None],
     ) -> None:  # fmt: skip
         self._rpc = rpc
@@ -52,12 +55,19 @@ class Sealing:
         self._open_account = open_account
         self._say = say
         self._seals = False
+        search = engine.branch_search(rpc, record, directory)
+        self._splits: SplitWatch | None = None
+        if search is not None:
+            self._splits = SplitWatch(search, following, stop_sealing=self._stop, seal=self._begin, say=say)
         self.may_have_peers = asyncio.Event()
         """Set once the client may be told its peers, where it is not to know them before it seals."""
 
     async def run(self) -> None:
         """Follows the validator set for as long as the connection is open: a node that was voted in seals, and one that
         was voted out stops, whenever that happened."""
+        if self._splits is not None:
+            with contextlib.suppress(RpcError):
+                await self._splits.finish()
         standing = await self._ask()
         if self._engine.seals_before_peers(self._record):
             while standing.validates and not self._seals:
@@ -74,7 +84,11 @@ class Sealing:
             else:
                 await self._open_account(self._rpc)
         while self._rpc.is_open:
-            await self._follow(await self._ask())
+            standing = await self._ask()
+            with contextlib.suppress(RpcError):  # tried again at the next look
+                await self._follow(standing)
+                if self._splits is not None and self._seals:
+                    await self._splits.look(standing.validators, self._quorum(standing) - 1)
             await asyncio.sleep(LOOK_EVERY)
             if not self._record.consensus.blocks_on_demand:
                 await self._following.next_head(LOOK_ANYWAY_AFTER - LOOK_EVERY)
@@ -93,22 +107,25 @@ class Sealing:
     async def _follow(self, standing: Standing) -> None:
         if self._engine.seal_method(self._record) is None or standing.validates == self._seals:
             return
-        try:
-            if standing.validates:
-                if not self._engine.seals_before_peers(self._record):
-                    await self._become_level()
-                await self._begin()
-                self._say("INFO", "it is a validator now, and seals")
-            else:
-                await self._engine.stop_sealing(self._rpc)
-                self._seals = False
-                self._say("INFO", "it is no validator any more, and stops sealing")
-        except RpcError:  # tried again at the next look
-            return
+        if standing.validates:
+            if not self._engine.seals_before_peers(self._record):
+                await self._become_level()
+            await self._begin()
+            self._say("INFO", "it is a validator now, and seals")
+        else:
+            await self._stop()
+            self._say("INFO", "it is no validator any more, and stops sealing")
 
     async def _begin(self) -> None:
         await self._engine.seal(self._rpc, self._record)
         self._seals = True
+
+    async def _stop(self) -> None:
+        await self._engine.stop_sealing(self._rpc)
+        self._seals = False
+
+    def _quorum(self, standing: Standing) -> int:
+        return consensus_of(self._record.consensus.kind).quorum(standing.validators)
 
     async def _seal_with_peers(self, standing: Standing) -> None:
         """Makes a validator seal once it is connected, to all its peers, or after a while to enough for a quorum, and
@@ -121,8 +138,7 @@ class Sealing:
         with contextlib.suppress(RpcError):
             await self._engine.accept_blocks(self._rpc)
         everyone = self._status.expected_peers
-        quorum = consensus_of(self._record.consensus.kind).quorum(standing.validators)
-        enough = min(quorum - 1, (everyone + 1) // 2)
+        enough = min(self._quorum(standing) - 1, (everyone + 1) // 2)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SEAL_ANYWAY_AFTER):
                 await self._following.peers_reach(everyone)
