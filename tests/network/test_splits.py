@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from networks import RunningNetwork, brought_up, eventually
 
 from quorumkit.engines import Binary
+from quorumkit.rpc import IpcRpc
 
 pytestmark = pytest.mark.network
 
@@ -20,77 +22,75 @@ def head(network: RunningNetwork, number: int) -> dict[str, Any]:
     return block
 
 
-def in_turn(network: RunningNetwork) -> list[int]:
-    """The nodes by the order of their turns."""
-    accounts = {network.status()[f"node{number}"]["account"].lower(): number for number in NODES}
-    return [accounts[signer] for signer in sorted(network.ask(1, "clique_getSigners"))]
+class Halves:
+    """Two halves of the validators, neighbours by their turns, and the connections between them."""
 
+    def __init__(self, network: RunningNetwork) -> None:
+        self.network = network
+        self.status = network.status()
+        accounts = {self.status[f"node{number}"]["account"].lower(): number for number in NODES}
+        turns = [accounts[signer] for signer in sorted(network.ask(1, "clique_getSigners"))]
+        self.halves = turns[:2], turns[2:]
 
-def between(network: RunningNetwork, ours: list[int], theirs: list[int], *methods: str) -> None:
-    """Calls these on both sides of each connection between the two groups."""
-    status = network.status()
-    for group, others in ((ours, theirs), (theirs, ours)):
-        for number in group:
-            for other in others:
+    def cut(self) -> None:
+        self._tell_all("admin_removeTrustedPeer", "admin_removePeer")
+
+    def join(self) -> None:
+        self._tell_all("admin_addTrustedPeer", "admin_addPeer")
+
+    def _tell_all(self, *methods: str) -> None:
+        """Both sides of each connection, all at once: the next block comes in a second."""
+
+        async def tell(number: int, others: list[int]) -> None:
+            async with await IpcRpc.connect(self.network.node(number) / "data/geth.ipc") as rpc:
                 for method in methods:
-                    network.ask(number, method, status[f"node{other}"]["enode"])
+                    for other in others:
+                        await rpc.call(method, self.status[f"node{other}"]["enode"])
+
+        async def everyone() -> None:
+            one, other = self.halves
+            pairs = [(number, theirs) for ours, theirs in ((one, other), (other, one)) for number in ours]
+            await asyncio.gather(*(tell(number, theirs) for number, theirs in pairs))
+
+        asyncio.run(everyone())
+
+    def can_part_evenly(self) -> bool:
+        """Whether all turns were kept, and the last block is one after which the two halves go on by the same weight:
+        one seals the next in its turn, which weighs 2, and the other two out of turn, which weigh 1 each."""
+        top = self.network.height()
+        blocks = [self.network.ask(1, "eth_getBlockByNumber", hex(n), False) for n in range(max(1, top - 3), top + 1)]
+        return top % 2 == 0 and top > 4 and all(block["difficulty"] == "0x2" for block in blocks)
+
+    def stand_still(self, height: int) -> bool:
+        """Whether each half has sealed what it can seal alone: one block, or two."""
+        return sorted({int(head(self.network, number)["number"], 16) for number in NODES}) == [height + 1, height + 2]
 
 
-def pay_oneself(network: RunningNetwork, number: int) -> str:
-    account = network.status()[f"node{number}"]["account"]
+def pay_oneself(network: RunningNetwork, number: int, account: str) -> str:
     return str(network.ask(number, "eth_sendTransaction", {"from": account, "to": account, "gas": hex(21_000)}))
-
-
-def split(network: RunningNetwork, ours: list[int], theirs: list[int]) -> dict[str, int]:
-    """Has each half of the validators go on alone until it cannot; the transactions that were sent meanwhile, with who
-    sent them.
-
-    Where all turns were kept before, one half has sealed the last block and seals the next in its turn, which weighs 2;
-    the other seals two out of turn, which weigh 1 each.
-    """
-    def turns_are_kept() -> bool:
-        top = network.height()
-        blocks = [network.ask(1, "eth_getBlockByNumber", hex(number), False) for number in range(top - 4, top + 1)]
-        return all(block["difficulty"] == "0x2" for block in blocks)
-
-    eventually(turns_are_kept, "all turns are kept")
-    between(network, ours, theirs, "admin_removeTrustedPeer", "admin_removePeer")
-    sent = {pay_oneself(network, number): number for number in NODES}
-    def stand_still() -> bool:
-        before = [head(network, number)["hash"] for number in NODES]
-        eventually(lambda: True, "")
-        import time
-
-        time.sleep(4)
-        return before == [head(network, number)["hash"] for number in NODES]
-
-    eventually(stand_still, "both halves stand still")
-    return sent
 
 
 def test_two_halves_of_equal_weight_find_together_and_lose_no_transaction(tmp_path: Path, geth: Binary) -> None:
     with brought_up(tmp_path / "bank", "-n", "4") as network:
-        order = in_turn(network)
-        ours, theirs = order[0::2], order[1::2]
-        for attempt in range(5):
-            sent = split(network, ours, theirs)
-            heads = {number: head(network, number) for number in NODES}
-            weights = {block["totalDifficulty"] for block in heads.values()}
-            hashes = {block["hash"] for block in heads.values()}
-            print(attempt, {n: (int(b["number"], 16), b["hash"][:8], int(b["totalDifficulty"], 16)) for n, b in heads.items()})
-            between(network, ours, theirs, "admin_addTrustedPeer", "admin_addPeer")
-            if len(weights) == 1 and len(hashes) == 2:
-                break
-            eventually(network.complete, "together again")
-        assert len(weights) == 1
-        winner = min(hashes)
-        stopped = max(int(block["number"], 16) for block in heads.values())
-        eventually(lambda: network.height() > stopped + 4, "it goes on")
+        halves = Halves(network)
+        eventually(halves.can_part_evenly, "all turns are kept", pause=0.02)
+        halves.cut()
+        height = network.height() // 2 * 2
+        accounts = {number: halves.status[f"node{number}"]["account"] for number in NODES}
+        sent = [pay_oneself(network, number, account) for number, account in accounts.items()]
+        eventually(lambda: halves.stand_still(height), "both halves have sealed what they can alone")
+        heads = [head(network, number) for number in NODES]
+        assert len({block["totalDifficulty"] for block in heads}) == 1
+        winner, loser = sorted({block["hash"] for block in heads})
+        won = int(next(block["number"] for block in heads if block["hash"] == winner), 16)
+
+        halves.join()
         for number in NODES:
-            eventually(lambda number=number: network.height(number) > stopped + 4, f"node{number} goes on")
-        won = next(block for block in heads.values() if block["hash"] == winner)
-        assert {network.block_hash(number, int(won["number"], 16)) for number in NODES} == {winner}
-        for transaction, number in sent.items():
-            eventually(lambda t=transaction: network.ask(1, "eth_getTransactionReceipt", t), f"node{number}'s transaction")
-        eventually(network.complete, "all run")
-        print(network.last_words())
+            eventually(lambda number=number: network.height(number) > height + 6, f"node{number} goes on")
+        for number in NODES:
+            assert network.block_hash(number, won) == winner
+            assert loser not in {network.block_hash(number, height + 1), network.block_hash(number, height + 2)}
+        for transaction in sent:
+            eventually(lambda sent=transaction: network.ask(1, "eth_getTransactionReceipt", sent), "the transaction")
+        eventually(network.complete, "all run, and are connected")
+        assert not list(network.path.glob("nodes/*/data/own-branch.rlp"))
