@@ -85,12 +85,10 @@ def test_two_halves_of_equal_weight_find_together_and_lose_no_transaction(tmp_pa
         won = int(next(block["number"] for block in heads if block["hash"] == winner), 16)
 
         halves.join()
-        for number in NODES:
-            eventually(lambda number=number: network.height(number) > height + 6, f"node{number} goes on")
+        eventually(lambda: all(network.height(number) > height + 6 for number in NODES), "all go on")
         for number in NODES:
             assert network.block_hash(number, won) == winner
             assert loser not in {network.block_hash(number, height + 1), network.block_hash(number, height + 2)}
-        for transaction in sent:
-            eventually(lambda sent=transaction: network.ask(1, "eth_getTransactionReceipt", sent), "the transaction")
+        eventually(lambda: all(network.ask(1, "eth_getTransactionReceipt", each) for each in sent), "all transactions")
         eventually(network.complete, "all run, and are connected")
         assert not list(network.path.glob("nodes/*/data/own-branch.rlp"))

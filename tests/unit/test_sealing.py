@@ -48,7 +48,11 @@ class Client:
         if method.startswith("miner_"):
             self.told.append(method)
             self.seals = method == "miner_start"
-        return {"eth_mining": self.seals, "eth_syncing": self.syncing, "admin_peers": []}.get(method)
+        return {
+            "eth_mining": self.seals,
+            "eth_syncing": self.syncing and {"currentBlock": "0x1", "highestBlock": "0x9"},
+            "admin_peers": [],
+        }.get(method)
 
 
 class Node:

@@ -8,8 +8,8 @@ signer of another. Those are connected, and yet never come: a client looks at an
 
 All share one rule: the heavier branch wins, and of equal ones that whose head has the lower hash. A client tells
 nobody what heads its peers have. But one that is a block behind fetches what a peer has: so a validator goes back by
-one block, connects to one peer after the other, and keeps the first branch that wins over its own. If there is none it
-puts its own blocks back, which are on disk meanwhile.
+one block, connects to a peer anew, and keeps that one's branch if it wins over its own. If not it puts its own blocks
+back, which are on disk meanwhile.
 """
 
 from __future__ import annotations
@@ -84,8 +84,17 @@ class BranchSearch:
         signers = sorted(signer.lower() for signer in await self._rpc.call("clique_getSigners"))
         return signers.index(self._record.account.lower()) if self._record.account.lower() in signers else len(signers)
 
-    async def search(self) -> Head | None:
-        """The branch that the node went over to, if it found one that wins. Its client must not seal meanwhile.
+    async def peers(self) -> list[str]:
+        """The enode URLs of the static peers that the client is connected to.
+
+        Raises:
+            RpcError: the client cannot be asked.
+        """
+        connected = await self._engine.connected_keys(self._rpc)
+        return [peer.enode for peer in self._record.peers if enode_key_in(peer.enode) in connected]
+
+    async def search(self, peer: str) -> Head | None:
+        """The branch that the node went over to, if that peer has one that wins. Its client must not seal meanwhile.
 
         Raises:
             RpcError: the client is slow, or gone; `finish` makes it good.
@@ -97,34 +106,26 @@ class BranchSearch:
         transactions = await self._transactions(first, own.number)
         self._kept.unlink(missing_ok=True)  # the client overwrites nothing
         await self._rpc.call("admin_exportChain", str(KEPT_BLOCKS), first, own.number)
-        connected = await self._engine.connected_keys(self._rpc)
-        peers = [peer.enode for peer in self._record.peers if enode_key_in(peer.enode) in connected]
-        for peer in self._record.peers:
-            await self._engine.drop_peer(self._rpc, peer.enode)
-        for enode in peers:
-            await self._go_back_to(own.number - 1)
-            found = await self._head_of(enode)
-            if found is not None and found.wins_over(own):
-                self._kept.unlink(missing_ok=True)
-                await self._send_again(transactions)
-                return found
-            await self._engine.drop_peer(self._rpc, enode)
-        await self._go_back_to(first - 1)
+        await self._go_back_to(own.number - 1)
+        found = await self._head_from(peer)
+        if found.wins_over(own):
+            self._kept.unlink(missing_ok=True)
+            await self._send_again(transactions)
+            return found
+        if found.hash != own.hash:
+            await self._go_back_to(first - 1)
         return None
 
     async def finish(self) -> None:
-        """Puts the node's own blocks back, if it did not leave them, and its peers. Interrupted anywhere, the next call
-        goes on, in another run of the client too.
+        """Puts the node's own blocks back, if it did not leave them. Interrupted anywhere, the next call goes on, in
+        another run of the client too.
 
         Raises:
             RpcError: the client is slow, or gone.
         """
         if self._kept.exists():
-            with contextlib.suppress(RpcError):  # half a file: the peers have the rest
-                await self._rpc.call("admin_importChain", str(KEPT_BLOCKS))
-        for peer in self._record.peers:
-            await self._engine.add_peer(self._rpc, peer.enode)
-        self._kept.unlink(missing_ok=True)
+            await self._rpc.call("admin_importChain", str(KEPT_BLOCKS))
+            self._kept.unlink(missing_ok=True)
 
     @property
     def is_unfinished(self) -> bool:
@@ -143,20 +144,24 @@ class BranchSearch:
         if (await self._head()).number > number:
             await self._rpc.call("debug_setHead", hex(number))
 
-    async def _head_of(self, enode: str) -> Head | None:
-        """The head that the client has once it is connected to that peer alone; None if there was nothing to fetch."""
+    async def _head_from(self, peer: str) -> Head:
+        """The head that the client has once it has connected to that peer anew, and has fetched what that one has: what
+        it knows of one that has been there for longer is old."""
         before = await self._head()
-        await self._engine.add_peer(self._rpc, enode)
+        await self._rpc.call("admin_removePeer", peer)
+        await self._rpc.call("admin_addPeer", peer)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CONNECTED_WITHIN):
-                while not await self._engine.connected_keys(self._rpc):  # noqa: ASYNC110
+                while not await self._is_connected(peer):  # noqa: ASYNC110
                     await asyncio.sleep(_SOON)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._fetches_within):
                 while (await self._head()).hash == before.hash:  # noqa: ASYNC110
                     await asyncio.sleep(_SOON)
-        found = await self._settled()
-        return None if found.hash == before.hash else found
+        return await self._settled()
+
+    async def _is_connected(self, peer: str) -> bool:
+        return enode_key_in(peer) in await self._engine.connected_keys(self._rpc)
 
     async def _settled(self) -> Head:
         """The head once nothing more comes, or after a while all the same."""

@@ -209,8 +209,12 @@ class Geth:
 
     async def is_level(self, rpc: Rpc) -> bool:
         """geth tells nobody what its peers have (eth/peer.go), but it turns to one that has more as soon as that one is
-        connected: `eth_syncing` is true from when it has that one's head until all of it is in."""
-        return not await _any_handshake(rpc) and not await rpc.call("eth_syncing")
+        connected: from when it has that one's head until all of it is in, `eth_syncing` names a higher block.
+        That it still has to index what it has, which it does for long with a new chain, is another matter."""
+        if await _any_handshake(rpc):
+            return False
+        syncing = await rpc.call("eth_syncing")
+        return not syncing or int(syncing["currentBlock"], 16) >= int(syncing["highestBlock"], 16)
 
     def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
         from quorumkit.engines.branches import BranchSearch

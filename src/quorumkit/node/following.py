@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from quorumkit.engines.base import Standing
 from quorumkit.errors import RpcError
@@ -35,9 +35,8 @@ class Following:
         self._account_open = False
         self._was_ready = False
         self._is_stalled = False
+        self._is_held = False
         self._stall: asyncio.TimerHandle | None = None
-        self.peers_came = 0.0
-        """When a peer came last, in the event loop's time."""
         self._peers_changed = asyncio.Event()
         self._head_changed = asyncio.Event()
 
@@ -60,9 +59,14 @@ class Following:
         """Whether no block came for too long."""
         return self._is_stalled
 
-    def has_peers(self, count: int) -> bool:
-        """Whether the client is connected to so many."""
-        return (self._status.peers or 0) >= count
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """While the node looks at other branches: then its head moves, and that is no progress."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
 
     def account_opened(self) -> None:
         """The client can sign."""
@@ -114,7 +118,7 @@ class Following:
 
     async def peers_reach(self, count: int) -> None:
         """Returns when the client is connected to so many."""
-        while not self.has_peers(count):
+        while (self._status.peers or 0) < count:
             await self._peers_changed.wait()
 
     async def next_head(self, within: float) -> None:
@@ -130,7 +134,7 @@ class Following:
         self._status.block_hash = head["hash"]
         self._head_changed.set()
         self._head_changed = asyncio.Event()
-        if not self._is_stalled or self._status.block > self._highest:
+        if not self._is_stalled or (self._status.block > self._highest and not self._is_held):
             self._is_stalled = False
             self._wind_stall()
         self._highest = max(self._highest, self._status.block)
@@ -145,10 +149,7 @@ class Following:
             self._stall = loop.call_later(stall_after(self._record.consensus.period), self._stalled)
 
     def _see_peers(self, count: str) -> None:
-        now = int(count, 16)
-        if now > (self._status.peers or 0):
-            self.peers_came = asyncio.get_running_loop().time()
-        self._status.peers = now
+        self._status.peers = int(count, 16)
         self._peers_changed.set()
         self._peers_changed = asyncio.Event()
         self._reckon()

@@ -4,15 +4,13 @@ that loses."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from quorumkit.engines.branches import BranchSearch
-from quorumkit.errors import RpcError
 from quorumkit.node.following import Following
 
-TURN = 10.0
-"""Seconds from one validator's look at the others' branches to the next one's."""
+TURN = 5.0
+"""Seconds from one validator's look at a peer's branch to the next validator's."""
 
 REDIALLED_AFTER = 36.0
 """Seconds in which a client dials no peer again (p2p/dial.go, dialHistoryExpiration), and one more."""
@@ -34,7 +32,7 @@ class SplitWatch:
         self._seal = seal
         self._say = say
         self._due: float | None = None
-        self._rounds = 0
+        self._looks = 0
 
     async def finish(self) -> None:
         """Makes good what an interrupted search left.
@@ -46,39 +44,42 @@ class SplitWatch:
             await self._search.finish()
 
     async def look(self, validators: int, enough_peers: int) -> None:
-        """Where the chain stands still although enough validators are connected, looks at the peers' branches when it
-        is the node's turn.
+        """Where the chain stands still although enough validators are connected, looks at a peer's branch when it is
+        the node's turn: at one after the other, and ever more seldom once it has looked at all.
 
         Raises:
             RpcError: the client is slow, or gone.
         """
         now = asyncio.get_running_loop().time()
         if not self._following.is_stalled:
-            self._due, self._rounds = None, 0
+            self._due, self._looks = None, 0
             return
         if self._due is None:
             self._due = now + TURN * await self._search.turn()
-        if now < max(self._due, self._following.peers_came + REDIALLED_AFTER):
+        if now < self._due:
             return
-        self._due = now + min(LONGEST_PAUSE, TURN * validators * 2**self._rounds)
-        self._rounds += 1
-        if not self._following.has_peers(enough_peers):
+        peers = await self._search.peers()
+        count = max(1, len(peers))
+        pause = max(TURN * validators, REDIALLED_AFTER / count) * 2 ** (self._looks // count)
+        self._due = now + min(LONGEST_PAUSE, pause)
+        if not peers or len(peers) < enough_peers:
             return
+        self._looks += 1
         if await self._search.must_wait_for_others():
-            await self._leave_if_lost()
+            await self._leave_if_lost(peers[self._looks % count])
         else:
             await self._seal()  # it could go on by itself, and does not: begun anew
 
-    async def _leave_if_lost(self) -> None:
-        self._say("WARN", "the chain stands still: it looks whether its peers are on another branch")
-        await self._stop_sealing()
-        try:
-            found = await self._search.search()
-        finally:
-            with contextlib.suppress(RpcError):  # told below, if it lasts
+    async def _leave_if_lost(self, peer: str) -> None:
+        self._say("WARN", "the chain stands still: it looks whether a peer is on another branch")
+        with self._following.standing_still():
+            await self._stop_sealing()
+            try:
+                found = await self._search.search(peer)
+            finally:
                 await self._search.finish()
         if found is None:
-            self._say("INFO", "no peer has a branch that wins over its own")
+            self._say("INFO", "that peer has no branch that wins over its own")
         else:
             self._say("WARN", f"it went over to its peers' branch: block {found.number}, {found.hash}")
         await self._seal()
