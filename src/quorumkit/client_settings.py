@@ -25,20 +25,20 @@ _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d{1,5})?")
 
 _ARGUMENT = re.compile(r"--(?P<flag>[a-z][A-Za-z0-9.-]*)(=.*)?", re.DOTALL)
 
-_OUR_FLAGS = re.compile(
-    # Where the node's data, keys and peers are.
-    r"(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password"
-    r"|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|blobpool\.datadir"
-    # Which network it is, and how blocks are made.
+OUR_FLAGS = (
+    # These, but not all that begins like them: --cache.gc and --rpc.gascap are anybody's.
+    r"cache|rpc|rpc\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\.datadir|pprof\.addr|pprofaddr"
+    r"|txpool\.(pricelimit|nolocals|locals)"
+    # And whole families. Where the node's data, keys and peers are;
+    r"|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password"
+    r"|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight"
+    # which network it is, and how blocks are made;
     r"|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget"
-    r"|exitwhensynced|mine|miner|istanbul|raft\w*|fakepow|catalyst|cache"
-    # Who may call it.
-    r"|http|ws|authrpc|allow-insecure-unlock|rpc|rpc(addr|port|api|corsdomain|vhosts)|rpc\.enabledeprecatedpersonal"
-    r"|pprof\.addr|pprofaddr|verbosity|ptm|help|version)"
-    r"(\..*)?"
+    r"|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst"
+    # who may call it, and what the node program reads.
+    r"|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\..*)?"
 )
-_NOT_OURS = re.compile(r"rpc\.(?!enabledeprecatedpersonal).*|cache\..*")
-"""Of those families: what is set by nobody else, and harms nothing."""
+"""The flags of geth and GoQuorum that Quorumkit sets, or that would undo what it sets; the chart has the same text."""
 
 _INSTEAD = {
     "verbosity": "engine.verbosity",
@@ -51,6 +51,10 @@ _INSTEAD = {
     "ws": "rpc.ws",
     "istanbul": "consensus",
     "miner": "genesis and consensus",
+    "gpo": "genesis.free_gas",
+    "txpool.pricelimit": "genesis.free_gas",
+    "txpool.nolocals": "genesis.free_gas",
+    "txpool.locals": "genesis.free_gas",
     "raftblocktime": "consensus.raft_block_time",
 }
 
@@ -73,7 +77,7 @@ def _argument(value: str) -> str:
     if "\0" in value or "\n" in value:
         raise ValueError(f"{value!r} has a line break or a zero in it")
     flag = match["flag"]
-    if _OUR_FLAGS.fullmatch(flag) and not _NOT_OURS.fullmatch(flag):
+    if re.fullmatch(OUR_FLAGS, flag):
         family = flag.partition(".")[0]
         instead = _INSTEAD.get(flag) or _INSTEAD.get(family)
         raise ValueError(f"--{flag} is set by Quorumkit{f': see {instead}' if instead else ''}")

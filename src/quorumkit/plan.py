@@ -130,6 +130,7 @@ def plan(spec: NetworkSpec, identities: Sequence[PublicIdentity], endpoints: Seq
     genesis = engine_of(spec.engine.kind).genesis(
         chain_id=spec.chain_id,
         gas_limit=spec.genesis.gas_limit,
+        free_gas=spec.gas_is_free,
         balances=balances,
         consensus_fields=consensus.genesis_fields(
             spec.consensus, [consensus.validator_address(identity) for identity in validators]

@@ -59,7 +59,7 @@ class ConsensusSpec(_Part):
     """Default: clique with geth, qbft with goquorum."""
     period: int = Field(default=1, ge=1, le=3600)
     """Seconds between blocks (Clique's `period`, EIP-225). Raft has none: a block comes when there are transactions."""
-    epoch: int = Field(default=30000, ge=1)
+    epoch: int = Field(default=30000, ge=1, le=2**63 - 1)
     """Blocks after which pending votes are dropped (EIP-225's `EPOCH_LENGTH`)."""
     request_timeout: int = Field(default=4, ge=1, le=3600)
     """Seconds that a round of QBFT or IBFT waits for its proposal before the next validator proposes; doubled with each
@@ -129,9 +129,13 @@ class GenesisSpec(_Part):
     """What the first block holds beyond what consensus asks for."""
 
     gas_limit: int = Field(default=30_000_000, ge=5_000_000, le=2**63 - 1)
-    """The most gas that a block may use."""
+    """The most gas that a block may use, this one and all that follow."""
+    free_gas: bool = False
+    """Whether transactions need not pay for gas, ever: a gas price of 0 is mined, and accounts need no ether. The chain
+    then keeps Berlin's rules, without London's transactions of EIP-1559 and BASEFEE instruction. Gas is always free
+    with goquorum. See docs/explanation/gas.md."""
     node_balance: int = Field(default=10**21, ge=0, le=2**256 - 1)
-    """Wei that each node's own account holds: what it pays its transactions' gas with, at 1 wei per gas."""
+    """Wei that each validator's own account holds, to pay its transactions' gas with; observers' accounts hold none."""
     alloc: dict[Annotated[str, AfterValidator(_address)], Annotated[int, Field(ge=0, le=2**256 - 1)]] = Field(
         default_factory=dict
     )
@@ -157,6 +161,9 @@ class PortsSpec(_Part):
 
 ENGINE_CONSENSUS = {"geth": ("clique",), "goquorum": ("qbft", "ibft", "raft", "clique")}
 """Which consensus kinds an engine can run."""
+
+ALWAYS_FREE = ("goquorum",)
+"""Engines whose gas is free whatever the spec says."""
 
 OWN_CONTAINER = ("tessera",)
 """Transaction managers that come in an image of their own: with Compose each is a container beside its node's."""
@@ -271,11 +278,22 @@ class NetworkSpec(_Part):
             raise ValueError(f"consensus.kind: {self.engine.kind} has no {self.consensus.kind} (it has {known})")
         if self.transaction_manager is not None and self.engine.kind == "geth":
             raise ValueError("transaction_manager: geth has no private transactions; engine.kind goquorum has")
+        if (
+            self.engine.kind in ALWAYS_FREE
+            and "free_gas" in self.genesis.model_fields_set
+            and not self.genesis.free_gas
+        ):
+            raise ValueError(f"genesis.free_gas: with {self.engine.kind} gas is always free; leave it out")
         if self.engine.image is not None and self.engine.kind == "geth":
             raise ValueError("engine.image: geth is built, not taken out of an image; engine.binary names one")
         if wrong := rpc_problem(self.rpc, self.engine.kind):
             raise ValueError(wrong)
         return self
+
+    @property
+    def gas_is_free(self) -> bool:
+        """Whether a transaction need not pay for its gas."""
+        return self.genesis.free_gas or self.engine.kind in ALWAYS_FREE
 
     @property
     def manager_apart(self) -> bool:
@@ -439,6 +457,8 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
         for field, value in spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True).items()
         if field not in values
     }
+    if spec.engine.kind in ALWAYS_FREE and not spec.genesis.free_gas:
+        del values["genesis"]["free_gas"]
     if not values["genesis"]["alloc"]:
         del values["genesis"]["alloc"]
     yaml = YAML()

@@ -43,6 +43,11 @@ def test_a_private_contract_is_read_by_its_parties_alone(tmp_path: Path, consens
         assert private["parties"] == ["node1", "node2"]
         assert private["reads"] == {"node1": 42, "node2": 42, "node3": None, "node4": None}
         assert private["payloads"] == {"node1": True, "node2": True, "node3": False, "node4": False}
+        # The client's own would be 700M at least.
+        height = network.height()
+        limits = {network.ask(2, "eth_getBlockByNumber", hex(n), False)["gasLimit"] for n in range(height + 1)}
+        assert height >= 2
+        assert limits == {hex(30_000_000)}
 
 
 def test_two_clique_validators_go_on_beyond_the_first_block(tmp_path: Path) -> None:

@@ -53,6 +53,19 @@ def test_every_value_is_one_that_the_chart_knows() -> None:
     check(values_of(on_kubernetes(engine={"kind": "goquorum"}, consensus={"kind": "raft"})), SCHEMA)
 
 
+def test_what_json_rpc_serves_and_flags_go_on_to_the_chart() -> None:
+    rpc = {"http": {"modules": ["eth", "debug"], "origins": ["*"]}, "ws": {"enabled": True},
+           "dangerous_modules": ["debug"]}  # fmt: skip
+    values = values_of(on_kubernetes(rpc=rpc, engine={"verbosity": 4, "client_arguments": ["--snapshot"]}))
+    assert values["rpc"]["http"] == {"modules": ["eth", "debug"], "origins": ["*"]}
+    assert values["rpc"]["ws"] == {"enabled": True, "modules": ["eth", "net", "web3", "txpool"], "origins": []}
+    assert values["rpc"]["dangerousModules"] == ["debug"]
+    assert (values["network"]["engine"]["verbosity"], values["network"]["engine"]["clientArguments"]) == (
+        4,
+        ["--snapshot"],
+    )
+
+
 def test_goquorum_stands_beside_its_manager() -> None:
     spec = on_kubernetes(engine={"kind": "goquorum"}, consensus={"kind": "raft"})
     network = values_of(spec)["network"]

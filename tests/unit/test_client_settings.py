@@ -57,6 +57,8 @@ def test_flags_of_a_persons_own_come_last_as_they_are(engine: str) -> None:
         ("--bootnodes=enode://", "--bootnodes is set by Quorumkit"),
         ("--maxpeers=50", "--maxpeers is set by Quorumkit"),
         ("--miner.gasprice=5", "--miner.gasprice is set by Quorumkit"),
+        ("--gpo.maxprice=1", "--gpo.maxprice is set by Quorumkit: see genesis.free_gas"),
+        ("--txpool.nolocals=false", "--txpool.nolocals is set by Quorumkit: see genesis.free_gas"),
         ("--raftport=1", "--raftport is set by Quorumkit"),
         ("--permissioned=false", "--permissioned is set by Quorumkit"),
         ("--pprof.addr=0.0.0.0", "--pprof.addr is set by Quorumkit"),

@@ -18,6 +18,7 @@ from quorumkit.errors import NodeError
 from quorumkit.managers.tessera import Tessera
 from quorumkit.node.companion import Companion, transaction_manager
 from quorumkit.node.record import NodeRecord
+from quorumkit.node.trouble import Troubles
 from quorumkit.plan import Endpoint, plan
 from quorumkit.render.node_files import record_of
 
@@ -165,5 +166,58 @@ def test_one_in_a_container_of_its_own_is_waited_for_and_left_alone(node: Path) 
             assert companion.process is None
             await waiting.__aexit__(None, None, None)
             assert other.process is not None and other.process.returncode is None
+
+    asyncio.run(run())
+
+
+def test_a_line_of_any_length_ends_no_keeper(node: Path) -> None:
+    """One of 200 kB ended it for good: the manager stayed without a reader, and nobody started it again."""
+    program = node.parent / "tessera"
+    program.write_text(program.read_text().replace('print("listening"', 'print("x" * 200_000 + "\\nlistening"'))
+
+    async def run() -> None:
+        log = Log()
+        async with running(node, log) as companion:
+            await until(lambda: "tm: listening" in log.lines)
+            assert companion.process is not None
+            first = companion.process
+            first.kill()
+            await until(lambda: companion.process is not first and log.lines.count("tm: listening") == 2)
+
+    asyncio.run(run())
+
+
+def test_a_keeper_that_fails_goes_on_and_says_so(node: Path) -> None:
+    told: list[str | None] = []
+    (node / "tm/tm.ipc").mkdir()
+
+    async def run() -> None:
+        log = Log()
+        manager = transaction_manager(
+            node, record(apart=False), log, override=node.parent / "tessera", unwanted=asyncio.Event(),
+            troubles=Troubles(log, told.append),
+        )  # fmt: skip
+
+        async def make_room() -> None:
+            await until(lambda: told)
+            (node / "tm/tm.ipc").rmdir()
+
+        making = asyncio.create_task(make_room())
+        async with manager as companion:
+            assert making.done()
+            assert companion.process is not None
+        assert any("Traceback" in line for line in log.lines)
+
+    asyncio.run(run())
+    assert "the care of its transaction manager: " in str(told[0])
+
+
+def test_one_that_ends_again_and_again_is_given_up_with_its_own_words(node: Path) -> None:
+    (node.parent / "tessera").write_text("#!/bin/sh\necho Error: tm/tm.conf: port: is taken\nexit 2\n")
+
+    async def run() -> None:
+        with pytest.raises(NodeError, match=r"ends before it is ready: tm/tm\.conf: port: is taken"):
+            async with running(node, Log()):
+                raise AssertionError
 
     asyncio.run(run())

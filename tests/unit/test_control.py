@@ -189,3 +189,14 @@ def test_it_listens_in_deep_directories(tmp_path: Path) -> None:
         return answer
 
     assert run(path, client) == {"jsonrpc": "2.0", "id": 1, "result": {"network": "bank"}}
+
+
+def test_a_method_that_fails_answers_at_once(tmp_path: Path) -> None:
+    async def client(nodes: Nodes) -> Any:
+        nodes.info = lambda: dict[str, Any]()["nothing"]  # type: ignore[method-assign]
+        async with await IpcRpc.connect(tmp_path / "s", where="control") as rpc:
+            with pytest.raises(RpcError, match="the node program failed: KeyError"):
+                await rpc.call("supervisor_info")
+            return await rpc.call("node_status")
+
+    assert run(tmp_path / "s", client)

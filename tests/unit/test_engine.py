@@ -274,6 +274,5 @@ def test_a_client_fetches_from_its_first_peer_on(nodes: int) -> None:
     """What is left of MaxPeers without light clients is 1 (eth/backend.go, Start; eth/sync.go, nextSyncOp)."""
     network = planned(spec_of(nodes))
     config = tomllib.loads(GETH.node_files(network, network.node(1))["geth.toml"].decode())
-    eth = config.get("Eth", {"LightServ": 0, "LightPeers": 0})
-    assert config["Node"]["P2P"]["MaxPeers"] - eth["LightPeers"] == 1
-    assert eth["LightServ"] > 0 or nodes <= 2
+    assert config["Node"]["P2P"]["MaxPeers"] - config["Eth"]["LightPeers"] == 1
+    assert config["Eth"]["LightServ"] > 0

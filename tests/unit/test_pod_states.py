@@ -130,3 +130,18 @@ def test_any_other_refusal_is_told_in_its_own_words() -> None:
 )  # fmt: skip
 def test_a_node_has_started_once_its_client_answers(state: Any, started: bool) -> None:
     assert NodeStatus("node1", state=state).started is started
+
+
+def test_the_node_is_told_of_whatever_stands_beside_it() -> None:
+    beside = {"name": "audit", "image": "audit:1", "restartCount": 9, **waiting("CrashLoopBackOff")}
+    node = {"name": "node", "image": "quorumkit/node:1", "restartCount": 1, "state": {"running": {}}}
+    both = {"metadata": {"name": "mynet-0"}, "status": {"containerStatuses": [beside, node]}}
+    assert pod_state(both) == PodState("starting", running=True, restarts=1)
+
+
+def test_a_container_that_does_not_let_the_node_begin_is_named() -> None:
+    first = {"name": "wait", "image": "no:such", "restartCount": 0, **waiting("ErrImagePull", "not found")}
+    before = pod(waiting("PodInitializing"), initContainerStatuses=[first])
+    assert (pod_state(before).state, pod_state(before).reason) == ("failed", "wait: image no:such not found: not found")
+    first |= waiting("PodInitializing")
+    assert pod_state(before) == PodState("starting")

@@ -19,7 +19,8 @@
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
 {{- $version := regexFind "^[^-]+" .Chart.AppVersion -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default (printf "%s-%s%s" $version .Values.network.engine.kind (include "quorumkit.engineVersion" .)) }}
+{{- $tag := include "quorumkit.text" (.Values.image.tag | default "") -}}
+{{ .Values.image.repository }}:{{ $tag | default (printf "%s-%s%s" $version .Values.network.engine.kind (include "quorumkit.engineVersion" .)) }}
 {{- end -}}
 {{- end -}}
 
@@ -57,15 +58,8 @@ tm: 9001
 {{- end -}}
 
 {{- define "quorumkit.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end -}}
-
-{{- define "quorumkit.labels" -}}
-{{ include "quorumkit.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The StatefulSet as it is now; an empty map before the install, and where there is no cluster to ask. */}}
@@ -77,7 +71,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
      and an install on claims that an earlier release left, know them. */}}
 {{- define "quorumkit.validators" -}}
 {{- $set := include "quorumkit.present" . | fromJson -}}
-{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace (printf "data-%s-0" (include "quorumkit.name" .)) -}}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace (include "quorumkit.firstClaim" .) -}}
 {{- $label := "quorumkit.org/validators" -}}
 {{- $kept := (dig "metadata" "labels" $label "" $set) | default (dig "metadata" "labels" $label "" $claim) -}}
 {{- if kindIs "invalid" .Values.validators -}}
@@ -93,7 +87,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
      that is given, or the claims one that is not, they are another network's. */}}
 {{- define "quorumkit.networkId" -}}
 {{- $set := include "quorumkit.present" . | fromJson -}}
-{{- $claimName := printf "data-%s-0" (include "quorumkit.name" .) -}}
+{{- $claimName := include "quorumkit.firstClaim" . -}}
 {{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace $claimName -}}
 {{- $label := "quorumkit.org/network" -}}
 {{- $kept := (dig "metadata" "labels" $label "" $set) | default (dig "metadata" "labels" $label "" $claim) -}}
@@ -110,7 +104,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- define "quorumkit.claimsNetworkId" -}}
 {{- $set := include "quorumkit.present" . | fromJson -}}
 {{- if $set -}}
-{{- $template := first $set.spec.volumeClaimTemplates -}}
+{{- $template := first ($set.spec.volumeClaimTemplates | default (list dict)) -}}
 {{- dig "metadata" "labels" "quorumkit.org/network" "" $template -}}
 {{- else -}}
 {{- include "quorumkit.networkId" . -}}
@@ -128,6 +122,48 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* What the genesis says stays as the install had it: pods that are restarted later would refuse it. The spec as it was
+     is in the ConfigMap. Where there is no cluster to ask, the pods themselves refuse. */}}
+{{- define "quorumkit.checkGenesis" -}}
+{{- $name := include "quorumkit.name" . -}}
+{{- $present := lookup "v1" "ConfigMap" .Release.Namespace (printf "%s-spec" $name) -}}
+{{- $was := dig "data" "quorumkit.yaml" "" $present -}}
+{{- if and $was (include "quorumkit.present" . | fromJson) -}}
+{{- $is := include "quorumkit.spec" . -}}
+{{- $fields := dict "name: " "network.name" "chain_id: " "network.chainId" "  node_balance: " "network.genesis.nodeBalance" "  gas_limit: " "network.genesis.gasLimit" -}}
+{{- $kind := include "quorumkit.consensus" . -}}
+{{- if ne $kind "raft" -}}
+{{- $fields = merge $fields (dict "  period: " "network.consensus.period" "  epoch: " "network.consensus.epoch") -}}
+{{- end -}}
+{{- if has $kind (list "qbft" "ibft") -}}
+{{- $fields = merge $fields (dict "  request_timeout: " "network.consensus.requestTimeout") -}}
+{{- end -}}
+{{- if eq $kind "qbft" -}}
+{{- $fields = merge $fields (dict "  max_request_timeout: " "network.consensus.maxRequestTimeout") -}}
+{{- end -}}
+{{- range $part := list "consensus" "engine" -}}
+{{- $pattern := printf "(?m)^%s:\n  kind: .*$" $part -}}
+{{- $old := regexFind $pattern $was -}}
+{{- $new := regexFind $pattern $is -}}
+{{- if and $old (ne $old $new) -}}
+{{- fail (printf "network.%s.kind: this network was made with %s, and cannot change to %s: undo the change, or make another network" $part (regexFind "[a-z0-9]+$" $old) (regexFind "[a-z0-9]+$" $new)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := $fields -}}
+{{- $pattern := printf "(?m)^%s.*$" $key -}}
+{{- $old := regexFind $pattern $was | trimPrefix $key | trimAll "\"" -}}
+{{- $new := regexFind $pattern $is | trimPrefix $key | trimAll "\"" -}}
+{{- if and $old (ne $old $new) -}}
+{{- fail (printf "%s: this network was made with %s, and cannot change to %s: undo the change, or make another network" $value $old $new) -}}
+{{- end -}}
+{{- end -}}
+{{- $alloc := "\n  alloc:(\n    [^\n]*)*" -}}
+{{- if ne (regexFind $alloc $was | trim) (regexFind $alloc $is | trim) -}}
+{{- fail "network.genesis.alloc: the accounts in the genesis cannot change: undo the change, or make another network" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "quorumkit.checkScale" -}}
 {{- $replicas := int .Values.replicaCount -}}
 {{- $validators := int (include "quorumkit.validators" .) -}}
@@ -140,41 +176,56 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The network's spec, the same on all nodes. Who is beyond the validators joins later, so the spec knows no observers. */}}
+{{/* The network's spec, the same on all nodes. Who is beyond the validators joins later, so the spec knows no observers.
+     What a person wrote is in quotes, as JSON, which YAML takes as it is. A field that older node programs do not know is
+     there only where it says something. */}}
 {{- define "quorumkit.spec" -}}
+{{- $network := .Values.network -}}
 format: 1
-name: {{ .Values.network.name | default (include "quorumkit.name" .) }}
+name: {{ $network.name | default (include "quorumkit.name" .) | toJson }}
 runtime: kubernetes
-chain_id: {{ int64 .Values.network.chainId }}
+chain_id: {{ int64 $network.chainId }}
 nodes:
   validators: {{ include "quorumkit.validators" . }}
   observers: 0
 consensus:
   kind: {{ include "quorumkit.consensus" . }}
-  period: {{ int64 .Values.network.consensus.period }}
-  epoch: {{ int64 .Values.network.consensus.epoch }}
-  {{- if eq .Values.network.engine.kind "goquorum" }}
-  request_timeout: {{ int64 .Values.network.consensus.requestTimeout }}
-  max_request_timeout: {{ int64 .Values.network.consensus.maxRequestTimeout }}
-  raft_block_time: {{ int64 .Values.network.consensus.raftBlockTime }}
+  period: {{ int64 $network.consensus.period }}
+  epoch: {{ int64 $network.consensus.epoch }}
+  {{- if eq $network.engine.kind "goquorum" }}
+  request_timeout: {{ int64 $network.consensus.requestTimeout }}
+  max_request_timeout: {{ int64 $network.consensus.maxRequestTimeout }}
+  raft_block_time: {{ int64 $network.consensus.raftBlockTime }}
   {{- end }}
 engine:
-  kind: {{ .Values.network.engine.kind }}
-  version: {{ include "quorumkit.engineVersion" . }}
-  state: {{ .Values.network.engine.state }}
-  cache: {{ int64 .Values.network.engine.cache }}
-{{- if eq .Values.network.engine.kind "goquorum" }}
+  kind: {{ $network.engine.kind }}
+  version: {{ include "quorumkit.engineVersion" . | toJson }}
+  state: {{ $network.engine.state }}
+  cache: {{ int64 $network.engine.cache }}
+  {{- with $network.engine.verbosity }}
+  verbosity: {{ int . }}
+  {{- end }}
+  {{- with include "quorumkit.clientArguments" . | fromYamlArray }}
+  client_arguments: {{ toJson . }}
+  {{- end }}
+{{- if eq $network.engine.kind "goquorum" }}
 transaction_manager: {{ if include "quorumkit.hasManager" . }}{kind: builtin}{{ else }}null{{ end }}
 {{- end }}
 genesis:
-  gas_limit: {{ int64 .Values.network.genesis.gasLimit }}
-  node_balance: {{ .Values.network.genesis.nodeBalance }}
-  {{- with .Values.network.genesis.alloc }}
+  gas_limit: {{ int64 $network.genesis.gasLimit }}
+  {{- if $network.genesis.freeGas }}
+  free_gas: true
+  {{- end }}
+  node_balance: {{ include "quorumkit.text" $network.genesis.nodeBalance }}
+  {{- with include "quorumkit.alloc" . | fromYaml }}
   alloc:
     {{- range $account, $wei := . }}
-    {{ $account | quote }}: {{ $wei }}
+    {{ $account | toJson }}: {{ $wei }}
     {{- end }}
   {{- end }}
+{{- with include "quorumkit.rpc" . | fromYaml }}
+rpc: {{ toJson . }}
+{{- end }}
 {{- end -}}
 
 {{/* The host names that clients may use for JSON-RPC; a client answers to no other, for the sake of web browsers. */}}
@@ -185,8 +236,8 @@ genesis:
 {{- range $service := list (include "quorumkit.rpcService" .) (printf "$(POD_NAME).%s" (include "quorumkit.peersService" .)) -}}
 {{- $names = concat $names (list $service (printf "%s.%s" $service $namespace) (printf "%s.%s.svc" $service $namespace) (printf "%s.%s.svc.%s" $service $namespace $domain)) -}}
 {{- end -}}
-{{- if and .Values.ingress.enabled .Values.ingress.host -}}
-{{- $names = append $names .Values.ingress.host -}}
+{{- range include "quorumkit.ingressHosts" . | fromYamlArray -}}
+{{- $names = append $names .host -}}
 {{- end -}}
-{{- concat $names .Values.rpc.hostNames | uniq | join "," -}}
+{{- concat $names (.Values.rpc.hostNames | default list) | uniq | join "," -}}
 {{- end -}}

@@ -27,6 +27,7 @@ _SPEC_OPTIONS = {
     "consensus": ("consensus", "kind"),
     "chain_id": ("chain_id",),
     "period": ("consensus", "period"),
+    "free_gas": ("genesis", "free_gas"),
     "network_name": ("name",),
 }
 
@@ -56,6 +57,7 @@ def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--consensus", {"type": click.Choice(["clique", "qbft", "ibft", "raft"])},
          "Consensus kind.  [default: clique with geth, qbft with goquorum]"),
         ("--chain-id", {"type": int, "metavar": "ID"}, "Chain id.  [default: 1337]"),
+        ("--free-gas", {"is_flag": True, "default": None}, "Transactions need not pay for gas, ever."),
         ("--period", {"type": int, "metavar": "SECONDS"}, "Seconds between blocks.  [default: 1]"),
         ("--network-name", {"metavar": "NAME"}, "Name of the network.  [default: quorum]"),
         ("--exchange-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{EXCHANGE_PORT}", "show_default": True},

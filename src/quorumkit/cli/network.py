@@ -25,6 +25,7 @@ from quorumkit.node.status import NodeStatus
 from quorumkit.operate import verify as verifying
 from quorumkit.operate.admission import admit_newcomers
 from quorumkit.operate.generate import check_request, generate
+from quorumkit.operate.known import known_network
 from quorumkit.operate.verify import TIMEOUT, Verification
 from quorumkit.operate.verify_private import ask_tm_keys
 from quorumkit.operate.wait import patience, wait_until_complete
@@ -163,7 +164,7 @@ def verify(
         if urls or health_urls:
             verification = asyncio.run(_verify_urls(urls, health_urls, progress, timeout))
         else:
-            network = directory.load()
+            network = known_network(directory)
             verification = asyncio.run(_verify(runtime_of(directory, network.spec), network, progress, timeout))
     if as_json:
         print_json(verification.to_json())
@@ -246,6 +247,7 @@ def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec
         "nodes.observers": asked["observers"],
         "chain_id": asked["chain_id"],
         "consensus.period": asked["period"],
+        "genesis.free_gas": asked["free_gas"],
         "name": asked["name"],
         "runtime": asked["runtime"],
         "engine.kind": asked["engine"],
@@ -417,8 +419,8 @@ def _print_statuses(statuses: Sequence[NodeStatus]) -> None:
         ],
     )  # fmt: skip
     for s in statuses:
-        if s.error:
-            say(f"{s.name}: {s.error}")
+        for text in filter(None, [s.error, s.trouble]):
+            say(f"{s.name}: {text}")
 
 
 def _tell_verification(verification: Verification) -> None:

@@ -50,6 +50,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--observers", type=click.IntRange(0, 1000), metavar="M",
                          help="How many nodes that only follow.  [default: 0]"),
             click.option("--chain-id", type=int, metavar="ID", help="Chain id.  [default: 1337]"),
+            click.option("--free-gas", is_flag=True, default=None,
+                         help="Transactions need not pay for gas, ever; with goquorum none does."),
             click.option("--period", type=int, metavar="SECONDS", help="Seconds between blocks.  [default: 1]"),
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
             click.option("--runtime", type=click.Choice(["process", "compose", "kubernetes"]),

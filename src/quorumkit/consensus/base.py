@@ -43,20 +43,3 @@ class Consensus(Protocol):
     def tolerated_faults(self, validators: int) -> int:
         """How many validators may stop while blocks go on."""
         ...
-
-
-def address_to_vote_for(kind: str, identity: PublicIdentity) -> str | None:
-    """What validators name a node by when they vote it in or out; None where that kind has no such votes. Pure."""
-    consensus = consensus_of(kind)
-    return consensus.validator_address(identity) if consensus.votes_on_addresses else None
-
-
-def consensus_of(kind: str) -> Consensus:
-    """The consensus kind of that name (the spec has checked that there is one)."""
-    from quorumkit.consensus.clique import Clique
-    from quorumkit.consensus.ibft import Ibft
-    from quorumkit.consensus.qbft import Qbft
-    from quorumkit.consensus.raft import Raft
-
-    kinds: dict[str, Consensus] = {"clique": Clique(), "ibft": Ibft(), "qbft": Qbft(), "raft": Raft()}
-    return kinds[kind]

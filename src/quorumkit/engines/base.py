@@ -54,7 +54,7 @@ class Engine(Protocol):
     """Whether a transaction manager stands beside the client."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
-    ipc_ready: bytes
+    ipc_ready: str
     """A part of the log line that says the socket listens."""
 
     console_failure: str
@@ -80,9 +80,16 @@ class Engine(Protocol):
         ...
 
     def genesis(
-        self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
+        self,
+        *,
+        chain_id: int,
+        gas_limit: int,
+        free_gas: bool,
+        balances: Mapping[str, int],
+        consensus_fields: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """The genesis in this client's format; pure. `balances` are in wei, by lower-case account."""
+        """The genesis in this client's format; pure. `balances` are in wei, by lower-case account. With `free_gas` a
+        transaction need not pay for its gas, ever."""
         ...
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
@@ -133,6 +140,14 @@ class Engine(Protocol):
     def seals_before_peers(self, record: NodeRecord) -> bool:
         """Whether the client has no peers until it is told them (`add_peer`), which must be after sealing began; else
         it has them from its start, and seals once it is connected."""
+        ...
+
+    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
+        """Tells a client that has just started what its command line and files cannot; asking twice does no harm.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
         ...
 
     async def accept_blocks(self, rpc: Rpc) -> None:
@@ -215,12 +230,3 @@ class Engine(Protocol):
     def failure_in(self, line: str) -> str | None:
         """What a line of the client's log says of why it ends, if it does."""
         ...
-
-
-def engine_of(kind: str) -> Engine:
-    """The engine of that name (the spec has checked that there is one)."""
-    from quorumkit.engines.geth import Geth
-    from quorumkit.engines.goquorum import GoQuorum
-
-    engines: dict[str, Engine] = {"geth": Geth(), "goquorum": GoQuorum()}
-    return engines[kind]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines.base import Binary, Standing
+from quorumkit.engines.geth_gas import gas_flags, suggestions
 from quorumkit.errors import EngineError, RpcError
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
@@ -47,7 +48,7 @@ class Geth:
     consensus = frozenset({"clique"})
     private_transactions = False
     ipc = Path("data/geth.ipc")
-    ipc_ready = b"IPC endpoint opened"
+    ipc_ready = "IPC endpoint opened"
     console_failure = "[quorumkit: the script failed]"
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
@@ -67,24 +68,28 @@ class Geth:
         return self.find(version, override=override) or build(version, progress)
 
     def genesis(
-        self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
+        self,
+        *,
+        chain_id: int,
+        gas_limit: int,
+        free_gas: bool,
+        balances: Mapping[str, int],
+        consensus_fields: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """All forks up to London from block 0; the later ones need the merge, which Clique never reaches.
-
-        A base fee of 0 stays 0 until blocks are more than half full (EIP-1559), so that gas costs a tip of 1 wei, the
-        least that geth's pool takes from another node.
-        """
+        """All forks up to London from block 0, or with free gas up to Berlin (see `geth_gas`); the later ones need the
+        merge, which Clique never reaches."""
         forks = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
+        forks += ["berlin"] if free_gas else ["berlin", "london"]
         fields = dict(consensus_fields)
         return {
             "config": {
                 "chainId": chain_id,
-                **{f"{fork}Block": 0 for fork in [*forks, "berlin", "london"]},
+                **{f"{fork}Block": 0 for fork in forks},
                 **fields.pop("config"),
             },
             "timestamp": "0x0",
             "gasLimit": hex(gas_limit),
-            "baseFeePerGas": "0x0",
+            **({} if free_gas else {"baseFeePerGas": "0x0"}),
             **fields,
             "alloc": {account.removeprefix("0x"): {"balance": hex(wei)} for account, wei in sorted(balances.items())},
         }
@@ -100,9 +105,18 @@ class Geth:
         find each other again.
         """
         known = [peer.enode for peer in network.peers_of(node)]
-        return {"geth.toml": self._config(network, node, static=known, trusted=known)}
+        prices = {"Eth.GPO": suggestions(free=network.spec.gas_is_free)}
+        return {"geth.toml": self._config(network, node, static=known, trusted=known, further=prices)}
 
-    def _config(self, network: Network, node: Node, *, static: list[str], trusted: list[str]) -> bytes:
+    def _config(
+        self,
+        network: Network,
+        node: Node,
+        *,
+        static: list[str],
+        trusted: list[str],
+        further: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> bytes:
         p2p: dict[str, Any] = {
             "ListenAddr": str(node.endpoints.p2p_bind),
             "NoDiscovery": True,
@@ -127,7 +141,8 @@ class Geth:
             http |= {"WSHost": bind.host, "WSPort": bind.port, "WSModules": list(rpc.ws.modules)}
             http["WSOrigins"] = list(rpc.ws.origins) or [_NO_ORIGIN]
         head = f"# {node.name} of {network.spec.name}: rendered from quorumkit.yaml; edit that instead.\n"
-        return (head + _toml(self._sync_settings(p2p["MaxPeers"]) | {"Node": http, "Node.P2P": p2p})).encode()
+        tables = self._sync_settings(p2p["MaxPeers"]) | {"Node": http, "Node.P2P": p2p, **(further or {})}
+        return (head + _toml(tables)).encode()
 
     def _sync_settings(self, most_peers: int) -> dict[str, dict[str, Any]]:
         """Has a client that is behind fetch blocks from its first peer on.
@@ -136,7 +151,7 @@ class Geth:
         `MaxPeers` less the share of light clients (eth/backend.go, Start). There is no server for those in this
         version any more, so the share can be all but one.
         """
-        return {"Eth": {"LightServ": 1, "LightPeers": most_peers - 1}} if most_peers > 1 else {}
+        return {"Eth": {"LightServ": 1, "LightPeers": most_peers - 1}}
 
     def keeps_names(self, consensus: str) -> bool:
         """Never: it looks a name up once, and ends when there is none (p2p/enode/urlv4.go, parseComplete)."""
@@ -159,7 +174,8 @@ class Geth:
             *(str(binary), *self._flags(record)),
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
             *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
-            *("--miner.gasprice", "1", "--miner.etherbase", record.account),
+            *gas_flags(free=record.free_gas, gas_limit=record.gas_limit),
+            *("--miner.etherbase", record.account),
             *("--rpc.enabledeprecatedpersonal", *record.engine.client_arguments),
         ]
 
@@ -189,6 +205,12 @@ class Geth:
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return False
+
+    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
+        """With free gas it mines what pays nothing only when it is told so while it runs: on its command line a price
+        of 0 counts as none (eth/backend.go, "Sanitizing invalid miner gas price")."""
+        if record.free_gas:
+            await rpc.call("miner_setGasPrice", "0x0")
 
     async def accept_blocks(self, rpc: Rpc) -> None:
         """A geth with a new chain drops the blocks that others announce until it has synced once or begins to seal

@@ -70,7 +70,13 @@ class GoQuorum(Geth):
         )  # fmt: skip
 
     def genesis(
-        self, *, chain_id: int, gas_limit: int, balances: Mapping[str, int], consensus_fields: Mapping[str, Any]
+        self,
+        *,
+        chain_id: int,
+        gas_limit: int,
+        free_gas: bool,
+        balances: Mapping[str, int],
+        consensus_fields: Mapping[str, Any],
     ) -> dict[str, Any]:
         """Gas is free on a Quorum chain (`isQuorum`): a transaction with a gas price is refused."""
         fields = dict(consensus_fields)
@@ -125,6 +131,9 @@ class GoQuorum(Geth):
         found again by its name. `raftport` in an enode makes the client keep the name (p2p/enode/urlv4.go,
         parseComplete), and `--raftdnsenable` has raft's own messages go by it."""
         return consensus == "raft"
+
+    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
+        """Nothing: its gas is free by `isQuorum`."""
 
     def seal_method(self, record: NodeRecord) -> str | None:
         return None if record.consensus.kind == "raft" else "miner_start"
@@ -205,6 +214,10 @@ class GoQuorum(Geth):
             command += ["--raftjoinexisting", admission] if admission else []
         elif record.consensus.kind == "clique":
             command += ["--miner.etherbase", record.account]
+        if record.gas_limit is not None:
+            # Between its own limits, 700M and 800M, the client would go with what blocks use.
+            limit = str(record.gas_limit)
+            command += ["--miner.gastarget", limit, "--miner.gaslimit", limit]
         if record.tm is not None:
             command += ["--ptm.socket", "tm/tm.ipc"]
         return [*command, *record.engine.client_arguments]

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Endpoint
-from quorumkit.spec import NetworkSpec
+from quorumkit.spec import ALWAYS_FREE, NetworkSpec
 from quorumkit.tm.config import normalise_url
 
 MOST_NODES = 2000
@@ -219,6 +219,8 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
         # Not told where there is none, so that networks that were made before there were any go on.
         **({"transaction_manager.kind": manager.kind} if manager else {}),
         "genesis.gas_limit": spec.genesis.gas_limit,
+        # As above; where gas is free anyway, it makes no difference whether the spec says so.
+        **({"genesis.free_gas": True} if spec.genesis.free_gas and spec.engine.kind not in ALWAYS_FREE else {}),
         "genesis.node_balance": str(spec.genesis.node_balance),
         "genesis.alloc": hashlib.sha256(canonical(alloc).encode()).hexdigest()[:16],
     }

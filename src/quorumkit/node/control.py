@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import socket
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -112,7 +113,7 @@ class ControlServer:
                     answering = asyncio.create_task(self._answer(request, writer))
                     requests.add(answering)
                     answering.add_done_callback(requests.discard)
-        except (OSError, ValueError, KeyError, TypeError, asyncio.CancelledError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, asyncio.CancelledError):
             pass  # a client that went away or spoke nonsense, or the end of the program
         finally:
             for watcher in [*watchers, *requests]:
@@ -132,12 +133,17 @@ class ControlServer:
             answer["error"] = {"code": -32602, "message": str(error)}
         except QuorumkitError as error:
             answer["error"] = {"code": -32000, "message": error.message}
+        except Exception as error:
+            # Whoever asked is told at once, and does not wait until he gives up.
+            traceback.print_exc()
+            answer["error"] = {"code": -32603, "message": f"the node program failed: {type(error).__name__}: {error}"}
         with contextlib.suppress(OSError):
             self._send(writer, answer)
             await writer.drain()
 
     async def _watch(self, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        # One that has nothing more to tell is seen to have ended.
+        with contextlib.closing(writer), contextlib.suppress(OSError):
             while True:
                 change = self._supervisor.next_change()
                 params = {"subscription": "status", "result": self._supervisor.status()}

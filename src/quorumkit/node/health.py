@@ -118,11 +118,5 @@ def _text(status: int, text: str) -> web.Response:
 
 
 def _verdict(statuses: Sequence[NodeStatus], good: Callable[[NodeStatus], bool]) -> web.Response:
-    text = "".join(_line(status) + "\n" for status in statuses)
+    text = "".join(status.line() + "\n" for status in statuses)
     return web.Response(status=200 if all(map(good, statuses)) else 503, text=text)
-
-
-def _line(status: NodeStatus) -> str:
-    text = f"{status.name}: {status.state}, block {status.block if status.block is not None else '-'}, "
-    text += f"{status.peers or 0} of {status.expected_peers} peers"
-    return f"{text}; {status.error}" if status.error else text

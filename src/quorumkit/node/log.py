@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from logging import LogRecord
 from logging.handlers import RotatingFileHandler
@@ -21,12 +23,52 @@ class LogSink(Protocol):
     def close(self) -> None: ...
 
 
+class Unfailing:
+    """A sink over another that loses lines where that one fails (a full disk, say) and never fails itself. How many
+    were lost is written once lines can be written again; meanwhile `troubled` is told what is wrong."""
+
+    def __init__(self, sink: LogSink) -> None:
+        self._sink = sink
+        self._lost = 0
+        self.troubled: Callable[[str | None], None] = lambda _: None
+
+    def line(self, text: str) -> None:
+        try:
+            if self._lost:
+                self._sink.line(own_line("WARN", f"{self._lost} lines could not be written here"))
+            self._sink.line(text)
+        except Exception as error:
+            self._lost += 1
+            if self._lost == 1:
+                self.troubled(getattr(error, "strerror", None) or f"{type(error).__name__}: {error}")
+        else:
+            if self._lost:
+                self._lost = 0
+                self.troubled(None)
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._sink.close()
+
+
+class _Handler(RotatingFileHandler):
+    def handleError(self, record: LogRecord) -> None:
+        """What could not be written is not tried again with the next line."""
+        with contextlib.suppress(Exception):
+            if self.stream is not None:
+                self.stream.close()
+        self.stream = None
+        error = sys.exc_info()[1]
+        if error is not None:
+            raise error
+
+
 class RotatedFile:
     """A file that is renamed to `.1` at 20 MB, and so on; five are kept."""
 
     def __init__(self, path: Path) -> None:
-        self._handler = RotatingFileHandler(
-            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="replace"
+        self._handler = _Handler(
+            path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", errors="backslashreplace", delay=True
         )
 
     def line(self, text: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import signal
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -15,15 +15,18 @@ from typing import Protocol
 from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
+from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity, check_identity
 from quorumkit.identity.store import PASSWORD
 from quorumkit.node.companion import Companion, transaction_manager
 from quorumkit.node.following import Following
+from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.peering import Peering
 from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.sealing import Sealing
 from quorumkit.node.status import NodeStatus, State
+from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.rpc import IpcRpc
 
 GENESIS_MARKER = Path("data/genesis.sha256")
@@ -43,8 +46,6 @@ STOP_GRACE = 60.0
 
 FAILED_AFTER = 3
 """Deaths in a row before a node that is still being restarted is called failed."""
-
-_LINE_LIMIT = 2**20
 
 
 class Gate(Protocol):
@@ -68,6 +69,7 @@ class ManagedNode:
         self._tm_override = tm_override
         self._log = log
         self._changed = changed
+        self.troubles = Troubles(log, self._tell_trouble)
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._unwanted.set()
@@ -178,7 +180,12 @@ class ManagedNode:
                 if await self._may_start():
                     await self._prepare()
                     async with transaction_manager(
-                        self.directory, self.record, self._log, override=self._tm_override, unwanted=self._unwanted
+                        self.directory,
+                        self.record,
+                        self._log,
+                        override=self._tm_override,
+                        unwanted=self._unwanted,
+                        troubles=self.troubles,
                     ) as self._companion:
                         reason = await self._run_client()
                 else:
@@ -187,6 +194,11 @@ class ManagedNode:
                 reason = error.message + (f" ({error.hint})" if error.hint else "")
             except OSError as error:
                 reason = f"{error.filename or self.directory}: {error.strerror or error}"
+            except Exception as error:
+                self.troubles.report("the care of the node", error)
+                reason = one_line(f"{type(error).__name__}: {error}")
+            else:
+                self.troubles.note("the care of the node", None)
             self._forget_client()
             if self._stop_asked:
                 deaths, delay = 0, FIRST_DELAY
@@ -310,11 +322,14 @@ class ManagedNode:
         self._changed()
         if self._stop_asked:  # in the moment of the start
             await self._end(process)
-        watch = asyncio.create_task(self._watch(listening), name=f"watch {self.record.name}")
+        watching = kept_up(functools.partial(self._watch, listening), "the watch over its client", self.troubles)
+        watch = asyncio.create_task(watching, name=f"watch {self.record.name}")
         try:
             failure = await self._pump(process, listening)
             code = await process.wait()
         finally:
+            if process.returncode is None:
+                await self._end(process)
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
@@ -330,7 +345,6 @@ class ManagedNode:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                limit=_LINE_LIMIT,
                 # Ctrl-C at the terminal reaches the node program alone, which then stops its clients in order.
                 start_new_session=True,
             )
@@ -341,18 +355,12 @@ class ManagedNode:
         """Copies the client's lines to the log until it closes them; the last that tells why it ends."""
         assert process.stdout is not None
         failure = None
-        while True:
-            try:
-                raw = await process.stdout.readline()
-            except ValueError:  # longer than the limit: dropped by the reader
-                continue
-            if not raw:
-                return failure
-            if not listening.is_set() and self._engine.ipc_ready in raw:
+        async for line in lines_of(process.stdout):
+            if not listening.is_set() and self._engine.ipc_ready in line:
                 listening.set()
-            line = raw.decode("utf-8", "replace").rstrip()
             self._log.line(line)
             failure = self._engine.failure_in(line) or failure
+        return failure
 
     async def _watch(self, listening: asyncio.Event) -> None:
         """Follows the client's blocks and peers over its socket for as long as it runs."""
@@ -384,10 +392,10 @@ class ManagedNode:
         finally:
             for task in tasks:
                 task.cancel()
-            for result in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(result, Exception):
-                    told = "".join(traceback.format_exception(result))
-                    self._say("ERROR", f"what watches the client failed, and is begun anew: {told}")
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
     async def _open_account(self, rpc: IpcRpc) -> None:
         """Opens the node's account; a client that refuses is ended, and the reason told."""
@@ -414,6 +422,10 @@ class ManagedNode:
     def _set_state(self, state: State, error: str | None = None) -> None:
         self.status.state = state
         self.status.error = error
+        self._changed()
+
+    def _tell_trouble(self, text: str | None) -> None:
+        self.status.trouble = text
         self._changed()
 
     def _say(self, level: str, text: str) -> None:

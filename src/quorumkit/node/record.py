@@ -82,6 +82,9 @@ class NodeRecord(_Part):
     engine: EngineRecord
     consensus: ConsensusRecord
     chain_id: int
+    gas_limit: int | None = None
+    """Of every block; None in records from before it was kept, whose clients go towards their own."""
+    free_gas: bool = False
     enode_key: str = Field(pattern=r"^[0-9a-f]{128}$")
     enode: str
     account: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")

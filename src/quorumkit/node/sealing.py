@@ -65,16 +65,13 @@ class Sealing:
     async def run(self) -> None:
         """Follows the validator set for as long as the connection is open: a node that was voted in seals, and one that
         was voted out stops, whenever that happened."""
+        await self._insist(lambda: self._engine.set_up(self._rpc, self._record))
         if self._splits is not None:
-            with contextlib.suppress(RpcError):
-                await self._splits.finish()
+            await self._insist(self._splits.finish)
         standing = await self._ask()
         if self._engine.seals_before_peers(self._record):
-            while standing.validates and not self._seals:
-                try:
-                    await self._begin()
-                except RpcError:  # slow, or gone: then this task is cancelled
-                    await asyncio.sleep(1)
+            if standing.validates:
+                await self._insist(self._begin)
             self.may_have_peers.set()
             await self._open_account(self._rpc)
         else:
@@ -92,6 +89,16 @@ class Sealing:
             await asyncio.sleep(LOOK_EVERY)
             if not self._record.consensus.blocks_on_demand:
                 await self._following.next_head(LOOK_ANYWAY_AFTER - LOOK_EVERY)
+
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Until the client has taken it."""
+        while self._rpc.is_open:
+            try:
+                await step()
+            except RpcError:  # it is slow, or gone
+                await asyncio.sleep(1)
+            else:
+                return
 
     async def _ask(self) -> Standing:
         """The node's part in making blocks; asked for as long as it takes."""

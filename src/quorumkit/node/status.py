@@ -43,6 +43,8 @@ class NodeStatus:
     pid: int | None = None
     restarts: int = 0
     error: str | None = None
+    trouble: str | None = None
+    """What goes wrong in its care while it runs on; its log has the traceback."""
 
     def describe(self, record: NodeRecord) -> None:
         """Takes over what a node's record says of it."""
@@ -73,6 +75,12 @@ class NodeStatus:
     def complete(self) -> bool:
         """Ready, and connected to every static peer."""
         return self.ready and (self.peers or 0) >= self.expected_peers
+
+    def line(self) -> str:
+        """What it does, and what it waits for, in one line."""
+        text = f"{self.name}: {self.state}, block {self.block if self.block is not None else '-'}, "
+        text += f"{self.peers or 0} of {self.expected_peers} peers"
+        return "; ".join(filter(None, [text, self.error, self.trouble]))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -20,8 +21,9 @@ from filelock import FileLock, Timeout
 from quorumkit.errors import CorruptFileError, NodeError, PortError, QuorumkitError
 from quorumkit.files import private_directory, to_json, write_atomic
 from quorumkit.node.control import SOCKET_NAME, ControlServer
-from quorumkit.node.log import LogSink, RotatedFile, StandardOutput, own_line
+from quorumkit.node.log import LogSink, RotatedFile, StandardOutput, Unfailing, own_line
 from quorumkit.node.managed import ManagedNode
+from quorumkit.node.trouble import kept_up
 from quorumkit.plan import node_name
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ class Supervisor:
             if name not in self._options.stopped:
                 node.start()
             self._run(node)
-        exchanging = [asyncio.create_task(self._exchange.run(), name="exchange")] if self._exchange else []
+        exchanging = [asyncio.create_task(self._keep_exchanging(), name="exchange")] if self._exchange else []
         await asyncio.sleep(0)  # the clients start before anything else is loaded
         control = ControlServer(self, self._options.state / SOCKET_NAME)
         health = None
@@ -214,10 +216,15 @@ class Supervisor:
             directory.absolute(), override=self._options.binary, tm_override=self._options.tm_binary, log=log,
             changed=self._note_change,
         )  # fmt: skip
+        log.troubled = functools.partial(node.troubles.note, "its log")
         # What is wrong with a node is told in its status, and its next start may find it mended.
-        with contextlib.suppress(QuorumkitError, OSError):
+        try:
             node.load()
             self._network = node.record.network
+        except (QuorumkitError, OSError):
+            pass
+        except Exception as error:
+            node.troubles.report("its record", error)
         if self._options.exchange is not None:
             self._exchange = self._exchange_of(node, self._options.exchange, log)
         self._nodes[node.status.name] = node
@@ -225,11 +232,33 @@ class Supervisor:
 
     def _run(self, node: ManagedNode) -> None:
         name = node.status.name
-        self._running[name] = asyncio.create_task(node.run(), name=name)
-        # It never returns: should it fail, so does the node program.
-        self._running[name].add_done_callback(lambda _: self._end.set())
+        self._running[name] = asyncio.create_task(kept_up(node.run, "the care of the node", node.troubles), name=name)
 
-    def _exchange_of(self, node: ManagedNode, settings: ExchangeSettings, log: LogSink) -> Exchange:
+    async def _keep_exchanging(self) -> None:
+        """Until the set is locked an error of the exchange is the node program's: it has nothing else to do. After
+        that, and where nobody expected it, the node goes on and the exchange is begun again.
+
+        Raises:
+            QuorumkitError: see `Exchange.run`.
+        """
+        exchange = self._exchange
+        assert exchange is not None
+        refused: list[QuorumkitError] = []
+
+        async def run() -> None:
+            try:
+                await exchange.run()
+            except QuorumkitError as error:
+                if exchange.locked.is_set():
+                    raise
+                refused.append(error)
+
+        (node,) = self._nodes.values()
+        await kept_up(run, "the exchange", node.troubles)
+        if refused:
+            raise refused[0]
+
+    def _exchange_of(self, node: ManagedNode, settings: ExchangeSettings, log: Unfailing) -> Exchange:
         from quorumkit.exchange.run import Exchange
 
         exchange = Exchange(
@@ -256,13 +285,13 @@ class Supervisor:
         self._change.set()
         self._change = asyncio.Event()
 
-    def _sink(self, name: str, *, alone: bool) -> LogSink:
-        sink: LogSink
+    def _sink(self, name: str, *, alone: bool) -> Unfailing:
         if self._options.logs is None:
-            sink = StandardOutput("" if alone else f"{name} | ")
+            sink = Unfailing(StandardOutput("" if alone else f"{name} | "))
         else:
-            private_directory(self._options.logs)
-            sink = RotatedFile(self._options.logs / f"{name}.log")
+            with contextlib.suppress(OSError):  # told with the first line
+                private_directory(self._options.logs)
+            sink = Unfailing(RotatedFile(self._options.logs / f"{name}.log"))
         self._logs.append(sink)
         return sink
 

@@ -17,6 +17,7 @@ from quorumkit.operate.sender import own_account
 from quorumkit.operate.verify_private import PrivateVerification, verify_private
 from quorumkit.progress import Progress
 from quorumkit.rpc import Rpc
+from quorumkit.rpc.base import expecting
 
 VALUE = 42
 TIMEOUT = 60.0
@@ -91,8 +92,9 @@ async def verify(
         progress("deploying the storage contract")
         try:
             async with asyncio.timeout(timeout):
-                hashes = await _send(connections[first])
-                await _receipts(connections[first], hashes)
+                with expecting(first):
+                    hashes = await _send(connections[first])
+                    await _receipts(connections[first], hashes)
         except TimeoutError:
             raise WaitTimeoutError(
                 f"{first}: the transactions were in no block after {timeout:g} s",
@@ -101,13 +103,15 @@ async def verify(
         progress("reading it from every node")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await _agree(connections, first, hashes, result)
+                with expecting(first):
+                    await _agree(connections, first, hashes, result)
         result.ok = not result.errors and result.hashes_equal and all(value == VALUE for value in result.reads.values())
         if result.ok and tm_keys and len(nodes) > 1:
             progress("creating a private contract")
             try:
                 async with asyncio.timeout(timeout):
-                    result.private = await verify_private(connections, tm_keys, VALUE)
+                    with expecting(first):
+                        result.private = await verify_private(connections, tm_keys, VALUE)
             except TimeoutError:
                 raise WaitTimeoutError(
                     f"{first}: the private transaction was in no block after {timeout:g} s",
@@ -200,7 +204,8 @@ async def _read_into(result: Verification, name: str, rpc: Rpc) -> str | None:
     hash."""
     assert result.block is not None
     try:
-        block_hash, result.reads[name] = await _read(rpc, result.contract, result.block)
+        with expecting(name):
+            block_hash, result.reads[name] = await _read(rpc, result.contract, result.block)
     except QuorumkitError as error:
         result.errors[name] = error.message
         return None

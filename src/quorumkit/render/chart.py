@@ -37,14 +37,26 @@ def chart_values(spec: NetworkSpec, *, image: str, mark: str) -> dict[str, Any]:
                 "version": spec.engine.version,
                 "state": spec.engine.state,
                 "cache": spec.engine.cache,
+                "verbosity": spec.engine.verbosity,
+                "clientArguments": list(spec.engine.client_arguments),
             },
             "transactionManager": spec.transaction_manager.kind if spec.transaction_manager else "none",
             "genesis": {
                 "gasLimit": spec.genesis.gas_limit,
+                "freeGas": spec.genesis.free_gas,
                 # Helm's numbers are floating-point ones.
                 "nodeBalance": str(spec.genesis.node_balance),
                 "alloc": {account: str(wei) for account, wei in spec.genesis.alloc.items()},
             },
+        },
+        "rpc": {
+            "http": {"modules": list(spec.rpc.http.modules), "origins": list(spec.rpc.http.origins)},
+            "ws": {
+                "enabled": spec.rpc.ws.enabled,
+                "modules": list(spec.rpc.ws.modules),
+                "origins": list(spec.rpc.ws.origins),
+            },
+            "dangerousModules": list(spec.rpc.dangerous_modules),
         },
         "persistence": {"size": kubernetes.storage, "storageClass": kubernetes.storage_class or ""},
     }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Protocol, Self
 
 from quorumkit.errors import RpcError
+from quorumkit.foreign import one_line
 
 HEAD_IDLE = 1.0
 """Seconds without a new head after which `heads` tells the last one again."""
 
 CALL_TIMEOUT = 10.0
 """Seconds a client may take to answer one request."""
+
+_LONGEST_QUANTITY = 2 + 64  # characters: 256 bits
 
 
 class Rpc(Protocol):
@@ -37,6 +42,22 @@ class Rpc(Protocol):
     async def __aexit__(self, *exc: object) -> None: ...
 
 
+LARGEST_ANSWER = 64 * 2**20
+"""Bytes; one answer can hold a whole block's traces."""
+
+
+def parse_answer(text: bytes) -> Any:
+    """The JSON value.
+
+    Raises:
+        ValueError: it is none, or nested beyond measure.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested beyond measure") from None
+
+
 def result_of(answer: Any, method: str, where: str) -> Any:
     """The result in a JSON-RPC answer (specification, section 5)."""
     if not isinstance(answer, dict):
@@ -44,5 +65,30 @@ def result_of(answer: Any, method: str, where: str) -> Any:
     if answer.get("error") is not None:
         error = answer["error"]
         message = error.get("message", error) if isinstance(error, dict) else error
-        raise RpcError(f"{where}: {method}: {message}")
+        raise RpcError(f"{where}: {method}: {one_line(message, longest=1000)}")
     return answer.get("result")
+
+
+def quantity(value: Any, method: str, where: str) -> int:
+    """A number as JSON-RPC writes it: hexadecimal digits after 0x (Ethereum JSON-RPC, "quantities").
+
+    Raises:
+        RpcError: it is none.
+    """
+    if isinstance(value, str) and len(value) <= _LONGEST_QUANTITY and value.startswith("0x"):
+        with contextlib.suppress(ValueError):
+            return int(value, 16)
+    raise RpcError(f"{where}: {method}: {one_line(repr(value), longest=80)} is not a quantity")
+
+
+@contextlib.contextmanager
+def expecting(what: str) -> Iterator[None]:
+    """What is taken out of answers inside the block may not be there: then they are not what `what` should be.
+
+    Raises:
+        RpcError: in place of the error that a value of another shape gives.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RpcError(f"{what}: an answer of another shape ({one_line(error, longest=80)})") from error

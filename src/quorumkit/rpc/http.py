@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Self
 
 from quorumkit.errors import RpcError
-from quorumkit.rpc.base import CALL_TIMEOUT, HEAD_IDLE, result_of
+from quorumkit.foreign import one_line
+from quorumkit.rpc.base import CALL_TIMEOUT, HEAD_IDLE, LARGEST_ANSWER, parse_answer, quantity, result_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -37,17 +38,18 @@ class HttpRpc:
             async with self._session.post(
                 self._url, json=request, timeout=aiohttp.ClientTimeout(total=timeout)
             ) as response:
-                answer = await response.json(content_type=None)
+                content = await _bounded(response)
+                answer = _json(content, response.status)
         except TimeoutError:
             raise RpcError(f"{self._where}: {method}: no answer in {timeout:g} s") from None
         except (aiohttp.ClientError, ValueError, OSError) as error:
-            raise RpcError(f"{self._where}: {method}: {error or type(error).__name__}") from None
+            raise RpcError(f"{self._where}: {method}: {one_line(error or type(error).__name__)}") from None
         return result_of(answer, method, self._where)
 
     async def heads(self) -> AsyncGenerator[int]:
         last, told = -1, 0.0
         while True:
-            number = int(await self.call("eth_blockNumber"), 16)
+            number = quantity(await self.call("eth_blockNumber"), "eth_blockNumber", self._where)
             if number != last or time.monotonic() - told > HEAD_IDLE:
                 last, told = number, time.monotonic()
                 yield number
@@ -63,6 +65,22 @@ class HttpRpc:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_chunked(2**16):
+        content += chunk
+        if len(content) > LARGEST_ANSWER:
+            raise ValueError(f"an answer of more than {LARGEST_ANSWER} bytes")
+    return bytes(content)
+
+
+def _json(content: bytes, status: int) -> Any:
+    try:
+        return parse_answer(content)
+    except ValueError:
+        raise ValueError(f"not a JSON-RPC answer (HTTP status {status})") from None
 
 
 async def connect_patiently(url: str, *, timeout: float) -> HttpRpc:

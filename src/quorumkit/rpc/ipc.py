@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from quorumkit.errors import RpcError
-from quorumkit.rpc.base import CALL_TIMEOUT, HEAD_IDLE, result_of
+from quorumkit.rpc.base import CALL_TIMEOUT, HEAD_IDLE, LARGEST_ANSWER, parse_answer, quantity, result_of
 from quorumkit.rpc.sockets import short_socket_path
 
-_LINE_LIMIT = 64 * 2**20  # bytes; one answer can hold a whole block's traces
+_MOST_WAITING = 10_000  # notifications of a subscription that nobody has taken yet
+_MOST_EARLY = 100  # notifications of subscriptions that nobody knows of yet
+_BREATH = 100  # messages after which others have their turn
 
 
 class IpcRpc:
@@ -29,6 +31,8 @@ class IpcRpc:
         self._subscriptions: dict[str, asyncio.Queue[Any]] = {}
         # A notification can arrive before the caller has seen the answer that names its subscription.
         self._early: dict[str, list[Any]] = {}
+        self._ended: set[str] = set()
+        """Subscriptions that nobody follows any more, although the other side goes on telling."""
         self._closed = False
         self._receiver = asyncio.create_task(self._receive(), name=f"ipc {where}")
 
@@ -42,7 +46,7 @@ class IpcRpc:
         where = where or str(path)
         try:
             with short_socket_path(path) as name:
-                reader, writer = await asyncio.open_unix_connection(name, limit=_LINE_LIMIT)
+                reader, writer = await asyncio.open_unix_connection(name, limit=LARGEST_ANSWER)
         except OSError as error:
             raise RpcError(f"{where}: not reachable over its socket ({error.strerror or error})") from None
         return cls(reader, writer, where)
@@ -75,6 +79,8 @@ class IpcRpc:
             RpcError: the client refused the subscription, or the connection was lost.
         """
         subscription = await self.call(f"{namespace}_subscribe", *params)
+        if not isinstance(subscription, str):
+            raise RpcError(f"{self._where}: {namespace}_subscribe: not a subscription")
         queue: asyncio.Queue[Any] = asyncio.Queue()
         for early in self._early.pop(subscription, []):
             queue.put_nowait(early)
@@ -95,14 +101,19 @@ class IpcRpc:
             raise RpcError(f"{self._where}: connection lost")
         finally:
             self._subscriptions.pop(subscription, None)
+            self._ended.add(subscription)
 
     async def heads(self) -> AsyncGenerator[int]:
         async with contextlib.aclosing(self.subscribe("newHeads", idle=HEAD_IDLE)) as heads:
-            yield int(await self.call("eth_blockNumber"), 16)
+            yield await self._head()
             async for head in heads:
                 # geth answers a subscription a moment before it takes effect: a head that comes in that moment is told
                 # to nobody, and where blocks come on demand there may be no other for long.
-                yield int(await self.call("eth_blockNumber") if head is None else head["number"], 16)
+                number = head.get("number") if isinstance(head, dict) else head
+                yield await self._head() if head is None else quantity(number, "newHeads", self._where)
+
+    async def _head(self) -> int:
+        return quantity(await self.call("eth_blockNumber"), "eth_blockNumber", self._where)
 
     @property
     def is_open(self) -> bool:
@@ -128,13 +139,20 @@ class IpcRpc:
         await self.close()
 
     async def _receive(self) -> None:
+        """Until the connection is lost, or the other side speaks nonsense or more than anybody takes: told to every
+        waiter then."""
+        received = 0
         try:
             while line := await self._reader.readline():
-                self._dispatch(json.loads(line))
+                self._dispatch(parse_answer(line))
+                received += 1
+                if received % _BREATH == 0:
+                    await asyncio.sleep(0)
         except (OSError, ValueError, TypeError):
-            pass  # lost, or it speaks nonsense: told to every waiter below
+            pass
         finally:
             self._closed = True
+            self._early.clear()
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(RpcError(f"{self._where}: connection lost"))
@@ -150,9 +168,19 @@ class IpcRpc:
                 future.set_result(message)
             return
         params = message.get("params")
-        if isinstance(params, dict) and "subscription" in params:
-            queue = self._subscriptions.get(params["subscription"])
-            if queue is not None:
-                queue.put_nowait(params.get("result"))
-            else:
-                self._early.setdefault(params["subscription"], []).append(params.get("result"))
+        if not isinstance(params, dict) or "subscription" not in params:
+            return
+        subscription, result = params["subscription"], params.get("result")
+        if not isinstance(subscription, str):
+            raise ValueError("not a subscription")
+        queue = self._subscriptions.get(subscription)
+        if result is None or subscription in self._ended:
+            pass  # None is how the end of the connection is told
+        elif queue is not None:
+            if queue.qsize() >= _MOST_WAITING:
+                raise ValueError("more than anybody takes")
+            queue.put_nowait(result)
+        else:
+            if sum(map(len, self._early.values())) >= _MOST_EARLY:
+                raise ValueError("more than anybody asked for")
+            self._early.setdefault(subscription, []).append(result)

@@ -52,7 +52,8 @@ async def find_belongings(cluster: Cluster, name: str) -> Belongings:
         await run(cluster.helm("list", "--all", "--filter", f"^{name}$", "--output", "json")) or "[]"
     )  # fmt: skip
     found = await cluster.get("statefulset", name)
-    selector = f"--selector=app.kubernetes.io/instance={name},app.kubernetes.io/name=quorumkit"
+    # Not by the chart's name, which `nameOverride` changes.
+    selector = f"--selector=app.kubernetes.io/instance={name},quorumkit.org/validators"
     claims = await cluster.get("persistentvolumeclaims", selector)
     return Belongings(
         name,

@@ -27,6 +27,8 @@ class PodState:
 
 
 NO_POD = PodState("stopped")
+NODE_CONTAINER = "node"
+"""The container of the node program; a person may have others beside it."""
 
 
 def pod_state(pod: dict[str, Any]) -> PodState:
@@ -34,14 +36,25 @@ def pod_state(pod: dict[str, Any]) -> PodState:
     if pod["metadata"].get("deletionTimestamp"):
         return PodState("restarting", "its pod is being deleted")
     status = pod.get("status", {})
+    for container in status.get("initContainerStatuses", []):  # a person's own
+        if _fails(container):
+            state = _container_state(container)
+            return replace(state, reason=f"{container['name']}: {state.reason}")
     if containers := status.get("containerStatuses"):
-        return _container_state(containers[0])
+        return _container_state(
+            next((each for each in containers if each.get("name") == NODE_CONTAINER), containers[0])
+        )
     if status.get("phase") == "Failed":
         return PodState("failed", f"{status.get('reason', 'failed')}: {_one_line(status.get('message', ''))}")
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return PodState("starting", f"unschedulable: {_one_line(condition.get('message', ''))}")
     return PodState("starting")
+
+
+def _fails(container: dict[str, Any]) -> bool:
+    waiting = container.get("state", {}).get("waiting", {}).get("reason", "")
+    return waiting in _HOPELESS or waiting.startswith(("Create", "CrashLoop"))
 
 
 def _container_state(container: dict[str, Any]) -> PodState:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from urllib.parse import urlsplit
 from quorumkit.tm.errors import TmConfigError, TmKeyError
 from quorumkit.tm.keys import KeyPair, load_key_pair, load_public_key, parse_public_key, password_lines
 
-MAX_SOCKET_PATH = 104
-"""Bytes. What every system that GoQuorum runs on allows for the path of a unix socket."""
+MAX_SOCKET_NAME = 80
+"""Bytes of its file's name. In a deep directory the socket is reached through the directory's descriptor (see
+`rpc.sockets`), and by a client that runs there by a relative path."""
 
 DATABASE = "payloads.sqlite"
 
@@ -203,6 +205,34 @@ def render_tm_conf(
     return tomli_w.dumps(written).encode()
 
 
+RENDERED = frozenset(
+    {
+        *("url", "port", "networkinterface", "socket", "workdir", "othernodes", "otherkeys"),
+        *("publickeys", "privatekeys", "storage", "tls"),
+        *_OLD_NAMES,
+    }
+)
+"""Fields that follow from the network, so that a file that is written anew has them anew, or not any more."""
+
+
+def keep_fields(present: bytes, rendered: bytes, *, source: Path) -> bytes:
+    """`rendered` with those fields of the file it replaces that do not follow from the network (`RENDERED`).
+
+    Raises TmConfigError where what is there cannot be read: nobody could tell what it was meant to say.
+    """
+    import tomli_w
+
+    try:
+        before = tomllib.loads(present.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TmConfigError(
+            f"{source}: not TOML: {error}", hint="mend it, or remove it: it is written again, without what was added"
+        ) from error
+    document = tomllib.loads(rendered.decode())
+    merged = document | {name: value for name, value in before.items() if name not in RENDERED}
+    return rendered if merged == document else tomli_w.dumps(merged).encode()
+
+
 def normalise_url(text: str) -> str:
     """A transaction manager's URL in the one form in which URLs are compared: `SCHEME://HOST:PORT/`.
 
@@ -350,11 +380,11 @@ class _Fields:
 
     def _socket(self) -> Path | None:
         path = self._path("socket")
-        if path is not None and len(str(path).encode()) > MAX_SOCKET_PATH:
+        if path is not None and (length := len(os.fsencode(path.name))) > MAX_SOCKET_NAME:
             raise self._wrong(
                 "socket",
-                f"{path} has {len(str(path).encode())} bytes; a unix socket's path may have {MAX_SOCKET_PATH}",
-                hint="name a socket in a directory with a shorter path",
+                f"{path.name} has {length} bytes; the name of a unix socket may have {MAX_SOCKET_NAME} here",
+                hint="give it a shorter name",
             )
         return path
 

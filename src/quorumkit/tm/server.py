@@ -18,6 +18,7 @@ from pathlib import Path
 from aiohttp import web
 
 from quorumkit.errors import NodeError, PortError
+from quorumkit.rpc.sockets import short_socket_path
 from quorumkit.serving.guard import Bounds, Guard
 from quorumkit.tm.api import Api, private_api, public_api
 from quorumkit.tm.config import IpAddress, TlsConfig, TmConfig, read_config
@@ -154,7 +155,8 @@ def _bind_unix(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         before = os.umask(0o777 & ~SOCKET_MODE)
         try:
-            listener.bind(str(path))
+            with short_socket_path(path) as name:
+                listener.bind(name)
         except OSError as error:
             raise NodeError(f"no socket can be made at {path}: {error.strerror}") from error
         finally:
@@ -179,7 +181,8 @@ def _remove_stale(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:
-            probe.connect(str(path))
+            with short_socket_path(path) as name:
+                probe.connect(name)
         except ConnectionRefusedError:
             path.unlink()
             return

@@ -98,13 +98,13 @@ def test_a_taken_port_is_told(network):
     assert not one.socket.exists()
 
 
-def test_a_path_too_long_for_a_socket_is_told(network):
+def test_a_name_too_long_for_a_socket_is_told(network):
     (one,) = network.make(1)
     network.configure(one, [one], socket="s" * 120)
     code, error = start_and_fail(one)
     assert code == 2
     assert "tm.conf: socket: " in error
-    assert "104" in error
+    assert "may have 80" in error
 
 
 def test_a_locked_key_needs_its_password(network):

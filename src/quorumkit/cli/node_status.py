@@ -1,0 +1,44 @@
+"""`quorumkit node status`: what a node program says of its nodes, asked from where it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from quorumkit.cli.options import json_option
+from quorumkit.cli.output import print_json, say
+from quorumkit.errors import UsageError
+from quorumkit.node.status import NodeStatus
+
+
+@click.command("status")
+@click.argument(
+    "directory", metavar="[NODE_DIR]", required=False, type=click.Path(path_type=Path, file_okay=False),
+    envvar="QUORUMKIT_NODE_DIR",
+)  # fmt: skip
+@json_option
+def node_status(directory: Path | None, as_json: bool) -> None:
+    """Tell what the node in this directory does, and what it waits for. In a node's container, NODE_DIR is that node's.
+
+    Asks the node program itself, so it answers before there is a network too, and while the node is not ready.
+
+    \b
+    quorumkit node status mynet/nodes/node1
+    kubectl exec mynet-0 -- quorumkit node status
+    docker compose exec node1 quorumkit node status
+    """
+    from quorumkit.runtimes.program import NodeProgram
+
+    if directory is None:
+        raise UsageError(
+            "which node's directory?",
+            hint="quorumkit node status NODE_DIR; or `quorumkit status` for a whole network",
+        )
+    program = NodeProgram(directory / ".state", [directory], network=directory)
+    statuses = [NodeStatus.from_json(each) for each in asyncio.run(program.call("node_status"))]
+    if as_json:
+        print_json([status.to_json() for status in statuses])
+    for status in [] if as_json else statuses:
+        say(status.line())
