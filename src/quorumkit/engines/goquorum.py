@@ -30,6 +30,7 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104 - nobody listens there
 
 _FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 _TOLD_THEIR_PEERS = {"qbft", "ibft"}
+_RAFT_LOG = Path("data/raft-wal")
 _ADMITTED_WITHIN = 10.0
 _FETCHES_WITHIN = 12.0
 """Seconds: with less than min(5, MaxPeers) peers it looks once in 10 s (eth/sync.go, nextSyncOp)."""
@@ -172,6 +173,12 @@ class GoQuorum(Geth):
             await rpc.call("miner_start")
         else:
             await super().seal(rpc, record)
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        """Raft hands on no block that a member has said it has, and counts on what it has said."""
+        if record.consensus.kind != "raft" or not (had_chain or (directory / _RAFT_LOG).exists()):
+            return None
+        return "a member of a raft that has lost what it acknowledged cannot begin anew"
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.consensus.kind == "raft" and record.role == "observer"
