@@ -40,14 +40,3 @@ class Consensus(Protocol):
     def tolerated_faults(self, validators: int) -> int:
         """How many validators may stop while blocks go on."""
         ...
-
-
-def consensus_of(kind: str) -> Consensus:
-    """The consensus kind of that name (the spec has checked that there is one)."""
-    from quorumkit.consensus.clique import Clique
-    from quorumkit.consensus.ibft import Ibft
-    from quorumkit.consensus.qbft import Qbft
-    from quorumkit.consensus.raft import Raft
-
-    kinds: dict[str, Consensus] = {"clique": Clique(), "ibft": Ibft(), "qbft": Qbft(), "raft": Raft()}
-    return kinds[kind]

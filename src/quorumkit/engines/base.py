@@ -93,6 +93,15 @@ class Engine(Protocol):
         """Whether the client has a chain in that node directory already."""
         ...
 
+    def chain_damage(self, directory: Path) -> str | None:
+        """What can be seen to be wrong with the chain's files, so that the client would begin a new one over them."""
+        ...
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        """Why a node that has no chain cannot begin from the genesis and take its blocks from its peers, if so;
+        `had_chain` says whether it is known to have had one."""
+        ...
+
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         """Makes the chain's first block from the genesis file at that path."""
         ...
@@ -190,12 +199,3 @@ class Engine(Protocol):
     def failure_in(self, line: str) -> str | None:
         """What a line of the client's log says of why it ends, if it does."""
         ...
-
-
-def engine_of(kind: str) -> Engine:
-    """The engine of that name (the spec has checked that there is one)."""
-    from quorumkit.engines.geth import Geth
-    from quorumkit.engines.goquorum import GoQuorum
-
-    engines: dict[str, Engine] = {"geth": Geth(), "goquorum": GoQuorum()}
-    return engines[kind]

@@ -33,6 +33,8 @@ _SOON = 0.005  # seconds
 _NO_ORIGIN = "https://none.invalid"
 """An origin that no page has (RFC 2606): with an empty list the client lets pages of localhost connect."""
 
+_CHAIN = Path("data/geth/chaindata")
+
 
 class Geth:
     """One geth a node."""
@@ -146,7 +148,19 @@ class Geth:
         return False
 
     def has_chain(self, directory: Path) -> bool:
-        return (directory / "data/geth/chaindata").is_dir()
+        """An empty folder is none: geth would begin a chain in it."""
+        chain = directory / _CHAIN
+        return chain.is_dir() and any(chain.iterdir())
+
+    def chain_damage(self, directory: Path) -> str | None:
+        """Both of its databases, LevelDB and Pebble, begin a new one where `CURRENT` is missing, and remove the files
+        that it does not know."""
+        if self.has_chain(directory) and not (directory / _CHAIN / "CURRENT").is_file():
+            return f"{_CHAIN} is damaged: its file CURRENT is missing"
+        return None
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        return None
 
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         return [str(binary), "init", "--datadir", "data", genesis]

@@ -28,6 +28,7 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104 - nobody listens there
 
 _FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 _TOLD_THEIR_PEERS = {"qbft", "ibft"}
+_RAFT_LOG = Path("data/raft-wal")
 _ADMITTED_WITHIN = 10.0
 _APPLIED_SOON = 0.2
 """Seconds: raft applies a change of its members at once, where a majority of them is up."""
@@ -135,6 +136,12 @@ class GoQuorum(Geth):
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in _TOLD_THEIR_PEERS
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        """Raft hands on no block that a member has said it has, and counts on what it has said."""
+        if record.consensus.kind != "raft" or not (had_chain or (directory / _RAFT_LOG).exists()):
+            return None
+        return "a member of a raft that has lost what it acknowledged cannot begin anew"
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.consensus.kind == "raft" and record.role == "observer"

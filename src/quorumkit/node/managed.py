@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import hashlib
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -13,12 +12,13 @@ from pathlib import Path
 from typing import Protocol
 
 from quorumkit.engines import Binary, engine_of
-from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
+from quorumkit.errors import EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity, check_identity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.identity.store import PASSWORD
+from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
 from quorumkit.node.companion import Companion, transaction_manager
 from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
@@ -26,9 +26,6 @@ from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.rpc import IpcRpc
-
-GENESIS_MARKER = Path("data/genesis.sha256")
-"""The digest of the genesis that the chain beside it was made from."""
 
 ADMISSION = Path("admission")
 """What the members answered when they took this node in, where it had to be admitted. It holds for good."""
@@ -290,25 +287,19 @@ class ManagedNode:
         self.load()
         self._binary = await asyncio.to_thread(self._find_binary)
         await asyncio.to_thread(self._check_identity)
-        self._genesis = _genesis_for(self.directory)
-        try:
-            genesis = self._genesis.read_bytes()
-        except FileNotFoundError:
-            raise CorruptFileError(f"{self._genesis}: the genesis is missing", hint="run `quorumkit up`") from None
-        digest = hashlib.sha256(genesis).hexdigest()
+        self._genesis = await asyncio.to_thread(read_genesis, self.directory)
+        if not is_to_be_made(self.directory, self._engine, self.record, self._genesis):
+            return
         marker = self.directory / GENESIS_MARKER
         if marker.exists():
-            if marker.read_text(encoding="ascii").strip() != digest:
-                raise GenesisMismatchError(
-                    f"{self._genesis}: not the genesis that the chain of {self.record.name} was made from",
-                    hint="put the old genesis back, or remove the chain by name: quorumkit destroy",
-                )
-            return
-        command = self._engine.init_command(self._binary.path, str(self._genesis))
+            self._say(
+                "WARN", "the chain is gone: it is made again from the genesis, and its blocks come from the peers"
+            )
+        command = self._engine.init_command(self._binary.path, str(self._genesis.path))
         failure = await self._run_to_end(command)
         if failure is not None:
-            raise NodeError(f"the client refused {self._genesis.name}: {failure}")
-        write_atomic(marker, (digest + "\n").encode())
+            raise NodeError(f"the client refused {self._genesis.path.name}: {failure}")
+        write_atomic(marker, (self._genesis.digest + "\n").encode())
 
     def _find_binary(self) -> Binary:
         wanted = self._record.engine
@@ -390,6 +381,8 @@ class ManagedNode:
             with contextlib.suppress(RpcError):
                 socket = self.directory / self._engine.ipc
                 async with await IpcRpc.connect(socket, where=self.record.name) as rpc:
+                    if not await self._is_on_our_chain(rpc):
+                        return
                     following = [
                         asyncio.create_task(self._follow_heads(rpc)),
                         asyncio.create_task(self._follow_peers(rpc)),
@@ -404,6 +397,17 @@ class ManagedNode:
                         await asyncio.gather(*following, *others, return_exceptions=True)
             # Only a client that closes a connection, or is too slow to answer, and lives comes here.
             await asyncio.sleep(1)
+
+    async def _is_on_our_chain(self, rpc: IpcRpc) -> bool:
+        """Ends a client that is on another chain, before it seals or sends anything."""
+        try:
+            await check_first_block(rpc, self._genesis, self.record.name)
+        except GenesisMismatchError as error:
+            self._refusal = f"{error.message} ({error.hint})"
+            if self._process is not None:
+                await self._end(self._process)
+            return False
+        return True
 
     async def _follow_heads(self, rpc: IpcRpc) -> None:
         with contextlib.suppress(RpcError, ValueError, KeyError, TypeError):
@@ -631,9 +635,3 @@ class ManagedNode:
             self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-
-
-def _genesis_for(directory: Path) -> Path:
-    """A node's own copy of the genesis, or the one its network directory holds."""
-    own = directory / "genesis.json"
-    return own if own.exists() else directory.parent.parent / "genesis.json"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from quorumkit.directory import NetworkDirectory
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints
 from quorumkit.progress import Progress
@@ -142,32 +141,6 @@ class AdmittingRuntime(Runtime, Protocol):
             NotRunningError, RpcError: it does not run, cannot be reached, or refuses.
         """
         ...
-
-
-def runtime_of(
-    directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None, tm_binary: Path | None = None
-) -> Runtime:
-    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
-    transaction manager."""
-    if spec.runtime == "compose" and spec.identities == "exchanged":
-        from quorumkit.runtimes.compose_exchanged import ExchangedComposeRuntime
-
-        return ExchangedComposeRuntime(directory, spec, binary=binary)
-    if spec.runtime == "compose":
-        from quorumkit.runtimes.compose import ComposeRuntime
-
-        return ComposeRuntime(directory, spec, binary=binary)
-    if spec.runtime == "kubernetes":
-        from quorumkit.runtimes.kubernetes import KubernetesRuntime
-
-        return KubernetesRuntime(directory, spec)
-    if spec.identities == "exchanged":
-        from quorumkit.runtimes.exchanged import ExchangedRuntime
-
-        return ExchangedRuntime(directory, spec, binary=binary)
-    from quorumkit.runtimes.process import ProcessRuntime
-
-    return ProcessRuntime(directory, spec, binary=binary, tm_binary=tm_binary)
 
 
 def stopped_status(network: Network, node: Node) -> NodeStatus:
