@@ -69,6 +69,11 @@ class Engine(Protocol):
         """
         ...
 
+    def source_image(self, version: str, named: str | None) -> str | None:
+        """The image that the binary is taken out of, where nobody names a binary; `named` is the spec's. None where it
+        is built instead."""
+        ...
+
     def acquire(
         self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
     ) -> Binary:

@@ -62,6 +62,9 @@ class Geth:
             return check_binary(override, version, name="geth", version_line=_VERSION_LINE, otherwise=otherwise)
         return find_built(version)
 
+    def source_image(self, version: str, named: str | None) -> str | None:
+        return None
+
     def acquire(
         self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
     ) -> Binary:

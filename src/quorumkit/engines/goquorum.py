@@ -60,6 +60,9 @@ class GoQuorum(Geth):
             return check_binary(override, version, name="GoQuorum", version_line=_VERSION_LINE)
         return find_kept(self.kind, version, image or official_image(version))
 
+    def source_image(self, version: str, named: str | None) -> str | None:
+        return named or official_image(version)
+
     def acquire(
         self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
     ) -> Binary:
