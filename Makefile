@@ -35,6 +35,7 @@ lint: setup-dev ## Check style and types
 	@$(bin)/ruff format --check
 	@$(bin)/mypy
 	@for each in $$(find tests -name conftest.py); do $(bin)/mypy --no-error-summary $$each || exit; done
+	@$(bin)/lint-imports --no-logo --cache-dir .mypy_cache/imports
 
 format: setup-dev ## Mend style
 	@$(bin)/ruff check --fix

@@ -2,12 +2,14 @@
 
     python3 scripts/setup.py           to run Quorumkit
     python3 scripts/setup.py --dev     to work on it: linters and tests too
+    --venv DIR                         another place than .venv
 
 Needs nothing but Python's standard library.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import shutil
 import subprocess
@@ -19,29 +21,32 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin/python"
 LOCK = ROOT / "requirements.lock"
 DEV_LOCK = ROOT / "requirements-dev.lock"
-STAMP = VENV / "installed"
 
 
 def main() -> None:
-    lock = DEV_LOCK if "--dev" in sys.argv[1:] else LOCK
-    if STAMP.exists() and STAMP.read_text() in {_state(LOCK) if lock == LOCK else "", _state(DEV_LOCK)}:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dev", action="store_true")
+    parser.add_argument("--venv", type=Path, default=ROOT / ".venv")
+    arguments = parser.parse_args()
+    lock = DEV_LOCK if arguments.dev else LOCK
+    venv = arguments.venv.absolute()
+    python, stamp = venv / "bin/python", venv / "installed"
+    if stamp.exists() and stamp.read_text() in {_state(LOCK) if lock == LOCK else "", _state(DEV_LOCK)}:
         return
-    if not _runs(PYTHON, "import pip"):
-        with _progress("making .venv") as show:
-            if VENV.exists():
-                shutil.rmtree(VENV)
-            _run([sys.executable, "-m", "venv", str(VENV)], show)
+    if not _runs(python, "import pip"):
+        with _progress(f"making {arguments.venv.name}") as show:
+            if venv.exists():
+                shutil.rmtree(venv)
+            _run([sys.executable, "-m", "venv", str(venv)], show)
     packages = sum("==" in line for line in lock.read_text().splitlines())
-    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     with _progress(f"installing {packages} packages") as show:
         _run([*pip, "--require-hashes", "-r", str(lock)], show)
     with _progress("installing quorumkit") as show:
         _run([*pip, "--no-deps", "--no-build-isolation", "--no-index", "-e", str(ROOT)], show)
-    STAMP.write_text(_state(lock))
+    stamp.write_text(_state(lock))
 
 
 def _state(lock: Path) -> str:

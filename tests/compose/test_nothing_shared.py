@@ -24,12 +24,18 @@ def project(new_project: Callable[[str], Project]) -> Project:
     assert "node2" in waiting["node1"]["error"]
     assert [waiting[f"node{number}"]["state"] for number in (2, 3, 4)] == ["stopped"] * 3
     project.compose("docker compose", "up", "-d")  # by hand, as anybody would
-    project.up("--verify")
     return project
 
 
-def test_it_is_verified(project: Project) -> None:
+def test_it_is_verified_although_it_was_started_by_hand(project: Project) -> None:
+    statuses = project.until_complete()
+    assert {node["rpc_url"].rpartition(":")[0] for node in statuses.values()} == {"http://127.0.0.1"}
+    assert not (project.path / "genesis.json").exists()
     assert project.verify()["ok"] is True
+    project.up()
+    assert [project.record(number)["rpc_url"] for number in (1, 4)] == [
+        statuses[n]["rpc_url"] for n in ("node1", "node4")
+    ]
 
 
 def test_no_volume_is_in_two_containers_and_no_key_on_this_side(project: Project) -> None:
@@ -62,6 +68,22 @@ def test_a_node_restarts_with_all_others_down(project: Project) -> None:
     eventually(lambda: "IPC endpoint opened" in docker("logs", "--tail", "200", project.container(3)["Id"]), "node3 up")
     project.compose("docker compose", "start")
     project.until_complete()
+
+
+def test_a_node_that_lost_its_disk_is_told_and_replaced(project: Project) -> None:
+    genesis, key = (project.path / "genesis.json").read_bytes(), project.record(4)["enode_key"]
+    [volume] = [mount["Name"] for mount in project.container(4)["Mounts"] if mount["Type"] == "volume"]
+    docker("rm", "--force", project.container(4)["Id"])
+    docker("volume", "rm", volume)
+    said = project.up(code=1).err
+    assert "node4: lost its disk, so it has new keys, which the others refuse" in said
+    assert "quorumkit node replace node4" in said
+    project.until(lambda nodes: nodes["node4"]["state"] == "exchanging", "node4 waits")
+    project.on_node("node replace", "node4")
+    project.until_complete()
+    assert project.record(4)["enode_key"] != key
+    project.up("--verify")
+    assert (project.path / "genesis.json").read_bytes() == genesis
 
 
 def test_destroy_removes_the_volumes(new_project: Callable[[str], Project]) -> None:

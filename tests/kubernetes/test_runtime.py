@@ -118,6 +118,16 @@ def test_a_restarted_node_has_another_pod_and_is_who_it_was(network: Network) ->
     assert node and node["account"] == account
 
 
+def test_a_node_that_lost_its_claim_is_told_and_replaced(network: Network) -> None:
+    account = network.ask("status")["nodes"][3]["account"]
+    network.release.kubectl("delete", "pvc", "data-bank-3", "--wait=false")
+    network.release.delete_pods(3)
+    eventually(lambda: (node := network.release.node(3)) and node["state"] == "exchanging", "node4 waits")
+    network.run("node", "replace", "node4")
+    eventually(lambda: network.ask("status")["nodes"][3]["state"] == "running", "node4 runs")
+    assert network.ask("status")["nodes"][3]["account"] != account
+
+
 @pytest.mark.parametrize("action", ["stop", "start"])
 def test_what_a_stateful_set_cannot_do_is_said(network: Network, action: str) -> None:
     said = network.run("node", action, "node2", code=2).stderr

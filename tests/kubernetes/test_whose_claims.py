@@ -1,4 +1,4 @@
-"""Two network directories of one name in one namespace: neither takes nor removes what is the other's."""
+"""What stays as it was made: the genesis of a network, and who its release and claims belong to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import COMMAND, PATIENCE, Release
+from cluster import COMMAND, PATIENCE, Release, eventually
 
 LABEL = "quorumkit.org/network"
 
@@ -43,9 +43,44 @@ def release(new_namespace: Callable[[], str]) -> Release:
     return Release(new_namespace(), "twin")
 
 
-def test_what_is_another_networks_is_left_alone(release: Release, image: str, tmp_path: Path) -> None:
-    one, other = (Directory(tmp_path / place / "twin", release.namespace, image) for place in ("one", "other"))
-    account = one.up()
+@pytest.fixture(scope="module")
+def one(release: Release, image: str, tmp_path_factory: pytest.TempPathFactory) -> Directory:
+    """A network that is up."""
+    directory = Directory(tmp_path_factory.mktemp("one") / "twin", release.namespace, image)
+    directory.up()
+    return directory
+
+
+def test_what_the_genesis_says_is_not_changed(release: Release, one: Directory) -> None:
+    spec, pod = json.loads((one.path / "quorumkit.yaml").read_text()), release.pod(0)
+    (one.path / "quorumkit.yaml").write_text(json.dumps({**spec, "consensus": {"period": 5}}))
+    assert "error: consensus.period: 5 gives another genesis" in one.run("up", code=1)
+    (one.path / "quorumkit.yaml").write_text(json.dumps(spec))
+    for setting, named in {
+        "network.consensus.period=5": "network.consensus.period: this network was made with 1, and cannot change to 5",
+        "network.chainId=7": "network.chainId: this network was made with 1337",
+        'network.engine.kind="goquorum"': "network.engine.kind: this network was made with geth",
+        'network.genesis.alloc={"0x00000000000000000000000000000000000000Aa": "1"}': "network.genesis.alloc: ",
+    }.items():
+        assert named in release.install("--reuse-values", "--set-json", setting, code=1).stderr
+    release.install("--reuse-values", "--set", "network.engine.cache=256")  # what is no part of it may change
+
+    # Where nothing is looked up beforehand, the pod that is restarted refuses.
+    config = release.get("configmap", "twin-spec")
+    was = config["data"]["quorumkit.yaml"]
+    changed = json.dumps({"data": {"quorumkit.yaml": was.replace("period: 1", "period: 5")}})
+    release.kubectl("patch", "configmap", "twin-spec", "--patch", changed)
+    release.delete_pods(0)
+    assert release.pod(0)["metadata"]["uid"] != pod["metadata"]["uid"]
+    told = eventually(lambda: release.last_words(0), "the pod ended")
+    assert "consensus.period: 5 gives another genesis" in told
+    release.kubectl("patch", "configmap", "twin-spec", "--patch", json.dumps({"data": {"quorumkit.yaml": was}}))
+    release.delete_pods(0)
+    release.whole(1)
+
+
+def test_what_is_another_networks_is_left_alone(release: Release, one: Directory, image: str, tmp_path: Path) -> None:
+    account, other = one.up(), Directory(tmp_path / "other/twin", release.namespace, image)
     for words in (["up"], ["down"], ["destroy", str(other.path), "--yes"]):
         assert "another network is named twin here" in other.run(*words, code=1)
     assert len(release.pods()) == 1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
@@ -18,5 +21,7 @@ def test_mypy_knows_every_folder_of_tests() -> None:
 
 def test_everything_written_in_python_is_type_checked() -> None:
     checked = {path.resolve() for name in TOOLS["mypy"]["files"] for path in (ROOT / name).rglob("*.py")}
-    for folder in (path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        assert {path.resolve() for path in folder.rglob("*.py")} <= checked, folder
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    assert {(ROOT / name).resolve() for name in listed.stdout.splitlines()} - checked == set()

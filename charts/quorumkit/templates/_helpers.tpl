@@ -122,6 +122,48 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* What the genesis says stays as the install had it: pods that are restarted later would refuse it. The spec as it was
+     is in the ConfigMap. Where there is no cluster to ask, the pods themselves refuse. */}}
+{{- define "quorumkit.checkGenesis" -}}
+{{- $name := include "quorumkit.name" . -}}
+{{- $present := lookup "v1" "ConfigMap" .Release.Namespace (printf "%s-spec" $name) -}}
+{{- $was := dig "data" "quorumkit.yaml" "" $present -}}
+{{- if and $was (include "quorumkit.present" . | fromJson) -}}
+{{- $is := include "quorumkit.spec" . -}}
+{{- $fields := dict "name: " "network.name" "chain_id: " "network.chainId" "  node_balance: " "network.genesis.nodeBalance" "  gas_limit: " "network.genesis.gasLimit" -}}
+{{- $kind := include "quorumkit.consensus" . -}}
+{{- if ne $kind "raft" -}}
+{{- $fields = merge $fields (dict "  period: " "network.consensus.period" "  epoch: " "network.consensus.epoch") -}}
+{{- end -}}
+{{- if has $kind (list "qbft" "ibft") -}}
+{{- $fields = merge $fields (dict "  request_timeout: " "network.consensus.requestTimeout") -}}
+{{- end -}}
+{{- if eq $kind "qbft" -}}
+{{- $fields = merge $fields (dict "  max_request_timeout: " "network.consensus.maxRequestTimeout") -}}
+{{- end -}}
+{{- range $part := list "consensus" "engine" -}}
+{{- $pattern := printf "(?m)^%s:\n  kind: .*$" $part -}}
+{{- $old := regexFind $pattern $was -}}
+{{- $new := regexFind $pattern $is -}}
+{{- if and $old (ne $old $new) -}}
+{{- fail (printf "network.%s.kind: this network was made with %s, and cannot change to %s: undo the change, or make another network" $part (regexFind "[a-z0-9]+$" $old) (regexFind "[a-z0-9]+$" $new)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := $fields -}}
+{{- $pattern := printf "(?m)^%s.*$" $key -}}
+{{- $old := regexFind $pattern $was | trimPrefix $key | trimAll "\"" -}}
+{{- $new := regexFind $pattern $is | trimPrefix $key | trimAll "\"" -}}
+{{- if and $old (ne $old $new) -}}
+{{- fail (printf "%s: this network was made with %s, and cannot change to %s: undo the change, or make another network" $value $old $new) -}}
+{{- end -}}
+{{- end -}}
+{{- $alloc := "\n  alloc:(\n    [^\n]*)*" -}}
+{{- if ne (regexFind $alloc $was | trim) (regexFind $alloc $is | trim) -}}
+{{- fail "network.genesis.alloc: the accounts in the genesis cannot change: undo the change, or make another network" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "quorumkit.checkScale" -}}
 {{- $replicas := int .Values.replicaCount -}}
 {{- $validators := int (include "quorumkit.validators" .) -}}

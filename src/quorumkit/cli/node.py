@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import QuorumkitError, UsageError
+from quorumkit.operate.known import known_network
 from quorumkit.runtimes import Command, runtime_of
 from quorumkit.runtimes.inside import console_inside
 
@@ -33,7 +35,7 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
     \b
     quorumkit logs node2 -f
     """
-    network = directory.load()
+    network = known_network(directory)
     chosen = [find_node(network, name).name for name in names] or [node.name for node in network.nodes]
     command = runtime_of(directory, network.spec).logs(chosen, follow=follow, lines=lines)
     if not as_json:
@@ -69,7 +71,7 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
     if name is None:
         command = console_inside(Path(str(inside)), execute=execute)
     else:
-        network = directory.load()
+        network = known_network(directory)
         command = runtime_of(directory, network.spec).console(find_node(network, name), execute=execute)
     if not as_json and command.failure is None:
         _replace_by(command)
@@ -117,7 +119,7 @@ def exec_(name: str, arguments: tuple[str, ...], directory: NetworkDirectory, as
     \b
     quorumkit exec node1 -- sh -c 'echo $QUORUMKIT_RPC_URL'
     """
-    network = directory.load()
+    network = known_network(directory)
     command = runtime_of(directory, network.spec).execute(find_node(network, name), arguments)
     if not as_json:
         _replace_by(command)
@@ -149,7 +151,7 @@ def _change(action: str, past: str) -> click.Command:
     @directory_option
     @json_option
     def command(names: tuple[str, ...], directory: NetworkDirectory, as_json: bool) -> None:
-        network = directory.load()
+        network = known_network(directory)
         chosen = [find_node(network, name).name for name in names]
         runtime = runtime_of(directory, network.spec)
         asyncio.run(getattr(runtime, f"{action}_nodes")(chosen))
@@ -184,24 +186,38 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
     quorumkit node replace node3
     docker compose exec node1 quorumkit node replace node3
     """
-    from quorumkit.runtimes.exchanged import ExchangedRuntime
+    from quorumkit.operate.replacement import replace_node
     from quorumkit.runtimes.program import NodeProgram
 
     if through is not None:
         program = NodeProgram(through / ".state", [through], network=through)
         answer = asyncio.run(program.call("node_replace", name))
     else:
-        runtime = runtime_of(directory, directory.read_spec())
-        if not isinstance(runtime, ExchangedRuntime):
-            raise UsageError(
-                f"{directory.path}: its identities were generated together, not exchanged",
-                hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
-            )
-        answer = asyncio.run(runtime.replace_node(name))
+        network = known_network(directory)
+        name = find_node(network, name).name
+        answer = asyncio.run(replace_node(runtime_of(directory, network.spec), network, name))
     if as_json:
         print_json(answer)
     else:
         done(f"{name}: replaced, its account is now {answer['account']}, and it follows")
+
+
+@node.command("call", hidden=True)
+@click.argument("method")
+@click.option("--through", type=click.Path(path_type=Path, file_okay=False), envvar="QUORUMKIT_NODE_DIR", required=True)
+@json_option
+def call_(method: str, through: Path, as_json: bool) -> None:
+    """Pass a request on to the node program of the node in that directory.
+
+    Its parameters are JSON on standard input. This is how programs in containers and pods are reached.
+
+    \b
+    quorumkit node call node_status --through mynet/nodes/node1 <<< '[]'
+    """
+    from quorumkit.runtimes.program import NodeProgram
+
+    program = NodeProgram(through / ".state", [through], network=through)
+    print_json({"result": asyncio.run(program.call(method, *json.load(sys.stdin)))})
 
 
 @node.command("run")

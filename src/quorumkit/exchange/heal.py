@@ -13,16 +13,21 @@ from pathlib import Path
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
+from quorumkit.errors import UsageError
 from quorumkit.exchange.membership import Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
 from quorumkit.files import write_if_changed
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
-from quorumkit.render import render_genesis, render_node
+from quorumkit.render import keeping, render_genesis, render_node
 
 RESOLVE_EVERY = 3.0
 """Seconds between two looks at the names of the peers."""
+
+ABSENT_AFTER = 20.0
+"""Seconds that an observer that came later must have had no name before it is no peer any more: a pod or container that
+is made anew has none for a moment."""
 
 _RETRY = 1.0
 
@@ -50,6 +55,7 @@ class Healer:
         self._wake = asyncio.Event()
         self._addresses = store.read_addresses()
         self._basis: tuple[object, ...] | None = None
+        self._missing_since: dict[int, float] = {}
 
     def members_changed(self) -> None:
         self._wake.set()
@@ -86,14 +92,35 @@ class Healer:
         hosts = [self._host(membership, ordinal) for ordinal in everyone]
         answers = await asyncio.gather(*(self._where(host) for host in hosts))
         before = dict(self._addresses)
+        absent = await self._absent(membership, [ordinal for ordinal in everyone if ordinal > membership.total])
         for ordinal, found in zip(everyone, answers, strict=True):
-            if found and self._addresses.get(ordinal) not in found:
+            if ordinal in absent:
+                self._addresses.pop(ordinal, None)
+            elif found and self._addresses.get(ordinal) not in found:
                 if ordinal in before and ordinal != own:
                     self._say("INFO", f"{node_name(ordinal)} moved from {before[ordinal]} to {found[0]}")
                 self._addresses[ordinal] = found[0]
         if self._addresses != before:
             self._store.write_addresses(self._addresses)
         return [ordinal for ordinal in everyone if ordinal not in self._addresses and ordinal <= membership.total]
+
+    async def _absent(self, membership: Membership, late: list[int]) -> set[int]:
+        """The observers that came later and have had no name for a while: scaled away, most likely. They stay members,
+        and are peers again when their names lead somewhere. A node of the genesis is missed for ever."""
+        absent = set()
+        for ordinal in late:
+            host = self._host(membership, ordinal)
+            if self._engine.keeps_names(self._settings.spec.consensus.kind):  # then nobody has looked yet
+                await self._resolver.addresses(host)
+            if ordinal == self._settings.ordinal or not self._resolver.is_missing(host):
+                self._missing_since.pop(ordinal, None)
+                continue
+            now = asyncio.get_running_loop().time()
+            if now - self._missing_since.setdefault(ordinal, now) >= ABSENT_AFTER:
+                absent.add(ordinal)
+                if ordinal in self._addresses:
+                    self._say("INFO", f"{node_name(ordinal)} has no name any more, and is no peer until it has")
+        return absent
 
     async def _where(self, host: str) -> list[str]:
         """What the client is to find a host by: its addresses, or its name where the client looks it up itself."""
@@ -132,7 +159,12 @@ class Healer:
         node = network.node(self._settings.ordinal)
         written = write_if_changed(self._directory / "genesis.json", render_genesis(network))
         for name, content in render_node(network, node).items():
-            written |= write_if_changed(self._directory / name, content)
+            path = self._directory / name
+            try:
+                written |= write_if_changed(path, content, keep=keeping(network, name, path))
+            except UsageError as error:
+                # A person's slip in a file that is read at the next start must not end what runs.
+                self._say("ERROR", f"{error.message}; it stays as it is")
         self._basis = basis
         if written:
             self._rendered()

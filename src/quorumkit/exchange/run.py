@@ -23,6 +23,7 @@ from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableE
 from quorumkit.exchange.heal import Healer, happens
 from quorumkit.exchange.membership import NOWHERE, Lock, Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
+from quorumkit.exchange.other_genesis import other_genesis
 from quorumkit.exchange.protocol import (
     MOST_NODES,
     Admission,
@@ -281,10 +282,7 @@ class Exchange:
         for signed in membership.lock.commitments:
             self._agreement.commit(check_commitment(signed, source="lock"), signed)
         if self._agreement.genesis is None or self._agreement.genesis.digest != membership.lock.genesis:
-            raise NodeError(
-                f"{self._name}: the settings give another genesis than the one that is locked",
-                hint="start it with the settings that the network was made with",
-            )
+            raise other_genesis(self._settings.spec, self._directory, nodes=len(membership.lock.documents))
         present = membership.current.get(self._ordinal)
         if present is None or not present.document.same_identity(self._own.document):
             raise NodeError(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of
+from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of, recorded_validators
+from quorumkit.directory_lock import locked
+from quorumkit.drift import check_drift, differences
 from quorumkit.engines import engine_of
-from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, NotANetworkError, UsageError
+from quorumkit.errors import (
+    CorruptFileError,
+    GenesisMismatchError,
+    UsageError,
+)
 from quorumkit.files import (
-    PARTIAL,
     private_directory,
     read_json,
     remove_leftovers,
@@ -29,13 +34,11 @@ from quorumkit.mark import ensure_mark
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import Progress
-from quorumkit.render import render_genesis, render_node
+from quorumkit.render import keeping, render_genesis, render_node
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 Addressing = Callable[[NetworkSpec, list[NodeEndpoints | None]], list[NodeEndpoints]]
 """A runtime's way to give every node its endpoints; it is told the ones that nodes have already."""
-
-_LOCK_PATIENCE = 30.0  # seconds
 
 
 def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Addressing, progress: Progress) -> Network:
@@ -52,6 +55,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         remove_leftovers(directory.path)
         if not directory.exists():
             write_atomic(directory.spec, spec_to_yaml(spec))
+        _check_spec(directory, spec)
         ensure_mark(directory.path)
         identities = _identities(directory, spec, progress)
         records = [_endpoints_on_disk(directory.node(node_name(n))) for n in range(1, spec.nodes.total + 1)]
@@ -60,41 +64,24 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         for node in network.nodes:
             remove_leftovers(directory.node(node.name))
             for name, content in render_node(network, node).items():
-                write_if_changed(directory.node(node.name) / name, content)
+                path = directory.node(node.name) / name
+                write_if_changed(path, content, keep=keeping(network, name, path))
     return network
 
 
-@contextmanager
-def locked(directory: NetworkDirectory) -> Iterator[None]:
-    """Keeps two commands from writing one network directory at once.
+def _check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
+    """Before anything is written: where there is a chain, the spec must still give its genesis."""
+    engine = engine_of(spec.engine.kind)
+    if directory.genesis.exists() and any(engine.has_chain(node) for node in directory.nodes.glob("node*")):
+        check_drift(spec, _read_genesis(directory.genesis), validators=recorded_validators(directory))
 
-    Raises:
-        NotANetworkError: the directory holds something else.
-        NodeError: another command kept it for 30 s.
-    """
-    from filelock import FileLock, Timeout
 
-    path = directory.path
-    if path.exists() and not directory.exists():
-        if not path.is_dir():
-            raise NotANetworkError(f"{path}: not a directory", hint="name another one")
-        ours = {directory.state.name, directory.nodes.name}
-        foreign = sorted(
-            entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.endswith(PARTIAL)
-        )
-        # Looked at again: another command may have made it a network in between, and the spec comes first.
-        if foreign and not directory.exists():
-            raise NotANetworkError(
-                f"{path}: not a network, and not empty ({', '.join(foreign[:3])}{' …' if len(foreign) > 3 else ''})",
-                hint="name a new or an empty directory",
-            )
-    path.mkdir(parents=True, exist_ok=True)
-    private_directory(directory.state)
-    try:
-        with FileLock(directory.state / "directory.lock", timeout=_LOCK_PATIENCE):
-            yield
-    except Timeout:
-        raise NodeError(f"{path}: another quorumkit command is writing it", hint="wait for it, or end it") from None
+def _read_genesis(path: Path) -> Any:
+    return read_json(
+        path,
+        what="genesis",
+        hint="remove it: the next `quorumkit up` writes it again from the spec and the keys",
+    )
 
 
 def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progress) -> list[PublicIdentity]:
@@ -164,11 +151,7 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
     if directory.genesis.exists():
         if directory.genesis.read_bytes() == content:
             return
-        present = read_json(
-            directory.genesis,
-            what="genesis",
-            hint="remove it: the next `quorumkit up` writes it again from the spec and the keys",
-        )
+        present = _read_genesis(directory.genesis)
         engine = engine_of(network.spec.engine.kind)
         if any(engine.has_chain(directory.node(node.name)) for node in network.nodes):
             where = ", ".join(differences(present, json.loads(content))) or "its layout"
@@ -178,16 +161,6 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
                 hint="undo the change, or make a new network: a chain cannot change its genesis",
             )
     write_atomic(directory.genesis, content)
-
-
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """The paths at which two JSON values differ, such as `config.clique.period`."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        found = []
-        for key in sorted(one.keys() | other.keys()):
-            found += differences(one.get(key), other.get(key), f"{path}.{key}" if path else key)
-        return found
-    return [] if one == other else [path]
 
 
 def check_request(spec: NetworkSpec, asked: dict[str, Any], directory: NetworkDirectory) -> None:

@@ -13,21 +13,23 @@ from typing import Any
 from ruamel.yaml.error import YAMLError
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.directory_lock import locked
 from quorumkit.errors import RuntimeUnavailableError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, write_atomic, write_if_changed
 from quorumkit.image.docker import compose_command, docker, run
 from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked
-from quorumkit.plan import Network, NodeEndpoints, node_name, role_of
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.render.compose import render_exchanged_compose
 from quorumkit.render.containers import container_endpoints
+from quorumkit.runtimes.calling import call_inside
 from quorumkit.runtimes.compose import IMAGE_USER, ComposeRuntime
 from quorumkit.runtimes.forming import (
     answers,
     asking,
     check_none_begins_anew,
+    check_spec,
     completed,
     raise_failed,
     raise_lost,
@@ -59,14 +61,18 @@ class ExchangedComposeRuntime(ComposeRuntime):
         with open_register(self._directory.path) as register:
             running = frozenset(range(keep, keep + total)) if keep and self._containers_quietly() else frozenset[int]()
             rpc = choose_block(register, "rpc", spec.ports.rpc, total, keep=keep, running=running)
+        return self._endpoints([*range(rpc, rpc + total)])
+
+    def _endpoints(self, ports: Sequence[int]) -> list[NodeEndpoints]:
         return [
-            container_endpoints(spec, name, rpc_url=f"http://{LOOPBACK}:{rpc + offset}", rpc_names=("localhost", name))
-            for offset, name in enumerate(self._names)
+            container_endpoints(self._spec, name, rpc_url=f"http://{LOOPBACK}:{port}", rpc_names=("localhost", name))
+            for name, port in zip(self._names, ports, strict=True)
         ]
 
     def prepare(self, volumes: Volumes | None = None) -> list[NodeEndpoints]:
         """Writes the Compose project and the join secret: all that `docker compose up` needs. Makes no keys."""
         with locked(self._directory):
+            check_spec(self._directory, self._spec)
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
             mark = ensure_mark(self._directory.path)
@@ -92,6 +98,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
         """`prepare` does."""
 
     async def form(self, progress: Progress, timeout: float) -> Network:
+        check_spec(self._directory, self._spec)
         async with sole_user_of(self._spec.name):
             before = await asyncio.to_thread(self._containers)
             volumes = await asyncio.to_thread(self._volumes, before)
@@ -126,6 +133,17 @@ class ExchangedComposeRuntime(ComposeRuntime):
             f"not agreed after {timeout:g} s: {'; '.join(missing) or 'no container answered'}",
             hint="they go on trying: see `quorumkit logs NODE`; `quorumkit down` stops them",
         )
+
+    async def learn(self) -> Network | None:
+        statuses = await self.look()
+        if not all(status.account for status in statuses):
+            return None
+        endpoints = self._endpoints(self._published_ports())
+        return await asyncio.to_thread(write_down, self._directory, self._spec, statuses, endpoints)
+
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        prefix = [*await asyncio.to_thread(self._project), "exec", "-T", node.name]
+        return await call_inside(prefix, method, params, where=node.name, directory=self._directory.path)
 
     async def _interrupted(self, before: Mapping[str, Any], progress: Progress) -> None:
         if not before:
@@ -172,22 +190,29 @@ class ExchangedComposeRuntime(ComposeRuntime):
 
     def _first_port(self) -> int | None:
         """The first node's port on this machine, as the project has it."""
+        return next(iter(self._published_ports()), None)
+
+    def _published_ports(self) -> list[int]:
+        """Every node's port on this machine, as the project has it; empty where it cannot be told."""
         from ruamel.yaml import YAML
 
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, YAMLError):
             project = YAML(typ="safe", pure=True).load(self._directory.compose.read_text(encoding="utf-8"))
-            return int(project["services"][self._names[0]]["ports"][0].split(":")[1])
-        return None
+            return [int(project["services"][name]["ports"][0].split(":")[1]) for name in self._names]
+        return []
 
     async def look(self) -> list[NodeStatus]:
         """Every node, by ordinal: what its program tells, or else what its container does."""
         containers = await asyncio.to_thread(self._containers)
         running = [name for name in self._names if name in containers and containers[name]["State"]["Running"]]
         told = await self._ask_all(running)
-        return [
+        statuses = [
             told.get(name) or self._told_by_container(ordinal, name, containers.get(name))
             for ordinal, name in enumerate(self._names, start=1)
         ]
+        for status, port in zip(statuses, self._published_ports(), strict=False):
+            status.rpc_url = f"http://{LOOPBACK}:{port}"  # they know the names only by which they reach each other
+        return statuses
 
     async def _ask_all(self, running: Sequence[str]) -> dict[str, NodeStatus]:
         """One of the containers asks all of them, so that it is one command however many they are."""

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory, endpoints_of
+from quorumkit.directory_lock import locked
 from quorumkit.errors import NodeError, NotRunningError, QuorumkitError, RpcError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, private_directory, read_json, to_json, write_atomic
 from quorumkit.mark import ensure_mark
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.runtimes.base import Command, stopped_status
+from quorumkit.runtimes.forming import check_spec
 from quorumkit.runtimes.ports import LOOPBACK, choose_block
 from quorumkit.runtimes.process import ProcessRuntime
 from quorumkit.runtimes.program import NodeProgram
@@ -50,6 +51,7 @@ class ExchangedRuntime(ProcessRuntime):
             WaitTimeoutError: they did not agree in time; the message says who waits for whom.
         """
         with locked(self._directory):
+            check_spec(self._directory, self._spec)
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
             ensure_mark(self._directory.path)
@@ -151,18 +153,11 @@ class ExchangedRuntime(ProcessRuntime):
     async def restart_nodes(self, names: Sequence[str]) -> None:
         await self._each(names, "node_restart")
 
-    async def replace_node(self, name: str) -> dict[str, Any]:
-        """Admits a node's new identity through another node that runs.
+    async def learn(self) -> Network | None:
+        return self._directory.load() if all(map(self._has_agreed, self._names)) else None
 
-        Raises:
-            NotRunningError: no other node runs.
-            RpcError: the other node refused, and says why.
-        """
-        for other, program in self._programs.items():
-            if other != name and program.process():
-                answer: dict[str, Any] = await program.call("node_replace", name)
-                return answer
-        raise NotRunningError(f"no node but {name} runs", hint="start the network: quorumkit up")
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        return await self._programs[node.name].call(method, *params)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
         files = [self._logs_of(name) / f"{name}.log" for name in names]

@@ -6,15 +6,16 @@ import contextlib
 import json
 from collections.abc import Container, Iterable, Sequence
 
-from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import CorruptFileError, NodeError
-from quorumkit.files import private_directory, to_json, write_if_changed
+from quorumkit.directory import NetworkDirectory, recorded_validators
+from quorumkit.directory_lock import locked
+from quorumkit.drift import check_drift
+from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError
+from quorumkit.files import private_directory, read_json, to_json, write_atomic, write_if_changed
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked
-from quorumkit.plan import Network, NodeEndpoints, plan
+from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.render import render_genesis
 from quorumkit.render.containers import HEALTH_PORT
 from quorumkit.render.node_files import record_of
@@ -25,6 +26,9 @@ from quorumkit.spec import NetworkSpec
 class UnknownNodesError(NodeError):
     """Nodes run that are none of those that the network directory knows."""
 
+
+GENESIS_NAME = "genesis.json"
+"""Of the network, in its directory; of a node, in its own."""
 
 ASK_SECONDS = 4
 """How long a node program may take to tell its status."""
@@ -74,6 +78,26 @@ def raise_lost(nodes: Sequence[str]) -> None:
         )
 
 
+def check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
+    """Before anything is changed: once nodes have agreed, the spec must still give what they agreed on.
+
+    Raises:
+        GenesisMismatchError: it does not; the message names the fields.
+    """
+    nodes = [directory.node(node_name(ordinal)) for ordinal in range(1, spec.nodes.total + 1)]
+    present = [path for path in [directory.genesis, *(node / GENESIS_NAME for node in nodes)] if path.exists()]
+    if not present or not knows_nodes(directory):
+        return
+    made_as = next((read_record(node).network for node in nodes if (node / RECORD_NAME).exists()), spec.name)
+    if made_as != spec.name:
+        raise GenesisMismatchError(
+            f"name: this network was made as {made_as}, and cannot become {spec.name}",
+            hint="undo the change, or make a new network",
+        )
+    genesis = read_json(present[0], what="genesis", hint="put it back from a backup, or from a node")
+    check_drift(spec, genesis, validators=recorded_validators(directory))
+
+
 def knows_nodes(directory: NetworkDirectory) -> bool:
     """Whether the nodes ever told this directory who they are."""
     return any(directory.nodes.glob(f"*/{RECORD_NAME}"))
@@ -118,6 +142,7 @@ def completed(network: Network, status: NodeStatus) -> NodeStatus:
     status.rpc_url, status.enode, status.account, status.tm_key = (
         known.rpc_url, known.enode, known.account, known.tm_key,
     )  # fmt: skip
+    status.validator_address = known.validator_address
     status.role = status.role or known.role
     status.expected_peers = status.expected_peers or known.expected_peers
     return status
@@ -140,7 +165,8 @@ def write_down(
     identities = [PublicIdentity(enode_key_in(status.enode), status.account, status.tm_key) for status in statuses]
     network = plan(spec, identities, endpoints)
     with locked(directory):
-        write_if_changed(directory.genesis, render_genesis(network))
+        if not directory.genesis.exists():  # of a node that was replaced since, it names the old account
+            write_atomic(directory.genesis, render_genesis(network))
         for node in network.nodes:
             place = private_directory(directory.node(node.name))
             write_if_changed(place / RECORD_NAME, to_json(record_of(network, node).model_dump()))

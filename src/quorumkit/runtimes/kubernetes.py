@@ -15,13 +15,13 @@ from importlib.resources import as_file, files
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.directory_lock import locked
 from quorumkit.engines import engine_of
 from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
 from quorumkit.files import write_atomic
 from quorumkit.image.build import image_tag
 from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
@@ -36,11 +36,13 @@ from quorumkit.runtimes.belongings import (
     mark_claims,
     unmarked,
 )
+from quorumkit.runtimes.calling import call_inside
 from quorumkit.runtimes.forming import (
     UnknownNodesError,
     answers,
     asking,
     check_none_begins_anew,
+    check_spec,
     completed,
     is_known,
     knows_nodes,
@@ -86,12 +88,14 @@ class KubernetesRuntime:
     def prepare(self) -> list[NodeEndpoints]:
         """Writes the spec: the chart is all else that a cluster needs."""
         with locked(self._directory):
+            check_spec(self._directory, self._spec)
             if not self._directory.exists():
                 write_atomic(self._directory.spec, spec_to_yaml(self._spec))
             ensure_mark(self._directory.path)
         return self.addresses(self._spec, [])
 
     async def form(self, progress: Progress, timeout: float) -> Network:
+        check_spec(self._directory, self._spec)
         found = await self._own_belongings()
         adopt = found.runs or knows_nodes(self._directory)
         check_claims(found, read_mark(self._directory.path), adopt=adopt)
@@ -190,6 +194,15 @@ class KubernetesRuntime:
                 last = statuses
                 yield statuses
             await asyncio.sleep(_POLL)
+
+    async def learn(self) -> Network | None:
+        await self._own_belongings()
+        statuses = await self.look()
+        return await self._write(statuses) if all(status.account for status in statuses) else None
+
+    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+        prefix = self._cluster.kubectl("exec", "--stdin", self._pod(node.name), "--")
+        return await call_inside(prefix, method, params, where=node.name)
 
     async def connect(self, node: Node) -> Rpc:
         async with self._forwards:

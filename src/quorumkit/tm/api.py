@@ -14,7 +14,7 @@ import binascii
 import importlib.metadata
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -157,6 +157,8 @@ def private_api(manager: TransactionManager) -> Api:
     api.route("POST", "/encodedpayload/decrypt", calls.decrypt)
     api.route("GET", "/groups/resident", calls.groups)
     api.route("GET", "/parties", calls.parties)
+    api.route("GET", "/keys", calls.keys)
+    api.route("GET", "/partyinfo/keys", calls.party_keys)
     return api
 
 
@@ -334,6 +336,16 @@ class _Private:
             }
         )
 
+    async def keys(self, _: web.BaseRequest, __: bytes) -> web.Response:
+        """This node's TM public keys, as Tessera's API for third parties tells them; web3js-quorum asks for them."""
+        return _keys_told(self._manager.parties.own_keys)
+
+    async def party_keys(self, _: web.BaseRequest, __: bytes) -> web.Response:
+        """All TM public keys of the network that are known here, this node's own first."""
+        parties = self._manager.parties
+        others = sorted(key for peer in parties.peers.values() for key in peer.keys)
+        return _keys_told(dict.fromkeys((*parties.own_keys, *others)))
+
     def _sent(self, sent: EncryptedPayload) -> web.Response:
         return _json(
             {
@@ -458,6 +470,10 @@ def _keys_header(request: web.BaseRequest, name: str) -> list[bytes]:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+def _keys_told(keys: Iterable[bytes]) -> web.Response:
+    return _json({"keys": [{"key": format_public_key(key)} for key in keys]})
 
 
 def _json(document: object) -> web.Response:

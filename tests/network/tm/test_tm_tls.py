@@ -39,7 +39,8 @@ def openssl(directory: Path, *arguments: str) -> None:
 def authority(directory: Path) -> Path:
     directory.mkdir()
     request = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    openssl(directory, *request, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 refuses an authority without
+    openssl(directory, *request, *usage, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
     return directory
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
 import stat
 import subprocess
 import time
@@ -19,6 +20,7 @@ import pytest
 from exchange_samples import spec_of
 
 from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
+from quorumkit.exchange import heal
 from quorumkit.exchange.names import Names, parse_peers
 from quorumkit.exchange.run import Exchange
 from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
@@ -353,6 +355,58 @@ def test_a_moved_node_is_found_again_by_its_name(play: Callable[..., None]) -> N
     play(scene)
 
 
+@pytest.mark.parametrize("kind", ["clique", "raft"])
+def test_an_observer_that_was_scaled_away_is_missed_no_more_and_one_that_comes_back_is_a_peer_again(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    answer = socket.EAI_AGAIN
+
+    def no_address(host: str, *_: Any, **__: Any) -> Any:
+        raise socket.gaierror(answer, f"no {host}")
+
+    monkeypatch.setattr(heal, "RESOLVE_EVERY", 0.05)
+    monkeypatch.setattr(heal, "ABSENT_AFTER", 0.3)
+
+    async def scene(stage: Field) -> None:
+        nonlocal answer
+        hosts = [f"host{ordinal}.invalid" for ordinal in (1, 2, 3, 4)]
+        everyone = "".join(f"127.0.0.1 {host}\n" for host in hosts)
+        stage.hosts.write_text(everyone)
+        names = Names(1, tuple(Endpoint(host, port) for host, port in zip(hosts, stage.ports, strict=False)))
+        spec = quorum_of(3, "raft") if kind == "raft" else stage.participants[0].settings.spec
+        for each, host in zip(stage.participants, hosts, strict=False):
+            each.settings = replace(each.settings, spec=spec, names=names, host=host,
+                                    raft_port=32000 if kind == "raft" else None,
+                                    tm_bind=Endpoint("127.0.0.1", 33000) if kind == "raft" else None)  # fmt: skip
+            each.client = Client() if kind == "raft" else None
+        await form(stage)
+        late = stage.participant(4, spec)
+        late.settings = replace(late.settings, names=names, host=hosts[3])
+        late.client = Client() if kind == "raft" else None
+        stage.participants.append(late)
+        late.start()
+        await late.locked()
+        one = stage.participants[0]
+
+        def peers() -> list[str]:
+            return [peer["name"] for peer in one.record["peers"]]
+
+        await until(lambda: peers() == ["node2", "node3", "node4"], f"{one.log}")
+        await late.die()
+        monkeypatch.setattr(socket, "getaddrinfo", no_address)
+        stage.hosts.write_text(f"127.0.0.1 {hosts[0]}\n127.0.0.1 {hosts[1]}\n")
+        await asyncio.sleep(0.6)
+        assert peers() == ["node2", "node3", "node4"], "nobody could be asked, so nobody is known to be gone"
+        answer = socket.EAI_NONAME
+        await until(lambda: peers() == ["node2", "node3"], f"{one.log}")
+        assert sum("node4 has no name any more" in line for line in one.log) == 1
+        assert not one.said("node3 has no name"), "a node of the genesis is missed"
+        stage.hosts.write_text(everyone)
+        await until(lambda: peers() == ["node2", "node3", "node4"], f"{one.log}")
+
+    play(scene)
+
+
 def test_damaged_files_are_named(play: Callable[..., None]) -> None:
     async def scene(stage: Field) -> None:
         await form(stage)
@@ -413,7 +467,8 @@ def openssl(folder: Path, *arguments: str) -> None:
 def authority(folder: Path) -> Path:
     folder.mkdir()
     request = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    openssl(folder, *request, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 refuses an authority without
+    openssl(folder, *request, *usage, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
     return folder
 
 
