@@ -19,6 +19,7 @@ from cluster import CHART, template
 from ruamel.yaml import YAML
 
 from quorumkit.client_settings import CLIENT_MODULES, OUR_FLAGS, SAFE_MODULES
+from quorumkit.identity.keystore import checksum_address
 from quorumkit.spec import NetworkSpec, parse_spec
 
 FIRST = Path(__file__).parent / "first-values.yaml"
@@ -162,7 +163,7 @@ def test_a_name_that_looks_like_something_else_stays_a_name(name: str) -> None:
 
 
 def test_numbers_that_set_makes_of_texts_are_taken_as_they_were_written() -> None:
-    account = "0x00000000000000000000000000000000000000aA"
+    account = checksum_address("00" * 19 + "aa")
     settings = (f"image.tag=2,network.genesis.nodeBalance=1000,network.genesis.alloc.{account}=5,"
                 "podLabels.number=1000000,podLabels.yes=true,podAnnotations.big=20261124,commonLabels.n=0,"
                 "nodeSelector.gpu=true,rpc.annotations.internal=true,persistence.annotations.keep=7")  # fmt: skip
@@ -177,6 +178,15 @@ def test_numbers_that_set_makes_of_texts_are_taken_as_they_were_written() -> Non
     assert pods["metadata"]["annotations"]["big"] == "20261124"
     assert pods["spec"]["nodeSelector"] == {"gpu": "true"}
     assert documents["Service", "mynet-rpc"]["metadata"]["annotations"] == {"internal": "true"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wei"), [("1000 ether", 10**21), ("1e22", 10**22), ("0x539", 1337), ("0.5 Gwei", 5 * 10**8), ("7", 7)]
+)
+def test_amounts_are_taken_as_people_write_them(text: str, wei: int) -> None:
+    account = "0x" + "aa" * 20
+    spec = spec_in(rendered({"network": {"genesis": {"nodeBalance": text, "alloc": {account: text}}}}))
+    assert (spec.genesis.node_balance, spec.genesis.alloc) == (wei, {account: wei})
 
 
 def test_an_unquoted_account_and_one_that_is_there_twice_are_told() -> None:

@@ -61,7 +61,9 @@ def change_spec(directory: NetworkDirectory, old: str, new: str) -> None:
 
 
 def start_chain(directory: NetworkDirectory, name: str = "node1") -> None:
-    (directory.node(name) / "data/geth/chaindata").mkdir()
+    chain = directory.node(name) / "data/geth/chaindata"
+    chain.mkdir()
+    (chain / "CURRENT").write_text("MANIFEST-000001")
 
 
 def test_a_directory_holds_spec_genesis_keys_and_records(generated: NetworkDirectory) -> None:
