@@ -15,7 +15,7 @@ import click
 
 from quorumkit.cli.options import directory_argument, json_option, spec_options
 from quorumkit.cli.output import ProgressLine, done, print_json, print_table, say
-from quorumkit.consensus import consensus_of
+from quorumkit.consensus import address_to_vote_for, consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError, UsageError
@@ -81,6 +81,8 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     done(f"{_summary(network.spec)}, in {directory.path}")
     for node in network.nodes:
         say(f"{node.name}  {node.role}\n  enode    {node.enode}\n  account  {node.identity.account}")
+        if (address := address_to_vote_for(network.spec.consensus.kind, node.identity)) != node.identity.account:
+            say(f"  validator address  {address or '-'}")
         if node.identity.tm_key:
             say(f"  TM key   {node.identity.tm_key}")
     say(f"start it: quorumkit up {directory.path}")
@@ -167,7 +169,7 @@ def verify(
 
     Deploys `storage`, sets 42, reads it from all at the same block, and compares that block's hash on all. Where there
     are transaction managers, a private contract from node 1 for node 2 must be read by these two alone. Exits with 1
-    when a node answers anything else.
+    when a node answers anything else. Works beside any load, and leaves the accounts' own transactions alone.
 
     \b
     quorumkit verify mynet
@@ -431,10 +433,10 @@ def _show_statuses(spec: NetworkSpec, statuses: Sequence[NodeStatus], as_json: b
 
 def _print_statuses(statuses: Sequence[NodeStatus]) -> None:
     print_table(
-        ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID"],
+        ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID", "VALIDATOR ADDRESS"],
         [
             [s.name, s.state, s.role, _or_dash(s.block), f"{_or_dash(s.peers)}/{s.expected_peers}", s.rpc_url,
-             _or_dash(s.pid)]
+             _or_dash(s.pid), _or_dash(s.validator_address)]
             for s in statuses
         ],
     )  # fmt: skip
@@ -500,6 +502,7 @@ def _described(directory: NetworkDirectory, network: Network) -> dict[str, Any]:
                 "role": node.role,
                 "enode": node.enode,
                 "account": node.identity.account,
+                "validator_address": address_to_vote_for(network.spec.consensus.kind, node.identity),
                 "tm_public_key": node.identity.tm_key,
                 "rpc_url": node.endpoints.rpc_url,
             }

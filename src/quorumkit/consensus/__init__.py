@@ -2,8 +2,9 @@
 their one list."""
 
 from quorumkit.consensus.base import Consensus
+from quorumkit.identity import PublicIdentity
 
-__all__ = ["Consensus", "consensus_of"]
+__all__ = ["Consensus", "address_to_vote_for", "consensus_of"]
 
 
 def consensus_of(kind: str) -> Consensus:
@@ -15,3 +16,9 @@ def consensus_of(kind: str) -> Consensus:
 
     kinds: dict[str, Consensus] = {"clique": Clique(), "ibft": Ibft(), "qbft": Qbft(), "raft": Raft()}
     return kinds[kind]
+
+
+def address_to_vote_for(kind: str, identity: PublicIdentity) -> str | None:
+    """What validators name a node by when they vote it in or out; None where that kind has no such votes. Pure."""
+    consensus = consensus_of(kind)
+    return consensus.validator_address(identity) if consensus.votes_on_addresses else None

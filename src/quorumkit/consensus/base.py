@@ -22,6 +22,9 @@ class Consensus(Protocol):
     keeps_addresses: bool
     """Whether nodes keep each other's addresses for good, so that none can move once it has started."""
 
+    votes_on_addresses: bool
+    """Whether validators vote others in and out by their addresses."""
+
     def validator_address(self, identity: PublicIdentity) -> str:
         """The address a validator is known by: its account's, or its nodekey's."""
         ...

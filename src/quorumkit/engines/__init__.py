@@ -1,8 +1,8 @@
 """Engines: which client implements a node, each behind one small protocol. This is their one list."""
 
-from quorumkit.engines.base import Binary, Engine
+from quorumkit.engines.base import Binary, Engine, Standing
 
-__all__ = ["Binary", "Engine", "engine_of"]
+__all__ = ["Binary", "Engine", "Standing", "engine_of"]
 
 
 def engine_of(kind: str) -> Engine:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
+    from quorumkit.engines.branches import BranchSearch
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
     from quorumkit.rpc import Rpc
@@ -22,6 +23,22 @@ class Binary:
     path: Path
     version: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A node's part in making blocks, as its client tells it at the head of its chain."""
+
+    validates: bool
+    """Whether it is one of those who make blocks, in whatever way it came to it."""
+    validators: int
+    """How many they are."""
+    members: int | None = None
+    """How many nodes consensus connects, where it keeps a list of them itself."""
+    trouble: str | None = None
+    """Why the node cannot keep step although its client is up, where consensus knows."""
+    removed: bool = False
+    """Whether the members took it off their list, for good."""
 
 
 class Engine(Protocol):
@@ -164,8 +181,36 @@ class Engine(Protocol):
         """
         ...
 
-    async def seal(self, rpc: Rpc) -> None:
+    async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
+        """The node's part in making blocks, now.
+
+        Raises:
+            RpcError: the client cannot be asked.
+        """
+        ...
+
+    async def is_level(self, rpc: Rpc) -> bool:
+        """Whether the client has every block that the peers it is connected to had when they came, as far as it knows.
+
+        Raises:
+            RpcError: it cannot be asked.
+        """
+        ...
+
+    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
+        """How a validator leaves a branch that loses; None where the consensus kind has no branches."""
+        ...
+
+    async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
         """Makes a validator's client seal.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
+        ...
+
+    async def stop_sealing(self, rpc: Rpc) -> None:
+        """Makes the client seal no more; it goes on following.
 
         Raises:
             RpcError: it cannot be told.

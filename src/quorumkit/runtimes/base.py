@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from quorumkit.consensus import address_to_vote_for
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints
 from quorumkit.progress import Progress
@@ -153,5 +154,6 @@ def stopped_status(network: Network, node: Node) -> NodeStatus:
         rpc_url=node.endpoints.rpc_url,
         enode=node.enode,
         account=node.identity.account,
+        validator_address=address_to_vote_for(network.spec.consensus.kind, node.identity),
         tm_key=node.identity.tm_key,
     )

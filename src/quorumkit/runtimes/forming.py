@@ -142,6 +142,7 @@ def completed(network: Network, status: NodeStatus) -> NodeStatus:
     status.rpc_url, status.enode, status.account, status.tm_key = (
         known.rpc_url, known.enode, known.account, known.tm_key,
     )  # fmt: skip
+    status.validator_address = known.validator_address
     status.role = status.role or known.role
     status.expected_peers = status.expected_peers or known.expected_peers
     return status
