@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from projects import OTHER_USER, PATIENCE, Project, quorumkit, run
+from projects import OTHER_USER, PATIENCE, Built, Project, quorumkit, run
+
+from support.ports import free_ports
 
 pytestmark = pytest.mark.compose
 
@@ -99,3 +103,42 @@ def test_twenty_nodes_are_verified_then_stopped_then_gone(new_project: Callable[
 
     assert quorumkit("destroy", project.path, "--yes", "--json").json["destroyed"] is True
     assert not project.path.exists()
+
+
+def test_containers_of_ones_own_as_the_page_says(image: Built, tmp_path: Path) -> None:
+    """The page's own commands, under names and ports that nobody else has."""
+    page = (Path(__file__).parents[2] / "docs/how-to/nothing-shared.md").read_text()
+    [script] = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    mine, ports = f"qk{os.getpid()}-own", [str(port) for port in free_ports(3)]
+    changes = {
+        "quorum-node": f"{mine}-node",
+        "--network quorum": f"--network {mine}",
+        "network create quorum": f"network create {mine}",
+        "$((8544 + n))": f"$(echo {' '.join(ports)} | cut -d ' ' -f $n)",
+        "quorumkit/node:0.1.0-geth1.13.15": image.tag,
+        "quorumkit verify": '"$PYTHON" -P -m quorumkit verify',
+        "sudo ": "",
+        **{f"--rpc http://127.0.0.1:{8545 + n}": f"--rpc http://127.0.0.1:{ports[n]}" for n in range(3)},
+    }
+    for old, new in changes.items():
+        assert old in script
+        script = script.replace(old, new)
+    try:
+        said = run("bash", "-euc", script, cwd=tmp_path, env={"PYTHON": sys.executable})
+        assert "holds 42 on all 3 nodes" in said.out
+    finally:
+        nodes = [f"{mine}-node{n}" for n in (1, 2, 3)]
+        run("docker", "rm", "--force", *nodes, code=None)
+        run("docker", "volume", "rm", *nodes, code=None)
+        run("docker", "network", "rm", mine, code=None)
+
+
+def test_the_image_of_a_network_is_made_by_the_command_that_init_names(
+    new_project: Callable[[str], Project], tmp_path: Path
+) -> None:
+    project = new_project("said")
+    told = project.init(1).out
+    command = f"quorumkit image build --dir {project.path}"
+    assert f"or with Compose alone: {command}, then docker compose up -d in {project.path}" in told
+    tag = quorumkit(*command.split()[1:], "--json").json["tag"]
+    assert f"image: {tag}" in (project.path / "compose.yaml").read_text()

@@ -54,7 +54,8 @@ def test_its_labels_tell_the_versions(image: Built) -> None:
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == __version__
     assert labels["org.quorumkit.engine"] == "geth 1.13.15"
-    assert labels["org.quorumkit.base"] == image.base
+    assert labels["org.quorumkit.base"] == labels["org.opencontainers.image.base.name"] == image.base
+    assert labels["org.opencontainers.image.base.digest"].startswith("sha256:")
     assert re.fullmatch(r"[0-9a-f]{64}", labels["org.quorumkit.inputs"])
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"] == ["quorumkit", "node", "run"]
@@ -69,6 +70,8 @@ def test_the_bill_of_materials_lists_what_is_in_it(image: Built, files: tarfile.
     geth = listed["pkg:golang/github.com/ethereum/go-ethereum@v1.13.15"]
     client = files.extractfile("usr/local/bin/geth")
     assert client is not None
+    modules = {purl for purl in listed if purl.startswith("pkg:golang/")}
+    assert len(modules) > 50 and any(purl.startswith("pkg:golang/golang.org/x/crypto@v") for purl in modules)
     assert geth["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(client.read()).hexdigest()}]
 
     code = "import importlib.metadata as m; print(*sorted(f'{d.name.lower()}@{d.version}' for d in m.distributions()))"

@@ -13,6 +13,7 @@ from quorumkit.engines import Binary
 from quorumkit.engines.geth import Geth
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.image import build
+from quorumkit.image.base import Base
 from quorumkit.image.build import BASE, Image, image_tag, inputs_digest, needed_requirements
 from quorumkit.progress import silent
 
@@ -105,6 +106,7 @@ def test_a_tag_is_one_that_docker_takes(monkeypatch: pytest.MonkeyPatch) -> None
 def builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
     """The bases that images were built in; nothing is built."""
     made: list[Sequence[str]] = []
+    monkeypatch.setattr(build, "settle_base", lambda name, progress, accept: Base(name, "sha256:1", None))
     monkeypatch.setattr(build, "_locked_packages", lambda progress: tmp_path)
     monkeypatch.setattr(build, "_copy_own_package", lambda site: None)
     monkeypatch.setattr(build, "_build", lambda context, tag, base, labels, progress, again: made.append(base))

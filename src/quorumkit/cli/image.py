@@ -8,6 +8,8 @@ import click
 
 from quorumkit.cli.options import json_option
 from quorumkit.cli.output import ProgressLine, done, print_json
+from quorumkit.directory import NetworkDirectory
+from quorumkit.errors import UsageError
 
 
 @click.group()
@@ -20,9 +22,12 @@ def image() -> None:
 
 
 @image.command()
+@click.option(
+    "-d", "--dir", "directory", type=click.Path(path_type=Path), help="The image that this network directory asks for."
+)
 @click.option("--tag", metavar="NAME", help="Name it so.  [default: quorumkit/node:VERSION-ENGINEVERSION]")
 @click.option(
-    "--engine", type=click.Choice(["geth", "goquorum"]), default="geth", show_default=True, help="The client in it."
+    "--engine", type=click.Choice(["geth", "goquorum"]), help="The client in it.  [default: that of --dir, else geth]"
 )
 @click.option(
     "--engine-binary",
@@ -38,7 +43,13 @@ def image() -> None:
 @click.option("--no-cache", "again", is_flag=True, help="Build it anew even where nothing changed.")
 @json_option
 def build(
-    tag: str | None, engine: str, engine_binary: Path | None, base: str | None, again: bool, as_json: bool
+    directory: Path | None,
+    tag: str | None,
+    engine: str | None,
+    engine_binary: Path | None,
+    base: str | None,
+    again: bool,
+    as_json: bool,
 ) -> None:
     """Build the node image: the client and the node program, on next to nothing.
 
@@ -46,6 +57,7 @@ def build(
 
     \b
     quorumkit image build
+    quorumkit image build --dir mynet
     quorumkit image build --base debian:12-slim --tag registry.example/quorumkit:1
     quorumkit image build --engine goquorum --engine-binary /path/to/geth
     """
@@ -53,10 +65,18 @@ def build(
     from quorumkit.image.build import build_image, image_tag
     from quorumkit.spec import parse_spec
 
-    wanted, client = parse_spec({"name": "image", "engine": {"kind": engine}}).engine, engine_of(engine)
     override = engine_binary and engine_binary.expanduser().absolute()
+    if directory is not None:
+        network = NetworkDirectory(directory)
+        spec = network.read_spec()
+        if engine not in (None, spec.engine.kind):
+            raise UsageError(f"{directory}: its engine is {spec.engine.kind}, not {engine}", hint="leave --engine out")
+        override = override or network.engine_override(spec)
+    else:
+        spec = parse_spec({"name": "image", "engine": {"kind": engine or "geth"}})
+    wanted, client = spec.engine, engine_of(spec.engine.kind)
     with ProgressLine(quiet=as_json) as progress:
-        binary = client.acquire(wanted.version, override=override, progress=progress)
+        binary = client.acquire(wanted.version, override=override, image=wanted.image, progress=progress)
         tag = tag or image_tag(wanted.kind, wanted.version)
         built = build_image(tag, client, binary, progress, base=base, again=again)
     if as_json:

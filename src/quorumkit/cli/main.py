@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -100,12 +101,27 @@ def _as_usage_error(error: click.ClickException) -> UsageError:
     return UsageError(message[:1].lower() + message[1:], hint=f"{context.command_path} --help" if context else None)
 
 
+def _is_of_the_cache(name: object) -> bool:
+    """Whether a file that cannot be written is the cache, in it, or a directory that it would be made in."""
+    from quorumkit.cache import cache_directory
+
+    if not isinstance(name, str | os.PathLike):
+        return False
+    path, cache = Path(name).absolute(), cache_directory()
+    return path.is_relative_to(cache) or cache.is_relative_to(path)
+
+
 def _explain(error: OSError) -> QuorumkitError:
     """The system's own errors, in words: what a full or forbidden disk does."""
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return QuorumkitError(
             f"{where}no room on the disk", hint="free some room and run the same command again: it finishes the work"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and _is_of_the_cache(error.filename):
+        return QuorumkitError(
+            f"{where}{error.strerror}",
+            hint="set QUORUMKIT_CACHE to a directory that is yours to write: clients are built and kept there",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return QuorumkitError(f"{where}{error.strerror}", hint="use a directory that is yours to write")

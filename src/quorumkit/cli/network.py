@@ -15,7 +15,7 @@ import click
 
 from quorumkit.cli.options import directory_argument, json_option, spec_options
 from quorumkit.cli.output import ProgressLine, done, print_json, print_table, say
-from quorumkit.consensus import consensus_of
+from quorumkit.consensus import address_to_vote_for, consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError, UsageError
@@ -26,6 +26,8 @@ from quorumkit.operate import verify as verifying
 from quorumkit.operate.admission import admit_newcomers
 from quorumkit.operate.generate import check_request, generate
 from quorumkit.operate.known import known_network
+from quorumkit.operate.moved import known_urls, moves, told_moves
+from quorumkit.operate.pinning import check_programs
 from quorumkit.operate.verify import TIMEOUT, Verification
 from quorumkit.operate.verify_private import ask_tm_keys
 from quorumkit.operate.wait import patience, wait_until_complete
@@ -62,6 +64,7 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
             return
         done(f"{spec.name}: {spec.nodes.total} nodes that will make their own keys, in {directory.path}")
         say(f"start it: quorumkit up {directory.path}")
+        _tell_plain_compose(directory, spec)
         return
     if spec.identities == "exchanged":
         raise UsageError(
@@ -78,9 +81,12 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     done(f"{_summary(network.spec)}, in {directory.path}")
     for node in network.nodes:
         say(f"{node.name}  {node.role}\n  enode    {node.enode}\n  account  {node.identity.account}")
+        if (address := address_to_vote_for(network.spec.consensus.kind, node.identity)) != node.identity.account:
+            say(f"  validator address  {address or '-'}")
         if node.identity.tm_key:
             say(f"  TM key   {node.identity.tm_key}")
     say(f"start it: quorumkit up {directory.path}")
+    _tell_plain_compose(directory, spec)
 
 
 @click.command()
@@ -100,22 +106,33 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
     """
     spec = _spec_for(directory, asked)
     runtime = _runtime(directory, spec, asked)
+    before = known_urls(directory) if directory.exists() else {}
     if directory.exists():
         claim_start(directory)
     with ProgressLine(quiet=as_json) as progress:
         timeout = timeout or patience(spec.nodes.total)
+        check = partial(check_programs, directory, spec, binary=asked["engine_binary"], tm_binary=asked["tm_binary"])
         if isinstance(runtime, FormingRuntime):
             runtime.acquire(progress)
+            changed = check() if directory.exists() else []
             network = asyncio.run(runtime.form(progress, timeout))
+            check()  # notes them, where the network is new
         else:
             network = generate(directory, spec, runtime.addresses, progress)
             runtime.render(network)
             runtime.acquire(progress)
+            changed = check()
         statuses, verification = asyncio.run(_start(runtime, network, progress, timeout, and_verify=and_verify))
+    moved = moves(before, statuses, spec)
     if as_json:
-        print_json(_status_json(network.spec, statuses) | ({"verify": verification.to_json()} if verification else {}))
+        more: dict[str, Any] = {"moved": [move.to_json() for move in moved]} if moved else {}
+        more |= {"changed": changed} if changed else {}
+        more |= {"verify": verification.to_json()} if verification else {}
+        print_json(_status_json(network.spec, statuses) | more)
     else:
         done(f"{_summary(network.spec)}: running")
+        for line in [*changed, *told_moves(moved)]:
+            say(line)
         print_table(
             ["NODE", "ROLE", "STATE", "BLOCK", "PEERS", "RPC"],
             [[s.name, s.role, s.state, _or_dash(s.block), _or_dash(s.peers), s.rpc_url] for s in statuses],
@@ -152,7 +169,7 @@ def verify(
 
     Deploys `storage`, sets 42, reads it from all at the same block, and compares that block's hash on all. Where there
     are transaction managers, a private contract from node 1 for node 2 must be read by these two alone. Exits with 1
-    when a node answers anything else.
+    when a node answers anything else. Works beside any load, and leaves the accounts' own transactions alone.
 
     \b
     quorumkit verify mynet
@@ -236,6 +253,13 @@ def destroy(path: Path, as_json: bool, yes: bool) -> None:
         print_json({"network": spec.name, "destroyed": True})
     else:
         done(f"{spec.name}: destroyed, {path} is gone")
+
+
+def _tell_plain_compose(directory: NetworkDirectory, spec: NetworkSpec) -> None:
+    """What Compose by itself needs is an image of that name."""
+    if spec.runtime == "compose":
+        image = "" if spec.compose.image else f"quorumkit image build --dir {directory.path}, then "
+        say(f"or with Compose alone: {image}docker compose up -d in {directory.path}")
 
 
 def _spec_for(directory: NetworkDirectory, asked: dict[str, Any]) -> NetworkSpec:
@@ -409,10 +433,10 @@ def _show_statuses(spec: NetworkSpec, statuses: Sequence[NodeStatus], as_json: b
 
 def _print_statuses(statuses: Sequence[NodeStatus]) -> None:
     print_table(
-        ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID"],
+        ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID", "VALIDATOR ADDRESS"],
         [
             [s.name, s.state, s.role, _or_dash(s.block), f"{_or_dash(s.peers)}/{s.expected_peers}", s.rpc_url,
-             _or_dash(s.pid)]
+             _or_dash(s.pid), _or_dash(s.validator_address)]
             for s in statuses
         ],
     )  # fmt: skip
@@ -426,7 +450,8 @@ def _tell_verification(verification: Verification) -> None:
     if verification.ok:
         done(
             f"verified in {verification.seconds:.1f} s: contract {verification.contract} holds {verification.value} "
-            f"on all {count} nodes at block {verification.block}, with the same hash"
+            f"on {f'all {count} nodes' if count > 1 else 'its one node'} at block {verification.block}, "
+            "with the same hash"
         )
         if verification.private:
             parties = " and ".join(verification.private.parties)
@@ -477,6 +502,7 @@ def _described(directory: NetworkDirectory, network: Network) -> dict[str, Any]:
                 "role": node.role,
                 "enode": node.enode,
                 "account": node.identity.account,
+                "validator_address": address_to_vote_for(network.spec.consensus.kind, node.identity),
                 "tm_public_key": node.identity.tm_key,
                 "rpc_url": node.endpoints.rpc_url,
             }

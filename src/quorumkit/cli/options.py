@@ -11,6 +11,7 @@ import click
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import UsageError
+from quorumkit.notation import whole_number
 from quorumkit.plan import Network, Node, node_name
 from quorumkit.spec import SPEC_NAME
 
@@ -31,6 +32,21 @@ class _Directory(click.ParamType):  # type: ignore[type-arg]
         return value if isinstance(value, NetworkDirectory) else NetworkDirectory(Path(value).expanduser())
 
 
+class _WholeNumber(click.ParamType):  # type: ignore[type-arg]
+    """An integer as the spec takes it: `0x539` and `1e6` are some."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = whole_number(value)
+        try:
+            return number if isinstance(number, int) else int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+
+
+WHOLE_NUMBER = _WholeNumber()
+
 directory_argument = click.argument(
     "directory", metavar="[DIR]", type=_Directory(), default=default_directory, required=False
 )
@@ -49,10 +65,11 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="How many validators.  [default: 5]"),
             click.option("--observers", type=click.IntRange(0, 1000), metavar="M",
                          help="How many nodes that only follow.  [default: 0]"),
-            click.option("--chain-id", type=int, metavar="ID", help="Chain id.  [default: 1337]"),
+            click.option("--chain-id", type=WHOLE_NUMBER, metavar="ID", help="Chain id.  [default: 1337]"),
             click.option("--free-gas", is_flag=True, default=None,
                          help="Transactions need not pay for gas, ever; with goquorum none does."),
-            click.option("--period", type=int, metavar="SECONDS", help="Seconds between blocks.  [default: 1]"),
+            click.option("--period", type=WHOLE_NUMBER, metavar="SECONDS",
+                         help="Seconds between blocks.  [default: 1]"),
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
             click.option("--runtime", type=click.Choice(["process", "compose", "kubernetes"]),
                          help="Where the nodes run.  [default: process]"),

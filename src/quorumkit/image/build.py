@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 from quorumkit import __version__
 from quorumkit.cache import cache_directory
 from quorumkit.engines import Binary, Engine
+from quorumkit.engines.go_modules import GoModule, go_modules
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.files import remove_tree, to_json
+from quorumkit.image.base import settle_base
 from quorumkit.image.docker import docker, refusal
 from quorumkit.progress import Progress
 
@@ -95,10 +97,12 @@ def build_image(
         RuntimeUnavailableError: a package could not be fetched, or the build failed.
     """
     present = find_image(tag)
+    is_named = base is not None
     base = base or (present.base if present else BASE)
     inputs = inputs_digest(binary, base)
     if present and present.inputs == inputs and not again:
         return present
+    settled = settle_base(base, progress, accept=is_named)
     site = _locked_packages(progress)
     with tempfile.TemporaryDirectory(prefix="quorumkit-image-") as folder:
         context = Path(folder)
@@ -115,6 +119,8 @@ def build_image(
             "org.opencontainers.image.licenses": "MIT AND GPL-3.0-only AND LGPL-3.0-only",
             "org.quorumkit.engine": f"{engine.kind} {binary.version}",
             _BASE_LABEL: base,
+            "org.opencontainers.image.base.name": base,
+            "org.opencontainers.image.base.digest": settled.digest or settled.id,
         }
         _build(context, tag, base, labels, progress, again=again)
     image = find_image(tag)
@@ -270,7 +276,7 @@ def _copy_own_package(site: Path) -> None:
 
 def _bill_of_materials(site: Path, engine: Engine, binary: Binary) -> dict[str, Any]:
     """A CycloneDX 1.5 document of what this side puts into the image; the build adds its Debian packages."""
-    components = [
+    components: list[dict[str, Any]] = [
         {
             "type": "application",
             "name": engine.package.rpartition("/")[2],
@@ -279,6 +285,7 @@ def _bill_of_materials(site: Path, engine: Engine, binary: Binary) -> dict[str, 
             "hashes": [{"alg": "SHA-256", "content": binary.sha256}],
         }
     ]
+    components += [_module(module) for module in go_modules(binary.path)[1:]]  # the first one is the client itself
     for distribution in sorted(metadata.distributions(path=[str(site)]), key=lambda found: found.name.lower()):
         name = distribution.name.lower()
         components.append(
@@ -290,3 +297,12 @@ def _bill_of_materials(site: Path, engine: Engine, binary: Binary) -> dict[str, 
             }
         )
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}
+
+
+def _module(module: GoModule) -> dict[str, Any]:
+    return {
+        "type": "library",
+        "name": module.path,
+        "version": module.version,
+        "purl": f"pkg:golang/{module.path}@{module.version}",
+    }

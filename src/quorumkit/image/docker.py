@@ -68,7 +68,7 @@ def refusal(command: Sequence[str], said: str) -> RuntimeUnavailableError:
             hint="`docker network ls` shows them; change compose.subnet in quorumkit.yaml, then `quorumkit init`",
         )
     if "no such image" in low or "pull access denied" in low or "manifest unknown" in low or "manifest for" in low:
-        return RuntimeUnavailableError("the node image is missing", hint="make it: quorumkit image build")
+        return RuntimeUnavailableError("the node image is missing", hint="make it: quorumkit image build --dir DIR")
     if "port is already allocated" in low or "address already in use" in low:
         return RuntimeUnavailableError(
             f"a port is taken: {text}", hint="quorumkit down, then quorumkit up: others are chosen"

@@ -72,16 +72,3 @@ class Manager(Protocol):
     def container(self) -> dict[str, Any]:
         """What only it asks of its container: fields of a Compose service. Working directory is the node's."""
         ...
-
-
-def managers() -> list[Manager]:
-    """All there are."""
-    from quorumkit.managers.builtin import Builtin
-    from quorumkit.managers.tessera import Tessera
-
-    return [Builtin(), Tessera()]
-
-
-def manager_of(kind: str) -> Manager:
-    """The transaction manager of that name (the spec has checked that there is one)."""
-    return next(manager for manager in managers() if manager.kind == kind)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import RpcError
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.sender import own_account
+from quorumkit.operate.sender import first_free, own_account
 from quorumkit.rpc import Rpc
 
 _GAS = 300_000
@@ -33,14 +33,17 @@ class PrivateVerification:
 
 
 async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, str], value: int) -> PrivateVerification:
-    """Creates a private `storage` that holds `value`, from the first node for the second, and reads it from all.
+    """Creates a private `storage` that holds `value`, from one node for the next, and reads it from all. The one is the
+    first whose account has nothing in the pool: only a node's own account can send what is private.
 
     `tm_keys` are the nodes' TM public keys by name; both mappings are in the order of the nodes.
 
     Raises:
         RpcError: the first node refuses the transaction, or a node cannot be asked.
     """
-    first, second = list(connections)[:2]
+    names = list(connections)
+    first = await first_free(connections)
+    second = names[(names.index(first) + 1) % len(names)]
     result = PrivateVerification(parties=[first, second])
     sender = connections[first]
     account = await own_account(sender)

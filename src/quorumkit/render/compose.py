@@ -174,7 +174,7 @@ def _files(spec: NetworkSpec, project: Mapping[str, Any]) -> dict[str, bytes]:
         "# The project's name is in .env, where docker-compose 1.29 finds it too.\n"
     )
     if not spec.compose.image:
-        head += "# The image is made on this machine, once: quorumkit image build\n"
+        head += "# The image is made on this machine, once: quorumkit image build --dir .\n"
     return {"compose.yaml": (head + text.getvalue()).encode(), ".env": f"COMPOSE_PROJECT_NAME={spec.name}\n".encode()}
 
 

@@ -223,6 +223,7 @@ class ComposeRuntime:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
         services = services_of(self._spec, names)
         prefix = ["--no-log-prefix"] if len(services) == 1 else []
+        self._containers()  # those of another network of that name are none of ours
         return Command([*self._project(), "logs", *prefix, *options, *services], self._directory.path.absolute())
 
     def console(self, node: Node, *, execute: str | None) -> Command:
@@ -230,6 +231,7 @@ class ComposeRuntime:
         return self.execute(node, arguments)
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
+        self._containers()  # nothing is run in those of another network of that name
         # Without a terminal on this side there is none to give to the other.
         terminal = [] if os.isatty(0) and os.isatty(1) else ["-T"]
         inside = Path("/node")
@@ -396,7 +398,7 @@ class ComposeRuntime:
     def _as_told(self, node: Node, value: dict[str, Any]) -> NodeStatus:
         """What a node program tells of its node; the name is ours, for it may not be able to read its own."""
         status = NodeStatus.from_json(value)
-        status.name, status.ordinal, status.role = node.name, node.ordinal, node.role
+        status.name, status.ordinal, status.role = node.name, node.ordinal, status.role or node.role
         status.rpc_url = node.endpoints.rpc_url
         status.error = self._on_host(node, status.error)
         path = self._directory.node(node.name) / RECORD_NAME

@@ -15,13 +15,13 @@ from importlib.resources import as_file, files
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.directory_lock import locked
 from quorumkit.engines import engine_of
 from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
 from quorumkit.files import write_atomic
 from quorumkit.image.build import image_tag
 from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
@@ -240,6 +240,7 @@ class KubernetesRuntime:
             await asyncio.sleep(_POLL / 2)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
+        asyncio.run(self._own_belongings())
         options = [f"--tail={lines}", *(["--follow"] if follow else [])]
         if len(names) == 1:
             return self._command(self._cluster.kubectl("logs", self._pod(names[0]), *options))
@@ -263,6 +264,7 @@ class KubernetesRuntime:
 
     def _inside(self, node: Node, arguments: Sequence[str]) -> Command:
         # Without a terminal on this side there is none to give to the other.
+        asyncio.run(self._own_belongings())  # nothing is run in pods of another network of that name
         terminal = ["--stdin", "--tty"] if os.isatty(0) and os.isatty(1) else ["--stdin"]
         return self._command(self._cluster.kubectl("exec", *terminal, self._pod(node.name), "--", *arguments))
 

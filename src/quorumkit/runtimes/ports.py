@@ -56,7 +56,7 @@ def choose_each(
     taken = [port for port in held if port not in running and not port_is_free(port)]
     if fixed and (taken or (held and asked not in (None, held[0]))):
         port = taken[0] if taken else held[0]
-        what = f"port {port} is taken{_by_whom(port)}" if taken else f"node1 listens on {port}"
+        what = f"port {port} is taken{port_holder(port)}" if taken else f"node1 listens on {port}"
         raise PortError(
             f"ports.{kind}: {what}, and no node can move now",
             hint="stop what holds it" if taken else f"`quorumkit down` first, or leave ports.{kind} as it was",
@@ -126,7 +126,7 @@ def choose_block(
         for port in range(asked, asked + total):
             if not usable(port):
                 raise PortError(
-                    f"ports.{kind}: port {port} is taken{_by_whom(port)}",
+                    f"ports.{kind}: port {port} is taken{port_holder(port)}",
                     hint=f"stop what holds it, or change ports.{kind} in {SPEC_NAME} or remove it there",
                 )
         first = asked
@@ -160,7 +160,7 @@ def _overlap(one: range, other: range) -> bool:
     return one.start < other.stop and other.start < one.stop
 
 
-def _by_whom(port: int) -> str:
+def port_holder(port: int) -> str:
     """The process that listens on a port, where this user may know it."""
     import psutil
 

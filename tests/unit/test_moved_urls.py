@@ -1,0 +1,66 @@
+"""JSON-RPC URLs that changed are told, with the reason."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from samples import fixed_addresses, spec_of
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.node.status import NodeStatus
+from quorumkit.operate.generate import generate
+from quorumkit.operate.moved import known_urls, moves, told_moves
+from quorumkit.progress import silent
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+def at(*ports: int) -> list[NodeStatus]:
+    return [
+        NodeStatus(f"node{number}", number, "validator", rpc_url=f"http://127.0.0.1:{port}")
+        for number, port in enumerate(ports, start=1)
+    ]
+
+
+def test_what_stays_is_no_news(generated: NetworkDirectory) -> None:
+    before = known_urls(generated)
+    assert list(before) == ["node1", "node2", "node3", "node4"]
+    assert moves(before, at(10001, 10002, 10003, 10004, 10005), spec_of(3, 2)) == []
+    assert told_moves([]) == []
+
+
+def test_a_network_that_is_new_has_moved_nowhere(generated: NetworkDirectory) -> None:
+    assert known_urls(NetworkDirectory(generated.path / "none")) == {}
+    assert moves({}, at(1, 2), spec_of(2)) == []
+
+
+def test_who_took_the_port_is_told(taken: int) -> None:
+    before = {"node1": "http://127.0.0.1:1", "node2": f"http://127.0.0.1:{taken}"}
+    found = moves(before, at(9001, 9002), spec_of(2))
+    assert [(move.node, move.after) for move in found] == [
+        ("node1", "http://127.0.0.1:9001"), ("node2", "http://127.0.0.1:9002"),
+    ]  # fmt: skip
+    [line] = told_moves(found)
+    assert line.startswith(
+        "RPC URLs changed: node1 had http://127.0.0.1:1 and has http://127.0.0.1:9001 (and 1 more): "
+    )
+    assert f"port {taken} is taken by " in line
+
+
+def test_ports_that_a_person_asked_for_need_no_culprit(taken: int) -> None:
+    before = {"node1": f"http://127.0.0.1:{taken}"}
+    [line] = told_moves(moves(before, at(9001), spec_of(1, ports={"rpc": 9001})))
+    assert line.endswith("ports.rpc in quorumkit.yaml asks for it")
+
+
+def test_urls_are_known_of_a_network_that_was_made(generated: NetworkDirectory) -> None:
+    generate(generated, spec_of(3, 1), fixed_addresses, silent)
+    assert known_urls(generated)["node1"] == "http://127.0.0.1:10001"

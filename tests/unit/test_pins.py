@@ -1,0 +1,133 @@
+"""What comes from outside by a name stays what it was, or is told: images, programs, base images, Go modules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import spec_of
+
+from quorumkit.directory import NetworkDirectory
+from quorumkit.engines import binaries
+from quorumkit.engines.go_modules import GoModule, go_modules, parse_modules
+from quorumkit.errors import CorruptFileError, EngineError, RuntimeUnavailableError
+from quorumkit.image import base as base_image
+from quorumkit.image.base import registry_digest, settle_base
+from quorumkit.operate.pinning import check_programs
+from quorumkit.pins import PINS_NAME, Pin, check_pins
+from quorumkit.progress import silent
+
+IMAGE = "quorumengineering/tessera:24.4.2"
+
+
+def image(digest: str, name: str = IMAGE) -> dict[str, Pin]:
+    return {"transaction_manager.image": Pin(name, digest, is_image=True)}
+
+
+def test_an_image_that_changed_under_its_name_is_refused_until_it_is_accepted(tmp_path: Path) -> None:
+    assert check_pins(tmp_path, image("sha256:1")) == []
+    assert check_pins(tmp_path, image("sha256:1")) == []
+    with pytest.raises(EngineError, match=f"^transaction_manager.image: {IMAGE} is another image .* sha256:1$") as told:
+        check_pins(tmp_path, image("sha256:2"))
+    assert told.value.hint and f"remove its entry from {tmp_path / PINS_NAME}" in told.value.hint
+    with pytest.raises(EngineError):  # nor does asking twice help
+        check_pins(tmp_path, image("sha256:2"))
+    pins = json.loads((tmp_path / PINS_NAME).read_bytes())
+    del pins["pins"]["transaction_manager.image"]
+    (tmp_path / PINS_NAME).write_text(json.dumps(pins))
+    assert check_pins(tmp_path, image("sha256:2")) == []
+
+
+def test_another_name_in_the_spec_is_a_persons_own_change(tmp_path: Path) -> None:
+    check_pins(tmp_path, image("sha256:1"))
+    assert check_pins(tmp_path, image("sha256:2", name="registry.example/tessera:1")) == []
+
+
+def test_pins_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / PINS_NAME).write_text('{"pins": ["x"]}')
+    with pytest.raises(CorruptFileError, match=PINS_NAME):
+        check_pins(tmp_path, image("sha256:1"))
+
+
+def test_a_program_that_a_person_replaced_is_told_once(tmp_path: Path) -> None:
+    program, directory = tmp_path / "geth", NetworkDirectory(tmp_path)
+    spec = spec_of(1, engine={"binary": str(program)})
+    program.write_bytes(b"one")
+    assert check_programs(directory, spec) == []
+    program.write_bytes(b"two")
+    [told] = check_programs(directory, spec)
+    assert told.startswith(f"engine.binary: {program} has changed since the last start: SHA-256 3fc4ccfe745870e2")
+    assert check_programs(directory, spec) == []
+
+
+def test_a_client_that_was_written_to_in_the_cache_is_not_taken(cache: Path) -> None:
+    path = binaries._kept_path("goquorum", "24.4.1", "some:image")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"good")
+    good = "770e607624d689265ca6c44884d0807d9b054d23c473c106c72be9de08b7376c"
+    record = {"version": "24.4.1", "sha256": good, "size": 4}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    assert binaries.find_kept("goquorum", "24.4.1", "some:image")
+    path.write_bytes(b"evil")
+    assert binaries.find_kept("goquorum", "24.4.1", "some:image") is None
+
+
+def test_a_base_image_that_moved_is_refused_until_it_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, Any] = {"Id": "sha256:1", "RepoDigests": ["debian@sha256:aa"]}
+    monkeypatch.setattr(base_image, "docker", lambda *words, **options: json.dumps([found]))
+    assert settle_base("debian:bookworm-slim", silent, accept=False).digest == "sha256:aa"
+    found["Id"] = "sha256:2"
+    with pytest.raises(
+        RuntimeUnavailableError, match="is another one than before: sha256:2, and it was sha256:1"
+    ) as no:
+        settle_base("debian:bookworm-slim", silent, accept=False)
+    assert no.value.hint and "quorumkit image build --base debian:bookworm-slim" in no.value.hint
+    settle_base("debian:bookworm-slim", silent, accept=True)
+    assert settle_base("debian:bookworm-slim", silent, accept=False).id == "sha256:2"
+    assert settle_base("mirror.example/debian:12", silent, accept=False).id == "sha256:2"
+
+
+@pytest.mark.parametrize(("name", "digest"), [
+    ("debian:bookworm-slim", "sha256:aa"),
+    ("mirror.example:5000/debian:12", "sha256:bb"),
+    ("mirror.example:5000/debian", "sha256:bb"),
+    ("other.example/debian:12", None),
+])  # fmt: skip
+def test_the_digest_is_that_of_the_registry_that_is_named(name: str, digest: str | None) -> None:
+    inspected = {"RepoDigests": ["debian@sha256:aa", "mirror.example:5000/debian@sha256:bb"]}
+    assert registry_digest(inspected, name) == digest
+    assert registry_digest({"RepoDigests": None}, name) is None
+
+
+def test_what_a_module_was_replaced_by_is_in_its_place() -> None:
+    lines = [
+        "path\tcmd/geth",
+        "mod\texample/geth\tv1.2.3\th1:x=",
+        "dep\ta\tv1\th1:y=",
+        "dep\tb\tv2",
+        "=>\tc\tv3\th1:z=",
+    ]
+    text = "\n".join([*lines, "build\t-x=y", ""])
+    assert parse_modules(text) == [GoModule("example/geth", "v1.2.3"), GoModule("a", "v1"), GoModule("c", "v3")]
+
+
+def go_binary(text: bytes, *, version: bytes = b"go1.26.8") -> bytes:
+    """As much of one as is read: the header where Go's own code is quoted first, then the true one."""
+    sentinel = bytes(16)
+    modules = sentinel + text + sentinel
+    body = bytes([len(version)]) + version + bytes([len(modules) & 0x7F | 0x80, len(modules) >> 7]) + modules
+    quoted = b"x\xff Go buildinf:".ljust(64, b"\0")
+    return quoted + b"\xff Go buildinf:\x08\x02".ljust(32, b"\0") + body
+
+
+def test_the_modules_are_read_out_of_a_binary(tmp_path: Path) -> None:
+    path = tmp_path / "geth"
+    path.write_bytes(go_binary(b"mod\texample/geth\tv1.2.3\th1:x=\n" + b"dep\ta\tv1\th1:y=\n" * 9))
+    found = go_modules(path)
+    assert found[:2] == [GoModule("example/geth", "v1.2.3"), GoModule("stdlib", "1.26.8")]
+    assert len(found) == 11
+    for damaged in (b"", b"\xff Go buildinf:", go_binary(b"")[:90], b"\x7fELF" * 100):
+        path.write_bytes(damaged)
+        assert go_modules(path) == []
