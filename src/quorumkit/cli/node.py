@@ -192,27 +192,35 @@ node.add_command(node_status)
 def replace(name: str, directory: NetworkDirectory, through: Path | None, as_json: bool) -> None:
     """Admit the new identity of a node that lost its disk, in a network whose nodes exchange their identities.
 
-    The node must run, with its new keys, under its old name. It follows from then on; if it was a validator, the
-    genesis still names its old account, and the others go on without it.
+    The node must run, with its new keys, under its old name. More than half of the sitting validators must sign: all
+    nodes that can be reached from here are asked to; where others have theirs, they run this command too, and the last
+    one that is needed brings it about. The node follows from then on; if it was a validator, the genesis still names
+    its old account, and the others go on without it. Its old keys are refused for ever.
+
+    The exit code is 3 while signatures are missing. Inside a node's container the command signs with that node.
 
     \b
     quorumkit node replace node3
     docker compose exec node1 quorumkit node replace node3
     """
-    from quorumkit.operate.replacement import replace_node
+    from quorumkit.operate.replacement import Collected, outcome, replace_node
     from quorumkit.runtimes.program import NodeProgram
 
     if through is not None:
         program = NodeProgram(through / ".state", [through], network=through)
-        answer = asyncio.run(program.call("node_replace", name))
+        collected = Collected(asyncio.run(program.call("node_replace", name)), {})
     else:
         network = known_network(directory)
         name = find_node(network, name).name
-        answer = asyncio.run(replace_node(runtime_of(directory, network.spec), network, name))
+        collected = asyncio.run(replace_node(runtime_of(directory, network.spec), network, name))
     if as_json:
-        print_json(answer)
+        print_json(collected.to_json())
     else:
-        done(f"{name}: replaced, its account is now {answer['account']}, and it follows")
+        for other, reason in collected.failures.items():
+            click.echo(f"{other}: {reason}", err=True)
+        done(outcome(collected.told))
+    if not collected.complete:
+        raise click.exceptions.Exit(3)
 
 
 @node.command("call", hidden=True)
