@@ -13,7 +13,7 @@ bin := .venv/bin
 compile := $(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help up down test bench lint format lock contracts docs setup setup-dev
+.PHONY: help up down test bench lint format lock contracts docs release setup setup-dev
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -35,6 +35,7 @@ lint: setup-dev ## Check style and types
 	@$(bin)/ruff format --check
 	@$(bin)/mypy
 	@for each in $$(find tests -name conftest.py); do $(bin)/mypy --no-error-summary $$each || exit; done
+	@$(bin)/lint-imports --no-logo --cache-dir .mypy_cache/imports
 
 format: setup-dev ## Mend style
 	@$(bin)/ruff check --fix
@@ -51,6 +52,9 @@ lock: setup-dev ## Write the lock files again (LOCK_ARGS=--upgrade for newer ver
 
 contracts: ## Compile the contracts again (needs Node.js)
 	@cd src/quorumkit/contracts && npx --yes --package solc@0.8.28 -- node compile.mjs
+
+release: setup-dev ## Check what is about to be released (TAG=v0.1.0)
+	@$(bin)/python scripts/release.py $(if $(TAG),--tag $(TAG))
 
 setup: # what `up` needs
 	@$(call set_up)

@@ -33,7 +33,7 @@ from quorumkit.contracts import storage_contract
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.node.record import NodeRecord
-from quorumkit.operate.verify import contract_address
+from quorumkit.operate.transactions import contract_address
 from quorumkit.plan import Network
 from quorumkit.progress import silent
 

@@ -96,6 +96,9 @@ def spec_page() -> str:
                 "The spec of a network: the one file that a person edits. `quorumkit init` and `up` write it; after "
                 "a change, `quorumkit up` renders the files of the nodes again. A field that is not there has its "
                 "default. An unknown field, or a wrong value, is refused with the field's path.",
+                "Numbers may be written in every way in which there is no doubt what is meant: `1337`, `0x539`, `3e7`. "
+                "Balances are in wei, or have a unit: `1000 ether`, `20 gwei`. Accounts need no quotes; one that "
+                "stands there twice, in whatever spelling, is refused, and so is one whose EIP-55 checksum is wrong.",
                 "What decides the chain (sizes, consensus, genesis, client version) is written out even where it "
                 "equals a default, so that a later version of Quorumkit makes the same network of it. A chain that "
                 "exists cannot change its genesis: `quorumkit up` refuses such an edit and names the fields.",

@@ -166,3 +166,12 @@ def _tm_endpoint(record: NodeRecord) -> Endpoint | None:
 
 def _endpoint(record: EndpointRecord) -> Endpoint:
     return Endpoint(record.host, record.port)
+
+
+def recorded_validators(directory: NetworkDirectory) -> int | None:
+    """How many validators the nodes' records tell of; None where one cannot be read."""
+    nodes = [node for node in directory.nodes.glob("node*") if node.is_dir()]
+    try:
+        return sum(read_record(node).role == "validator" for node in nodes) or None
+    except (CorruptFileError, NewerFormatError):
+        return None

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,25 @@ def write_new(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> None:
         file.write(content)
 
 
-def write_if_changed(path: Path, content: bytes, *, mode: int = PUBLIC_MODE) -> bool:
-    """Writes what can be rendered again, only where it differs. Returns whether it wrote."""
+def write_if_changed(
+    path: Path,
+    content: bytes,
+    *,
+    mode: int = PUBLIC_MODE,
+    keep: Callable[[bytes, bytes], bytes] | None = None,
+) -> bool:
+    """Writes what can be rendered again, only where it differs. Returns whether it wrote.
+
+    `keep` makes of what is there, and of `content`, what is to be there. Raises what that raises.
+    """
     try:
-        if path.read_bytes() == content:
-            return False
+        present = path.read_bytes()
     except FileNotFoundError:
         pass
+    else:
+        content = keep(present, content) if keep else content
+        if present == content:
+            return False
     write_atomic(path, content, mode=mode, durable=False)
     return True
 

@@ -9,10 +9,21 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from quorumkit.client_settings import ClientArgument, RpcSpec, rpc_problem
 from quorumkit.errors import NewerFormatError, SpecError
+from quorumkit.notation import account_address, amount_of_wei, distinct_accounts, load_yaml, whole_number
 
 SPEC_FORMAT = 1
 SPEC_NAME = "quorumkit.yaml"
@@ -29,14 +40,15 @@ def _network_name(value: str) -> str:
     return value
 
 
-def _address(value: str) -> str:
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", value):
-        raise ValueError(f"{value!r} is not an account address (0x and 40 hexadecimal digits)")
-    return value
-
-
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_people_write_it(cls, value: Any, info: ValidationInfo) -> Any:
+        """Numbers in every way in which there is no doubt what is meant."""
+        number = cls.model_fields[str(info.field_name)].annotation in (int, int | None)
+        return whole_number(value) if number else value
 
 
 class NodesSpec(_Part):
@@ -134,12 +146,17 @@ class GenesisSpec(_Part):
     """Whether transactions need not pay for gas, ever: a gas price of 0 is mined, and accounts need no ether. The chain
     then keeps Berlin's rules, without London's transactions of EIP-1559 and BASEFEE instruction. Gas is always free
     with goquorum. See docs/explanation/gas.md."""
-    node_balance: int = Field(default=10**21, ge=0, le=2**256 - 1)
+    node_balance: Annotated[int, BeforeValidator(amount_of_wei)] = Field(default=10**21, ge=0, le=2**256 - 1)
     """Wei that each validator's own account holds, to pay its transactions' gas with; observers' accounts hold none."""
-    alloc: dict[Annotated[str, AfterValidator(_address)], Annotated[int, Field(ge=0, le=2**256 - 1)]] = Field(
-        default_factory=dict
-    )
-    """Further balances in wei, by account."""
+    alloc: Annotated[
+        dict[
+            Annotated[str, AfterValidator(account_address)],
+            Annotated[int, BeforeValidator(amount_of_wei), Field(ge=0, le=2**256 - 1)],
+        ],
+        BeforeValidator(distinct_accounts),
+    ] = Field(default_factory=dict)
+    """Further balances in wei, by account. All balances may also be written as `1000 ether`, `20 gwei`, `1e21` or
+    `0x3635c9adc5dea00000`."""
 
 
 class PortsSpec(_Part):
@@ -161,6 +178,9 @@ class PortsSpec(_Part):
 
 ENGINE_CONSENSUS = {"geth": ("clique",), "goquorum": ("qbft", "ibft", "raft", "clique")}
 """Which consensus kinds an engine can run."""
+
+LAST_THAT_SEALS = {"geth": "1.13.15"}
+"""The last version of an engine that can run such a network; later ones leave consensus to another program."""
 
 ALWAYS_FREE = ("goquorum",)
 """Engines whose gas is free whatever the spec says."""
@@ -275,7 +295,17 @@ class NetworkSpec(_Part):
     def _engine_can_do_it(self) -> NetworkSpec:
         if self.consensus.kind not in ENGINE_CONSENSUS[self.engine.kind]:
             known = ", ".join(ENGINE_CONSENSUS[self.engine.kind])
-            raise ValueError(f"consensus.kind: {self.engine.kind} has no {self.consensus.kind} (it has {known})")
+            others = [kind for kind, kinds in ENGINE_CONSENSUS.items() if self.consensus.kind in kinds]
+            raise ValueError(
+                f"consensus.kind: {self.engine.kind} has no {self.consensus.kind} (it has {known}); "
+                f"engine.kind {' and '.join(others)} has"
+            )
+        last = LAST_THAT_SEALS.get(self.engine.kind)
+        if last is not None and _numbers(self.engine.version) > _numbers(last):
+            raise ValueError(
+                f"engine.version: {self.engine.kind} {self.engine.version} seals no blocks of its own; {last} is the "
+                "last that does"
+            )
         if self.transaction_manager is not None and self.engine.kind == "geth":
             raise ValueError("transaction_manager: geth has no private transactions; engine.kind goquorum has")
         if (
@@ -358,6 +388,10 @@ class NetworkSpec(_Part):
         return self
 
 
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split("."))
+
+
 def _told(block: range) -> str:
     return f"port {block[0]}" if len(block) == 1 else f"the block {block[0]}-{block[-1]}"
 
@@ -415,11 +449,10 @@ def _known_fields(location: tuple[int | str, ...]) -> list[str]:
 
 def read_spec(path: Path) -> NetworkSpec:
     """The spec in a YAML file (YAML 1.2, no repeated keys)."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        value = load_yaml(path.read_text(encoding="utf-8"))
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""

@@ -103,19 +103,16 @@ class Release:
     def block_hash(self, index: int, number: int) -> str:
         return str(json.loads(self.console(index, f"eth.getBlock({number}).hash")))
 
-    def whole(self, count: int, *, away: int = 0) -> list[dict[str, Any]]:
-        """Waits until so many pods are ready and each node sees all the others; what they tell then. `away` more nodes
-        are known that were scaled away."""
+    def whole(self, count: int) -> list[dict[str, Any]]:
+        """Waits until so many pods are ready and each node sees all the others, and misses nobody who was scaled away;
+        what they tell then."""
 
         def check() -> list[dict[str, Any]] | None:
             pods = self.pods()
             if len(pods) != count or not all(map(is_ready, pods.values())):
                 return None
             nodes = [self.node(index) for index in range(count)]
-            complete = [
-                node for node in nodes
-                if node and node["peers"] == count - 1 and node["expected_peers"] == count - 1 + away
-            ]  # fmt: skip
+            complete = [node for node in nodes if node and node["peers"] == node["expected_peers"] == count - 1]
             return complete if len(complete) == count else None
 
         return list(eventually(check, f"{count} pods in step, each with {count - 1} peers"))

@@ -188,13 +188,13 @@ def test_the_genesis_cannot_get_other_validators(release: Release) -> None:
 
 def test_scaled_down_it_keeps_the_validators_and_the_claims(release: Release) -> None:
     four(release)
-    nodes = release.whole(4, away=1)
+    nodes = release.whole(4)
     assert len(nodes) == 4
     assert len(release.get("persistentvolumeclaims")["items"]) == 5
 
 
 def test_uninstalled_it_leaves_only_the_claims_and_installed_again_it_goes_on(release: Release) -> None:
-    before = release.whole(4, away=1)
+    before = release.whole(4)
     known = before[0]["block"]
     known_hash = release.block_hash(0, known)
     release.uninstall()

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from networks import RunningNetwork, destroy, left_of, quorumkit
+from networks import PATIENCE, RunningNetwork, destroy, eventually, left_of, quorumkit
 
 from quorumkit.engines import Binary
+from quorumkit.identity import generate_secrets
 
 pytestmark = pytest.mark.network
 
@@ -203,15 +204,58 @@ def test_ports_of_before_that_are_taken_are_left_for_others(network: RunningNetw
 
 
 def test_a_node_that_loses_its_chain_takes_it_from_the_others(network: RunningNetwork) -> None:
+    """Although the marker beside it stays: a client that finds no chain begins one on Ethereum's main network."""
     network.up()
     network.on_node("node stop node2")
     shutil.rmtree(network.node(2) / "data/geth/chaindata")
-    (network.node(2) / "data/genesis.sha256").unlink()
     keys = network.keys()
     network.on_node("node start node2")
     network.up()
     network.verify()
     assert network.keys() == keys
+
+
+def test_a_node_whose_client_is_on_another_chain_is_refused(network: RunningNetwork, geth: Binary) -> None:
+    network.up()
+    network.on_node("node stop node2")
+    chain = network.node(2) / "data/geth/chaindata"
+    chain.rename(chain.with_name("kept"))
+    alone = ["--datadir", "data", "--nodiscover", "--maxpeers", "0", "--port", "0", "--authrpc.port", "0"]
+    subprocess.run(
+        [geth.path, *alone, "--ipcdisable", "--exec", "0", "console"], cwd=network.node(2), check=True,
+        capture_output=True, timeout=PATIENCE,
+    )  # fmt: skip
+    network.on_node("node start node2")
+    status = eventually(
+        lambda: next((node for node in network.status().values() if "another chain" in (node["error"] or "")), None),
+        "the refusal",
+    )
+    assert status["name"] == "node2"
+    assert "block 0 is 0xd4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3" in status["error"]
+    assert status["state"] in ("starting", "restarting", "failed")
+    network.on_node("node stop node2")
+    shutil.rmtree(chain)
+    chain.with_name("kept").rename(chain)
+    network.on_node("node start node2")
+    network.up("--verify")
+
+
+def test_other_keystores_beside_a_nodes_own_do_not_matter(network: RunningNetwork) -> None:
+    """One that sorts first, and the node's own under another name."""
+    keystores = network.node(1) / "data/keystore"
+    (own,) = keystores.iterdir()
+    kept = own.rename(keystores / "sealer")
+    other = generate_secrets()
+    (keystores / "UTC--1970-01-01T00-00-00.000000000Z--other").write_text(json.dumps(other.keystore))
+    network.up("--verify")
+    try:
+        account = network.status()["node1"]["account"]
+        assert network.ask(1, "eth_accounts")[0] == other.identity.account.lower() != account.lower()
+        deployed = network.on_node("console node1", "--exec", "storage.deploy(7).get()")
+        assert "7" in deployed.out.splitlines()
+        assert kept.exists()
+    finally:
+        network.down()
 
 
 def test_what_only_the_user_may_not_write_is_told(network: RunningNetwork, tmp_path: Path) -> None:

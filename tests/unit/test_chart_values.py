@@ -33,7 +33,7 @@ def test_observers_are_nodes_beyond_the_validators() -> None:
 
 
 def test_amounts_that_a_float_cannot_hold_go_as_text() -> None:
-    account = "0x00000000000000000000000000000000000000Aa"
+    account = "0x00000000000000000000000000000000000000aa"
     genesis = values_of(on_kubernetes(genesis={"node_balance": 10**21 + 1, "alloc": {account: 2**255 + 1}}))["network"][
         "genesis"
     ]

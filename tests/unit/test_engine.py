@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any, cast
 
@@ -231,7 +232,8 @@ def test_sealing_begins_once_every_peer_hears_of_blocks_and_the_stop_came_throug
             "eth_mining": [True, True, False],
         }
     )
-    asyncio.run(GETH.seal(cast("Rpc", client)))
+    network = planned(spec_of(2))
+    asyncio.run(GETH.seal(cast("Rpc", client), record_of(network, network.node(1))))
     assert client.asked == [
         *["admin_peers"] * 3, "miner_stop", *["eth_mining"] * 3, "miner_setExtra", "miner_start",
     ]  # fmt: skip
@@ -248,3 +250,29 @@ def test_a_wrong_password_is_told_apart_from_a_client_that_is_slow() -> None:
     slow = RpcError("node1: personal_unlockAccount: no answer in 10 s")
     with pytest.raises(RpcError, match="no answer"):
         asyncio.run(unlock(FakeClient({"personal_unlockAccount": [slow]}), "right"))
+
+
+@pytest.mark.parametrize(
+    ("syncing", "level"),
+    [
+        (False, True),
+        ({"currentBlock": "0x5", "highestBlock": "0x7"}, False),
+        ({"currentBlock": "0x5", "highestBlock": "0x5"}, True),
+        # A new chain's client says for half a minute that it indexes.
+        ({"currentBlock": "0x0", "highestBlock": "0x0", "txIndexRemainingBlocks": "0x1"}, True),
+    ],
+)
+def test_a_client_that_only_indexes_is_level(syncing: object, level: bool) -> None:
+    client = FakeClient({"admin_peers": [peer({"version": 68})], "eth_syncing": [syncing]})
+    assert asyncio.run(GETH.is_level(cast("Rpc", client))) is level
+    client = FakeClient({"admin_peers": [peer("handshake")], "eth_syncing": [False]})
+    assert not asyncio.run(GETH.is_level(cast("Rpc", client)))
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3, 10])
+def test_a_client_fetches_from_its_first_peer_on(nodes: int) -> None:
+    """What is left of MaxPeers without light clients is 1 (eth/backend.go, Start; eth/sync.go, nextSyncOp)."""
+    network = planned(spec_of(nodes))
+    config = tomllib.loads(GETH.node_files(network, network.node(1))["geth.toml"].decode())
+    assert config["Node"]["P2P"]["MaxPeers"] - config["Eth"]["LightPeers"] == 1
+    assert config["Eth"]["LightServ"] > 0

@@ -16,10 +16,10 @@ import pytest
 from samples import fixed_addresses, spec_of
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.directory_lock import locked
 from quorumkit.drift import differences
 from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, NotANetworkError, UsageError
-from quorumkit.operate import generate as generating
-from quorumkit.operate.generate import check_request, generate, locked
+from quorumkit.operate.generate import check_request, generate
 from quorumkit.plan import Network
 from quorumkit.progress import silent
 from quorumkit.spec import NetworkSpec, spec_to_yaml
@@ -61,7 +61,9 @@ def change_spec(directory: NetworkDirectory, old: str, new: str) -> None:
 
 
 def start_chain(directory: NetworkDirectory, name: str = "node1") -> None:
-    (directory.node(name) / "data/geth/chaindata").mkdir()
+    chain = directory.node(name) / "data/geth/chaindata"
+    chain.mkdir()
+    (chain / "CURRENT").write_text("MANIFEST-000001")
 
 
 def test_a_directory_holds_spec_genesis_keys_and_records(generated: NetworkDirectory) -> None:
@@ -193,7 +195,7 @@ def test_several_at_once_make_one_network(tmp_path: Path) -> None:
 def test_a_directory_that_another_command_writes_is_waited_for_and_then_told(
     generated: NetworkDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generating, "_LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr("quorumkit.directory_lock._LOCK_PATIENCE", 0.05)
     with locked(generated), pytest.raises(NodeError, match="another quorumkit command is writing it"):
         make(generated)
 

@@ -58,10 +58,52 @@ def test_the_account_is_opened_over_the_socket_and_paths_stay_short(kind: str) -
         assert command.count(word) == 1
 
 
+class Asked:
+    """A client that notes what it was asked."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
+        self.asked.append(method)
+        return self.answers.get(method)
+
+
 def test_clique_seals_as_geths_does() -> None:
     assert isinstance(GOQUORUM, Geth)
-    for name in ("accept_blocks", "open_account", "seal"):
+    for name in ("accept_blocks", "open_account", "stop_sealing"):
         assert getattr(type(GOQUORUM), name) is getattr(Geth, name)
+    network = network_of("clique", 2)
+    record, asked = record_of(network, network.node(1)), []
+    for engine in (GOQUORUM, Geth()):
+        client = Asked({"admin_peers": [], "eth_mining": False})
+        asyncio.run(engine.seal(cast("Rpc", client), record))
+        asked.append(client.asked)
+    assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize("kind", ["qbft", "ibft"])
+def test_bft_validators_begin_without_a_stop(kind: str) -> None:
+    """A stop would have peers' messages refused, and the peers dropped."""
+    network, client = network_of(kind, 2), Asked({})
+    asyncio.run(GOQUORUM.seal(cast("Rpc", client), record_of(network, network.node(1))))
+    assert client.asked == ["miner_start"]
+
+
+def test_a_client_with_less_difficulty_than_a_peer_lags() -> None:
+    def peers(*eth: object) -> list[dict[str, Any]]:
+        return [{"protocols": {"eth": each}} for each in eth]
+
+    head = {"totalDifficulty": "0xa"}
+    for told, level in (
+        (peers({"difficulty": 10}, {"difficulty": 9}), True),
+        (peers({"difficulty": 9}, {"difficulty": 11}), False),
+        (peers({"difficulty": 9}, "handshake"), False),
+        ([], True),
+    ):
+        client = Asked({"admin_peers": told, "eth_getBlockByNumber": head})
+        assert asyncio.run(GOQUORUM.is_level(cast("Rpc", client))) is level
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import endpoints_number, identity_number, planned, spec_of
 
+from quorumkit.identity.keystore import checksum_address
 from quorumkit.node.record import NodeRecord
 from quorumkit.plan import FULL_MESH, Endpoint, peer_ordinals, plan
 from quorumkit.render import render_genesis, render_node
@@ -119,12 +120,13 @@ def test_a_lone_node_has_no_peers() -> None:
 
 
 def test_the_genesis_funds_validators_and_what_the_spec_allots() -> None:
-    rich = "0x00000000000000000000000000000000000000Ff"
+    rich = checksum_address(f"{0xABCDEF:040x}")
+    assert rich != rich.lower()
     network = planned(spec_of(2, 1, genesis={"node_balance": 5, "alloc": {rich: 7}}))
     assert json.loads(render_genesis(network))["alloc"] == {
         f"{1:040x}": {"balance": "0x5"},
         f"{2:040x}": {"balance": "0x5"},
-        f"{255:040x}": {"balance": "0x7"},
+        f"{0xABCDEF:040x}": {"balance": "0x7"},
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 from samples import endpoints_number, identity_number, spec_of
 
-from quorumkit.errors import EngineError, NodeError, SpecError
+from quorumkit.errors import EngineError, NodeError, SpecError, UsageError
 from quorumkit.identity import generate_secrets, write_secrets
 from quorumkit.managers import manager_of, managers
 from quorumkit.node.record import NodeRecord
@@ -205,3 +205,24 @@ def test_a_directory_where_it_can_is_not() -> None:
 def test_every_managers_process_can_be_told_by_its_command_line() -> None:
     for manager in managers():
         assert manager.config in manager.run_command(Path("/somewhere/tessera"))
+
+
+def test_what_an_operator_added_is_kept() -> None:
+    network = network_of(tessera_spec(3))
+    rendered = render_node(network, network.node(2))["tm/tessera.json"]
+    source = Path("tm/tessera.json")
+    third_parties = {"app": "ThirdParty", "serverAddress": "http://127.0.0.1:9080", "communicationType": "REST"}
+    before = json.loads(rendered)
+    before["serverConfigs"] = [third_parties, *before["serverConfigs"]]
+    before |= {"encryptor": {"type": "NACL"}, "alwaysSendTo": ["KEY"], "useWhiteList": False, "peer": []}
+    before["features"] = {"enableRemoteKeyValidation": False, "enableMultiplePrivateStates": False}
+    kept = TESSERA.keep(json.dumps(before).encode(), rendered, source=source)
+    expected = json.loads(rendered) | {"encryptor": {"type": "NACL"}, "alwaysSendTo": ["KEY"]}
+    expected["serverConfigs"].append(third_parties)
+    expected["features"]["enableMultiplePrivateStates"] = False
+    assert json.loads(kept) == expected
+    assert TESSERA.keep(kept, rendered, source=source) == kept
+    assert TESSERA.keep(rendered, rendered, source=source) == rendered
+    for content in (b"{", b"[]", b"\xff"):
+        with pytest.raises(UsageError, match=r"tm/tessera\.json: not JSON"):
+            TESSERA.keep(content, rendered, source=source)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorumkit.cli.options import WHOLE_NUMBER
 from quorumkit.errors import UsageError
 from quorumkit.plan import Endpoint
 from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RAFT_PORT, RPC_PORT, TM_PORT
@@ -56,9 +57,9 @@ def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--engine", {"type": click.Choice(["geth", "goquorum"])}, "The client.  [default: geth]"),
         ("--consensus", {"type": click.Choice(["clique", "qbft", "ibft", "raft"])},
          "Consensus kind.  [default: clique with geth, qbft with goquorum]"),
-        ("--chain-id", {"type": int, "metavar": "ID"}, "Chain id.  [default: 1337]"),
+        ("--chain-id", {"type": WHOLE_NUMBER, "metavar": "ID"}, "Chain id.  [default: 1337]"),
         ("--free-gas", {"is_flag": True, "default": None}, "Transactions need not pay for gas, ever."),
-        ("--period", {"type": int, "metavar": "SECONDS"}, "Seconds between blocks.  [default: 1]"),
+        ("--period", {"type": WHOLE_NUMBER, "metavar": "SECONDS"}, "Seconds between blocks.  [default: 1]"),
         ("--network-name", {"metavar": "NAME"}, "Name of the network.  [default: quorum]"),
         ("--exchange-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{EXCHANGE_PORT}", "show_default": True},
          "Where the exchange is served; its port is the others' too where they are named without one."),

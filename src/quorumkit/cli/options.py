@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import UsageError
+from quorumkit.notation import whole_number
 from quorumkit.plan import Network, Node, node_name
 from quorumkit.spec import SPEC_NAME
 
@@ -31,9 +33,36 @@ class _Directory(click.ParamType):  # type: ignore[type-arg]
         return value if isinstance(value, NetworkDirectory) else NetworkDirectory(Path(value).expanduser())
 
 
-directory_argument = click.argument(
-    "directory", metavar="[DIR]", type=_Directory(), default=default_directory, required=False
-)
+class _WholeNumber(click.ParamType):  # type: ignore[type-arg]
+    """An integer as the spec takes it: `0x539` and `1e6` are some."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = whole_number(value)
+        try:
+            return number if isinstance(number, int) else int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+
+
+WHOLE_NUMBER = _WholeNumber()
+
+
+def directory_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The network directory as an argument, or as the option that commands about nodes have."""
+
+    @functools.wraps(command)
+    def with_one(directory: NetworkDirectory | None, named: NetworkDirectory | None, **others: Any) -> Any:
+        if directory and named and directory.path.absolute() != named.path.absolute():
+            raise UsageError(f"two network directories: {directory.path} and {named.path}", hint="name one")
+        return command(directory or named or NetworkDirectory(default_directory()), **others)
+
+    option = click.option("-d", "--dir", "named", type=_Directory(), help="The same as DIR.  [default: ., or mynet]")
+    argument = click.argument("directory", metavar="[DIR]", type=_Directory(), required=False)
+    return argument(option(with_one))
+
+
 directory_option = click.option(
     "-d", "--dir", "directory", type=_Directory(), default=default_directory, show_default="., or mynet",
     help="The network directory.",
@@ -49,10 +78,11 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="How many validators.  [default: 5]"),
             click.option("--observers", type=click.IntRange(0, 1000), metavar="M",
                          help="How many nodes that only follow.  [default: 0]"),
-            click.option("--chain-id", type=int, metavar="ID", help="Chain id.  [default: 1337]"),
+            click.option("--chain-id", type=WHOLE_NUMBER, metavar="ID", help="Chain id.  [default: 1337]"),
             click.option("--free-gas", is_flag=True, default=None,
                          help="Transactions need not pay for gas, ever; with goquorum none does."),
-            click.option("--period", type=int, metavar="SECONDS", help="Seconds between blocks.  [default: 1]"),
+            click.option("--period", type=WHOLE_NUMBER, metavar="SECONDS",
+                         help="Seconds between blocks.  [default: 1]"),
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
             click.option("--runtime", type=click.Choice(["process", "compose", "kubernetes"]),
                          help="Where the nodes run.  [default: process]"),

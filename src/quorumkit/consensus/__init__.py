@@ -1,5 +1,24 @@
-"""Consensus kinds: each owns the genesis fields it needs and the rules about its validators. Pure functions."""
+"""Consensus kinds: each owns the genesis fields it needs and the rules about its validators. Pure functions. This is
+their one list."""
 
-from quorumkit.consensus.base import Consensus, consensus_of
+from quorumkit.consensus.base import Consensus
+from quorumkit.identity import PublicIdentity
 
-__all__ = ["Consensus", "consensus_of"]
+__all__ = ["Consensus", "address_to_vote_for", "consensus_of"]
+
+
+def consensus_of(kind: str) -> Consensus:
+    """The consensus kind of that name (the spec has checked that there is one)."""
+    from quorumkit.consensus.clique import Clique
+    from quorumkit.consensus.ibft import Ibft
+    from quorumkit.consensus.qbft import Qbft
+    from quorumkit.consensus.raft import Raft
+
+    kinds: dict[str, Consensus] = {"clique": Clique(), "ibft": Ibft(), "qbft": Qbft(), "raft": Raft()}
+    return kinds[kind]
+
+
+def address_to_vote_for(kind: str, identity: PublicIdentity) -> str | None:
+    """What validators name a node by when they vote it in or out; None where that kind has no such votes. Pure."""
+    consensus = consensus_of(kind)
+    return consensus.validator_address(identity) if consensus.votes_on_addresses else None

@@ -22,6 +22,9 @@ class Consensus(Protocol):
     keeps_addresses: bool
     """Whether nodes keep each other's addresses for good, so that none can move once it has started."""
 
+    votes_on_addresses: bool
+    """Whether validators vote others in and out by their addresses."""
+
     def validator_address(self, identity: PublicIdentity) -> str:
         """The address a validator is known by: its account's, or its nodekey's."""
         ...
@@ -40,14 +43,3 @@ class Consensus(Protocol):
     def tolerated_faults(self, validators: int) -> int:
         """How many validators may stop while blocks go on."""
         ...
-
-
-def consensus_of(kind: str) -> Consensus:
-    """The consensus kind of that name (the spec has checked that there is one)."""
-    from quorumkit.consensus.clique import Clique
-    from quorumkit.consensus.ibft import Ibft
-    from quorumkit.consensus.qbft import Qbft
-    from quorumkit.consensus.raft import Raft
-
-    kinds: dict[str, Consensus] = {"clique": Clique(), "ibft": Ibft(), "qbft": Qbft(), "raft": Raft()}
-    return kinds[kind]

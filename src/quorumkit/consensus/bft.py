@@ -23,6 +23,7 @@ class ByzantineConsensus:
     full_mesh = False
     blocks_on_demand = False
     keeps_addresses = False
+    votes_on_addresses = True
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Messages are signed with the nodekey."""

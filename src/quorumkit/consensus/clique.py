@@ -19,6 +19,7 @@ class Clique:
     full_mesh = False
     blocks_on_demand = False
     keeps_addresses = False
+    votes_on_addresses = True
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Blocks are sealed with the account's key."""

@@ -20,6 +20,7 @@ class Raft:
     full_mesh = True
     blocks_on_demand = True
     keeps_addresses = True
+    votes_on_addresses = False
 
     def validator_address(self, identity: PublicIdentity) -> str:
         return identity.node_address

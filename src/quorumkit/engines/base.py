@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
+    from quorumkit.engines.branches import BranchSearch
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
     from quorumkit.rpc import Rpc
@@ -22,6 +23,22 @@ class Binary:
     path: Path
     version: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A node's part in making blocks, as its client tells it at the head of its chain."""
+
+    validates: bool
+    """Whether it is one of those who make blocks, in whatever way it came to it."""
+    validators: int
+    """How many they are."""
+    members: int | None = None
+    """How many nodes consensus connects, where it keeps a list of them itself."""
+    trouble: str | None = None
+    """Why the node cannot keep step although its client is up, where consensus knows."""
+    removed: bool = False
+    """Whether the members took it off their list, for good."""
 
 
 class Engine(Protocol):
@@ -93,6 +110,15 @@ class Engine(Protocol):
         """Whether the client has a chain in that node directory already."""
         ...
 
+    def chain_damage(self, directory: Path) -> str | None:
+        """What can be seen to be wrong with the chain's files, so that the client would begin a new one over them."""
+        ...
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        """Why a node that has no chain cannot begin from the genesis and take its blocks from its peers, if so;
+        `had_chain` says whether it is known to have had one."""
+        ...
+
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         """Makes the chain's first block from the genesis file at that path."""
         ...
@@ -155,8 +181,36 @@ class Engine(Protocol):
         """
         ...
 
-    async def seal(self, rpc: Rpc) -> None:
+    async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
+        """The node's part in making blocks, now.
+
+        Raises:
+            RpcError: the client cannot be asked.
+        """
+        ...
+
+    async def is_level(self, rpc: Rpc) -> bool:
+        """Whether the client has every block that the peers it is connected to had when they came, as far as it knows.
+
+        Raises:
+            RpcError: it cannot be asked.
+        """
+        ...
+
+    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
+        """How a validator leaves a branch that loses; None where the consensus kind has no branches."""
+        ...
+
+    async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
         """Makes a validator's client seal.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
+        ...
+
+    async def stop_sealing(self, rpc: Rpc) -> None:
+        """Makes the client seal no more; it goes on following.
 
         Raises:
             RpcError: it cannot be told.
@@ -190,12 +244,3 @@ class Engine(Protocol):
     def failure_in(self, line: str) -> str | None:
         """What a line of the client's log says of why it ends, if it does."""
         ...
-
-
-def engine_of(kind: str) -> Engine:
-    """The engine of that name (the spec has checked that there is one)."""
-    from quorumkit.engines.geth import Geth
-    from quorumkit.engines.goquorum import GoQuorum
-
-    engines: dict[str, Engine] = {"geth": Geth(), "goquorum": GoQuorum()}
-    return engines[kind]

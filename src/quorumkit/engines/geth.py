@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import Binary
+from quorumkit.consensus import consensus_of
+from quorumkit.engines.base import Binary, Standing
 from quorumkit.engines.geth_gas import gas_flags, suggestions
 from quorumkit.errors import EngineError, RpcError
+from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
+    from quorumkit.engines.branches import BranchSearch
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
     from quorumkit.rpc import Rpc
@@ -30,8 +33,13 @@ _VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MUL
 
 _SOON = 0.005  # seconds
 
+_FETCHES_WITHIN = 3.0
+"""Seconds: from its first peer on it fetches at once (`_sync_settings`)."""
+
 _NO_ORIGIN = "https://none.invalid"
 """An origin that no page has (RFC 2606): with an empty list the client lets pages of localhost connect."""
+
+_CHAIN = Path("data/geth/chaindata")
 
 
 class Geth:
@@ -99,8 +107,7 @@ class Geth:
 
         `MaxPeers` bounds strangers only, but a client that has dialled so many peers dials no more, not even static
         ones (p2p/dial.go, freeDialSlots): with fewer than there are, two nodes that both dialled others would never
-        find each other again. The price: one that is behind asks for blocks at once only when it has min(5, MaxPeers)
-        peers, and else after 10 s (eth/sync.go, nextSyncOp), as when a member of a small network is away.
+        find each other again.
         """
         known = [peer.enode for peer in network.peers_of(node)]
         prices = {"Eth.GPO": suggestions(free=network.spec.gas_is_free)}
@@ -115,7 +122,7 @@ class Geth:
         trusted: list[str],
         further: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> bytes:
-        p2p = {
+        p2p: dict[str, Any] = {
             "ListenAddr": str(node.endpoints.p2p_bind),
             "NoDiscovery": True,
             "MaxPeers": max(1, len(network.peers_of(node))),
@@ -139,14 +146,36 @@ class Geth:
             http |= {"WSHost": bind.host, "WSPort": bind.port, "WSModules": list(rpc.ws.modules)}
             http["WSOrigins"] = list(rpc.ws.origins) or [_NO_ORIGIN]
         head = f"# {node.name} of {network.spec.name}: rendered from quorumkit.yaml; edit that instead.\n"
-        return (head + _toml({"Node": http, "Node.P2P": p2p, **(further or {})})).encode()
+        tables = self._sync_settings(p2p["MaxPeers"]) | {"Node": http, "Node.P2P": p2p, **(further or {})}
+        return (head + _toml(tables)).encode()
+
+    def _sync_settings(self, most_peers: int) -> dict[str, dict[str, Any]]:
+        """Has a client that is behind fetch blocks from its first peer on.
+
+        It does so at once only when it has min(5, M) peers, and else once in 10 s (eth/sync.go, nextSyncOp), where M is
+        `MaxPeers` less the share of light clients (eth/backend.go, Start). There is no server for those in this
+        version any more, so the share can be all but one.
+        """
+        return {"Eth": {"LightServ": 1, "LightPeers": most_peers - 1}}
 
     def keeps_names(self, consensus: str) -> bool:
         """Never: it looks a name up once, and ends when there is none (p2p/enode/urlv4.go, parseComplete)."""
         return False
 
     def has_chain(self, directory: Path) -> bool:
-        return (directory / "data/geth/chaindata").is_dir()
+        """An empty folder is none: geth would begin a chain in it."""
+        chain = directory / _CHAIN
+        return chain.is_dir() and any(chain.iterdir())
+
+    def chain_damage(self, directory: Path) -> str | None:
+        """Both of its databases, LevelDB and Pebble, begin a new one where `CURRENT` is missing, and remove the files
+        that it does not know."""
+        if self.has_chain(directory) and not (directory / _CHAIN / "CURRENT").is_file():
+            return f"{_CHAIN} is damaged: its file CURRENT is missing"
+        return None
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        return None
 
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         return [str(binary), "init", "--datadir", "data", genesis]
@@ -214,20 +243,40 @@ class Geth:
                 raise
             raise EngineError(error.message, hint="put the node's `password` file back from a backup") from None
 
-    async def seal(self, rpc: Rpc) -> None:
+    async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
+        return standing_among(record, await rpc.call("clique_getSigners"))
+
+    async def is_level(self, rpc: Rpc) -> bool:
+        """geth tells nobody what its peers have (eth/peer.go), but it turns to one that has more as soon as that one is
+        connected: from when it has that one's head until all of it is in, `eth_syncing` names a higher block.
+        That it still has to index what it has, which it does for long with a new chain, is another matter."""
+        if await _any_handshake(rpc):
+            return False
+        syncing = await rpc.call("eth_syncing")
+        return not syncing or int(syncing["currentBlock"], 16) >= int(syncing["highestBlock"], 16)
+
+    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
+        from quorumkit.engines.branches import BranchSearch
+
+        return BranchSearch(rpc, self, record, directory, fetches_within=_FETCHES_WITHIN)
+
+    async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
         """What it could not sign before it tries again only after another's block, or when it is started anew: a start
         is ignored until a stop has come through (miner/miner.go), and so is the same block again (miner/worker.go,
         taskLoop), from which other extra data tells it apart.
 
         A peer counts as connected a moment before it hears of blocks, and what is sealed in between never reaches it.
         """
-        while any(peer["protocols"].get("eth") == "handshake" for peer in await rpc.call("admin_peers")):  # noqa: ASYNC110
+        while await _any_handshake(rpc):  # noqa: ASYNC110
             await asyncio.sleep(_SOON)
+        await self.stop_sealing(rpc)
+        await rpc.call("miner_setExtra", "quorumkit")
+        await rpc.call("miner_start")
+
+    async def stop_sealing(self, rpc: Rpc) -> None:
         await rpc.call("miner_stop")
         while await rpc.call("eth_mining"):  # noqa: ASYNC110
             await asyncio.sleep(_SOON)
-        await rpc.call("miner_setExtra", "quorumkit")
-        await rpc.call("miner_start")
 
     async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
         peers = await rpc.call("admin_peers")
@@ -246,6 +295,17 @@ class Geth:
     def failure_in(self, line: str) -> str | None:
         match = _FATAL.match(line)
         return next(filter(None, match.groups())).strip() if match else None
+
+
+def standing_among(record: NodeRecord, validators: list[str]) -> Standing:
+    """Of a node among those validators' addresses."""
+    own = consensus_of(record.consensus.kind).validator_address(PublicIdentity(record.enode_key, record.account))
+    return Standing(own.lower() in {address.lower() for address in validators}, len(validators))
+
+
+async def _any_handshake(rpc: Rpc) -> bool:
+    """Whether a peer counts as connected that does not speak the eth protocol yet."""
+    return any(peer["protocols"].get("eth") == "handshake" for peer in await rpc.call("admin_peers"))
 
 
 def _guarded(script: str, failure: str) -> str:

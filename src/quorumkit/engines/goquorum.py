@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from quorumkit.engines.base import Binary
-from quorumkit.engines.geth import Geth
+from quorumkit.engines.base import Binary, Standing
+from quorumkit.engines.geth import Geth, standing_among
+from quorumkit.engines.raft_members import raft_standing
 from quorumkit.errors import NodeError
 from quorumkit.files import to_json
 from quorumkit.identity.keys import enode_key_in
@@ -18,6 +19,7 @@ from quorumkit.progress import Progress
 from quorumkit.spec import is_literal_address
 
 if TYPE_CHECKING:
+    from quorumkit.engines.branches import BranchSearch
     from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
     from quorumkit.rpc import Rpc
@@ -28,7 +30,10 @@ _ANYWHERE = "0.0.0.0"  # noqa: S104 - nobody listens there
 
 _FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 _TOLD_THEIR_PEERS = {"qbft", "ibft"}
+_RAFT_LOG = Path("data/raft-wal")
 _ADMITTED_WITHIN = 10.0
+_FETCHES_WITHIN = 12.0
+"""Seconds: with less than min(5, MaxPeers) peers it looks once in 10 s (eth/sync.go, nextSyncOp)."""
 _APPLIED_SOON = 0.2
 """Seconds: raft applies a change of its members at once, where a majority of them is up."""
 
@@ -121,6 +126,10 @@ class GoQuorum(Geth):
             "data/disallowed-nodes.json": to_json([]),
         }
 
+    def _sync_settings(self, most_peers: int) -> dict[str, dict[str, Any]]:
+        """None: this version still serves light clients where it is told of any."""
+        return {}
+
     def keeps_names(self, consensus: str) -> bool:
         """With raft, whose members are known by the addresses they joined with, for good: one that moves can only be
         found again by its name. `raftport` in an enode makes the client keep the name (p2p/enode/urlv4.go,
@@ -135,6 +144,44 @@ class GoQuorum(Geth):
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in _TOLD_THEIR_PEERS
+
+    async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
+        kind = record.consensus.kind
+        if kind == "raft":
+            return await raft_standing(rpc, record.enode_key)
+        if kind in _TOLD_THEIR_PEERS:
+            return standing_among(record, await rpc.call("istanbul_getValidators"))
+        return await super().standing(rpc, record)
+
+    async def is_level(self, rpc: Rpc) -> bool:
+        """Every peer is known with its total difficulty when it came, or by the newest block it sent itself: no more
+        than the client's own."""
+        peers = [peer["protocols"].get("eth") for peer in await rpc.call("admin_peers")]
+        if "handshake" in peers:
+            return False
+        own = int((await rpc.call("eth_getBlockByNumber", "latest", False))["totalDifficulty"], 16)
+        return all(int(peer["difficulty"]) <= own for peer in peers if isinstance(peer, dict))
+
+    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
+        """QBFT and IBFT agree on a block before it is made, and raft's leader makes them all."""
+        from quorumkit.engines.branches import BranchSearch
+
+        if record.consensus.kind != "clique":
+            return None
+        return BranchSearch(rpc, self, record, directory, fetches_within=_FETCHES_WITHIN)
+
+    async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
+        """QBFT and IBFT sign with the nodekey, which is there from the start."""
+        if record.consensus.kind in _TOLD_THEIR_PEERS:
+            await rpc.call("miner_start")
+        else:
+            await super().seal(rpc, record)
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        """Raft hands on no block that a member has said it has, and counts on what it has said."""
+        if record.consensus.kind != "raft" or not (had_chain or (directory / _RAFT_LOG).exists()):
+            return None
+        return "a member of a raft that has lost what it acknowledged cannot begin anew"
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.consensus.kind == "raft" and record.role == "observer"

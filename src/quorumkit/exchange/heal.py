@@ -13,16 +13,22 @@ from pathlib import Path
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
+from quorumkit.errors import UsageError
 from quorumkit.exchange.membership import Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
+from quorumkit.exchange.trouble import Troubles, contained
 from quorumkit.files import write_if_changed
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
-from quorumkit.render import render_genesis, render_node
+from quorumkit.render import keeping, render_genesis, render_node
 
 RESOLVE_EVERY = 3.0
 """Seconds between two looks at the names of the peers."""
+
+ABSENT_AFTER = 20.0
+"""Seconds that an observer that came later must have had no name before it is no peer any more: a pod or container that
+is made anew has none for a moment."""
 
 _RETRY = 1.0
 
@@ -39,6 +45,7 @@ class Healer:
         *,
         say: Callable[[str, str], None],
         rendered: Callable[[], None],
+        troubles: Troubles,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -46,10 +53,14 @@ class Healer:
         self._resolver = resolver
         self._say = say
         self._rendered = rendered
+        self._troubles = troubles
         self._engine = engine_of(settings.spec.engine.kind)
         self._wake = asyncio.Event()
         self._addresses = store.read_addresses()
         self._basis: tuple[object, ...] | None = None
+        self.own_key: str | None = None
+        """The node's enode key."""
+        self._missing_since: dict[int, float] = {}
 
     def members_changed(self) -> None:
         self._wake.set()
@@ -73,11 +84,14 @@ class Healer:
         while True:
             await happens(self._wake, RESOLVE_EVERY)
             self._wake.clear()
-            try:
-                await self._resolve(membership)
-                self._write(membership)
-            except OSError as error:
-                self._say("WARN", f"{error.filename}: {error.strerror or error}; tried again in {RESOLVE_EVERY:g} s")
+            with contained(self._troubles, "the care of the peers' addresses"):
+                try:
+                    await self._resolve(membership)
+                    self._write(membership)
+                except OSError as error:
+                    self._say(
+                        "WARN", f"{error.filename}: {error.strerror or error}; tried again in {RESOLVE_EVERY:g} s"
+                    )
 
     async def _resolve(self, membership: Membership) -> list[int]:
         """Looks up where the peers and the node itself are now; who has no address at all."""
@@ -86,8 +100,11 @@ class Healer:
         hosts = [self._host(membership, ordinal) for ordinal in everyone]
         answers = await asyncio.gather(*(self._where(host) for host in hosts))
         before = dict(self._addresses)
+        absent = await self._absent(membership, [ordinal for ordinal in everyone if ordinal > membership.total])
         for ordinal, found in zip(everyone, answers, strict=True):
-            if found and self._addresses.get(ordinal) not in found:
+            if ordinal in absent:
+                self._addresses.pop(ordinal, None)
+            elif found and self._addresses.get(ordinal) not in found:
                 if ordinal in before and ordinal != own:
                     self._say("INFO", f"{node_name(ordinal)} moved from {before[ordinal]} to {found[0]}")
                 self._addresses[ordinal] = found[0]
@@ -95,11 +112,31 @@ class Healer:
             self._store.write_addresses(self._addresses)
         return [ordinal for ordinal in everyone if ordinal not in self._addresses and ordinal <= membership.total]
 
+    async def _absent(self, membership: Membership, late: list[int]) -> set[int]:
+        """The observers that came later and have had no name for a while: scaled away, most likely. They stay members,
+        and are peers again when their names lead somewhere. A node of the genesis is missed for ever."""
+        absent = set()
+        for ordinal in late:
+            host = self._host(membership, ordinal)
+            if self._engine.keeps_names(self._settings.spec.consensus.kind):  # then nobody has looked yet
+                await self._resolver.addresses(host)
+            if ordinal == self._settings.ordinal or not self._resolver.is_missing(host):
+                self._missing_since.pop(ordinal, None)
+                continue
+            now = asyncio.get_running_loop().time()
+            if now - self._missing_since.setdefault(ordinal, now) >= ABSENT_AFTER:
+                absent.add(ordinal)
+                if ordinal in self._addresses:
+                    self._say("INFO", f"{node_name(ordinal)} has no name any more, and is no peer until it has")
+        return absent
+
     async def _where(self, host: str) -> list[str]:
         """What the client is to find a host by: its addresses, or its name where the client looks it up itself."""
-        if self._engine.keeps_names(self._settings.spec.consensus.kind):
-            return self._resolver.from_file(host) or [host]
-        return await self._resolver.addresses(host)
+        with contained(self._troubles, f"the address of {host}"):
+            if self._engine.keeps_names(self._settings.spec.consensus.kind):
+                return self._resolver.from_file(host) or [host]
+            return await self._resolver.addresses(host)
+        return []
 
     def _managers(self, membership: Membership) -> dict[int, Endpoint]:
         """Where the transaction managers are: by name, which they look up themselves at each connection."""
@@ -125,6 +162,9 @@ class Healer:
 
     def _write(self, membership: Membership) -> None:
         """Renders the files, where what they rest on has changed since."""
+        own = membership.current.get(self._settings.ordinal)
+        if self.own_key is not None and (own is None or own.document.enode_key != self.own_key):
+            return  # another has its place by now: its client is not to be told that it is that one
         basis = (membership.digest, tuple(sorted(self._addresses.items())), tuple(self._managers(membership).items()))
         if basis == self._basis:
             return
@@ -132,7 +172,12 @@ class Healer:
         node = network.node(self._settings.ordinal)
         written = write_if_changed(self._directory / "genesis.json", render_genesis(network))
         for name, content in render_node(network, node).items():
-            written |= write_if_changed(self._directory / name, content)
+            path = self._directory / name
+            try:
+                written |= write_if_changed(path, content, keep=keeping(network, name, path))
+            except UsageError as error:
+                # A person's slip in a file that is read at the next start must not end what runs.
+                self._say("ERROR", f"{error.message}; it stays as it is")
         self._basis = basis
         if written:
             self._rendered()

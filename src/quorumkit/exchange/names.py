@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import socket
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from pathlib import Path
 from quorumkit.errors import UsageError
 from quorumkit.plan import Endpoint, node_name
 from quorumkit.spec import is_literal_address
+
+_NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,29 @@ class Resolver:
     def __init__(self, hosts_file: Path | None = None) -> None:
         """`hosts_file` is looked at first (hosts(5): an address and its names a line)."""
         self._hosts_file = hosts_file
+        self._missing: set[str] = set()
 
     async def addresses(self, host: str) -> list[str]:
         """Every address of a name, in the order they came; empty when it has none now."""
+        self._missing.discard(host)
         if is_literal_address(host):
             return [host]
         if found := self.from_file(host):
             return found
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError, UnicodeError):
+        try:
             answers = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+        except socket.gaierror as error:
+            if error.errno in _NO_SUCH_NAME:
+                self._missing.add(host)
+        except (OSError, UnicodeError):
+            pass
         return []
+
+    def is_missing(self, host: str) -> bool:
+        """Whether the last look at that name found that there is none; not, where nobody could be asked."""
+        return host in self._missing
 
     def from_file(self, host: str) -> list[str]:
         """What the hosts file says of a name; other programs do not know of it."""

@@ -48,6 +48,15 @@ class Manager(Protocol):
         """Its configuration, by path below the node's directory; pure, and no secrets."""
         ...
 
+    def keep(self, present: bytes, rendered: bytes, *, source: Path) -> bytes:
+        """The configuration to write over `present`: as rendered, with what its operator added and Quorumkit does not
+        set.
+
+        Raises:
+            UsageError: what is there cannot be read.
+        """
+        ...
+
     def run_command(self, program: Path | None) -> list[str]:
         """Runs it until SIGTERM; SIGHUP has it read its files again, or end, so as to be started again."""
         ...
@@ -63,16 +72,3 @@ class Manager(Protocol):
     def container(self) -> dict[str, Any]:
         """What only it asks of its container: fields of a Compose service. Working directory is the node's."""
         ...
-
-
-def managers() -> list[Manager]:
-    """All there are."""
-    from quorumkit.managers.builtin import Builtin
-    from quorumkit.managers.tessera import Tessera
-
-    return [Builtin(), Tessera()]
-
-
-def manager_of(kind: str) -> Manager:
-    """The transaction manager of that name (the spec has checked that there is one)."""
-    return next(manager for manager in managers() if manager.kind == kind)

@@ -44,6 +44,11 @@ class Builtin:
         )
         return {self.config: content}
 
+    def keep(self, present: bytes, rendered: bytes, *, source: Path) -> bytes:
+        from quorumkit.tm.config import keep_fields
+
+        return keep_fields(present, rendered, source=source)
+
     def run_command(self, program: Path | None) -> list[str]:
         return [sys.executable, "-P", "-m", "quorumkit.tm", self.config]
 

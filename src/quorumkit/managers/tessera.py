@@ -5,6 +5,7 @@ Fields and behaviour as in its sources (com.quorum.tessera.config, 24.4) and its
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -12,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.errors import EngineError, NodeError
+from quorumkit.errors import EngineError, NodeError, UsageError
 from quorumkit.files import to_json
 from quorumkit.managers.base import TM_SOCKET, tm_url
 
@@ -129,6 +130,32 @@ class Tessera:
             "features": {"enableRemoteKeyValidation": True},
         }
         return {self.config: to_json(config), _LOGGING: _LOGBACK}
+
+    def keep(self, present: bytes, rendered: bytes, *, source: Path) -> bytes:
+        """Kept are fields that are not rendered, of `features` too, further servers (third parties', the admin's), and
+        who gets every payload."""
+        try:
+            before = json.loads(present)
+            if not isinstance(before, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise UsageError(
+                f"{source}: not JSON: {error}",
+                hint="mend it, or remove it: it is written again, without what was added",
+            ) from error
+        document = json.loads(rendered)
+        merged = before | document
+        merged["alwaysSendTo"] = before.get("alwaysSendTo", [])
+        if isinstance(before.get("features"), dict):
+            merged["features"] = before["features"] | document["features"]
+        servers = before.get("serverConfigs")
+        ours = [server["app"] for server in document["serverConfigs"]]
+        merged["serverConfigs"] = document["serverConfigs"] + [
+            server
+            for server in (servers if isinstance(servers, list) else [])
+            if isinstance(server, dict) and server.get("app") not in ours
+        ]
+        return rendered if merged == document else to_json({name: merged[name] for name in (*document, *merged)})
 
     def run_command(self, program: Path | None) -> list[str]:
         """The start script takes the JVM's options from JAVA_OPTS, a jar has nobody who does."""

@@ -5,30 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import hashlib
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from quorumkit.engines import Binary, engine_of
-from quorumkit.errors import CorruptFileError, EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
+from quorumkit.errors import EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity, check_identity
-from quorumkit.identity.keys import enode_key_in
 from quorumkit.identity.store import PASSWORD
+from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
 from quorumkit.node.companion import Companion, transaction_manager
+from quorumkit.node.following import Following
 from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
+from quorumkit.node.peering import Peering
 from quorumkit.node.record import NodeRecord, read_record
+from quorumkit.node.sealing import Sealing
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.rpc import IpcRpc
-
-GENESIS_MARKER = Path("data/genesis.sha256")
-"""The digest of the genesis that the chain beside it was made from."""
 
 ADMISSION = Path("admission")
 """What the members answered when they took this node in, where it had to be admitted. It holds for good."""
@@ -44,24 +43,6 @@ STOP_GRACE = 60.0
 
 FAILED_AFTER = 3
 """Deaths in a row before a node that is still being restarted is called failed."""
-
-SEAL_ANYWAY_AFTER = 3.0
-"""Seconds after which a validator seals with a quorum of its peers, where not all have come."""
-
-ACCOUNT_OPEN_WITHIN = 10.0
-"""Seconds that a validator waits for its account before it seals all the same."""
-
-OLD_ADDRESS_LOOK = 3.0
-"""Seconds between two looks at a peer that is connected although the client knows it by an old address."""
-
-SHORTEST_PEER_PAUSE = 0.2
-LONGEST_PEER_PAUSE = 15.0
-"""Seconds between two counts of the peers without an event."""
-
-
-def stall_after(period: int) -> float:
-    """Seconds without a block before a node counts as stalled: validators that are down cost some periods each."""
-    return 10.0 + 5.0 * period
 
 
 class Gate(Protocol):
@@ -95,15 +76,9 @@ class ManagedNode:
         self._stop_asked = False
         self._admitted = asyncio.Event()
         self._admitting = asyncio.Lock()
-        self._reloaded = asyncio.Event()
-        self._given: dict[str, str] = {}
-        """The static peers that the running client has been given: enode URLs by enode key."""
         self._refusal: str | None = None
-        self._first_block: int | None = None
-        self._peers_changed = asyncio.Event()
-        self._account_open = False
-        self._is_stalled = False
-        self._stall: asyncio.TimerHandle | None = None
+        self._following = Following(self.status, self._set_state)
+        self._peering: Peering | None = None
         self._gate: Gate | None = None
         self._companion = Companion()
 
@@ -123,7 +98,8 @@ class ManagedNode:
             self.load()
             self._companion.files_changed()
             self._changed()
-        self._reloaded.set()
+        if self._peering is not None:
+            self._peering.take(self.record)
 
     def needs_admission(self) -> bool:
         """Whether the client cannot start before the members have taken the node in."""
@@ -290,25 +266,19 @@ class ManagedNode:
         self.load()
         self._binary = await asyncio.to_thread(self._find_binary)
         await asyncio.to_thread(self._check_identity)
-        self._genesis = _genesis_for(self.directory)
-        try:
-            genesis = self._genesis.read_bytes()
-        except FileNotFoundError:
-            raise CorruptFileError(f"{self._genesis}: the genesis is missing", hint="run `quorumkit up`") from None
-        digest = hashlib.sha256(genesis).hexdigest()
+        self._genesis = await asyncio.to_thread(read_genesis, self.directory)
+        if not is_to_be_made(self.directory, self._engine, self.record, self._genesis):
+            return
         marker = self.directory / GENESIS_MARKER
         if marker.exists():
-            if marker.read_text(encoding="ascii").strip() != digest:
-                raise GenesisMismatchError(
-                    f"{self._genesis}: not the genesis that the chain of {self.record.name} was made from",
-                    hint="put the old genesis back, or remove the chain by name: quorumkit destroy",
-                )
-            return
-        command = self._engine.init_command(self._binary.path, str(self._genesis))
+            self._say(
+                "WARN", "the chain is gone: it is made again from the genesis, and its blocks come from the peers"
+            )
+        command = self._engine.init_command(self._binary.path, str(self._genesis.path))
         failure = await self._run_to_end(command)
         if failure is not None:
-            raise NodeError(f"the client refused {self._genesis.name}: {failure}")
-        write_atomic(marker, (digest + "\n").encode())
+            raise NodeError(f"the client refused {self._genesis.path.name}: {failure}")
+        write_atomic(marker, (self._genesis.digest + "\n").encode())
 
     def _find_binary(self) -> Binary:
         wanted = self._record.engine
@@ -334,8 +304,8 @@ class ManagedNode:
         """Runs the client until it ends; why it ended."""
         listening = asyncio.Event()
         command = self._engine.run_command(self._binary.path, self.record, admission=self._admission())
-        known = () if self._engine.seals_before_peers(self.record) else self.record.peers
-        self._given = {enode_key_in(peer.enode): peer.enode for peer in known}
+        self._peering = Peering(self._engine, self.record, self._say)
+        self._following.begin(self.record)
         process = await self._spawn(command)
         self._process = process
         self._refusal = None
@@ -390,140 +360,46 @@ class ManagedNode:
             with contextlib.suppress(RpcError):
                 socket = self.directory / self._engine.ipc
                 async with await IpcRpc.connect(socket, where=self.record.name) as rpc:
-                    following = [
-                        asyncio.create_task(self._follow_heads(rpc)),
-                        asyncio.create_task(self._follow_peers(rpc)),
-                    ]
-                    others = [asyncio.create_task(self._seal(rpc)), asyncio.create_task(self._keep_peers(rpc))]
-                    try:
-                        # One that ends, because an answer took too long, is taken up again with the others.
-                        await asyncio.wait(following, return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        for task in (*following, *others):
-                            task.cancel()
-                        await asyncio.gather(*following, *others, return_exceptions=True)
+                    if not await self._is_on_our_chain(rpc):
+                        return
+                    await self._attend(rpc)
             # Only a client that closes a connection, or is too slow to answer, and lives comes here.
             await asyncio.sleep(1)
 
-    async def _follow_heads(self, rpc: IpcRpc) -> None:
-        with contextlib.suppress(RpcError, ValueError, KeyError, TypeError):
-            async with contextlib.aclosing(rpc.subscribe("newHeads")) as heads:
-                latest = await rpc.call("eth_getBlockByNumber", "latest", False)
-                self._first_block = int(latest["number"], 16)
-                self._see_head(latest)
-                async for head in heads:
-                    self._see_head(head)
-
-    async def _follow_peers(self, rpc: IpcRpc) -> None:
-        """Counts peers at each event, and now and then without one.
-
-        geth answers a subscription a moment before it takes effect (node/api.go, PeerEvents), and the first peers come
-        in that moment.
-        """
-        news = asyncio.Event()
-        listener = asyncio.create_task(self._listen_for_peers(rpc, news))
-        pause = SHORTEST_PEER_PAUSE
+    async def _is_on_our_chain(self, rpc: IpcRpc) -> bool:
+        """Ends a client that is on another chain, before it seals or sends anything."""
         try:
-            while not listener.done():
-                news.clear()
-                self._see_peers(await rpc.call("net_peerCount"))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await news.wait()
-                pause = min(pause * 2, LONGEST_PEER_PAUSE)
-        except (RpcError, ValueError, TypeError):
-            pass  # the connection is gone, or will be
+            await check_first_block(rpc, self._genesis, self.record.name)
+        except GenesisMismatchError as error:
+            self._refusal = f"{error.message} ({error.hint})"
+            if self._process is not None:
+                await self._end(self._process)
+            return False
+        return True
+
+    async def _attend(self, rpc: IpcRpc) -> None:
+        """Until that connection to the client ends."""
+        assert self._peering is not None
+        sealing = Sealing(
+            rpc, self._engine, self.record, self.directory, self.status, self._following,
+            open_account=self._open_account, say=self._say,
+        )  # fmt: skip
+        tasks = [
+            asyncio.create_task(self._following.follow_heads(rpc)),
+            asyncio.create_task(self._following.follow_peers(rpc)),
+            asyncio.create_task(sealing.run()),
+            asyncio.create_task(self._peering.keep(rpc, sealing.may_have_peers)),
+        ]
+        try:
+            # One that ends, because an answer took too long, is taken up again with the others.
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            listener.cancel()
-
-    async def _listen_for_peers(self, rpc: IpcRpc, news: asyncio.Event) -> None:
-        try:
-            async with contextlib.aclosing(rpc.subscribe("peerEvents", namespace="admin")) as events:
-                async for _ in events:
-                    news.set()
-        except RpcError:
-            news.set()
-
-    async def _seal(self, rpc: IpcRpc) -> None:
-        """Makes a validator seal once it is connected: to all its peers, or after a while to enough for a quorum.
-
-        With some consensus kinds it is the other way about, and it is connected once it seals (`_keep_peers`).
-
-        One that seals alone makes a chain of its own, which costs it 10 s and more to leave for the others'. Before it
-        seals it takes the others' blocks, and its account stays closed.
-        """
-        await self._set_up(rpc)
-        method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
-        if method is None or self._engine.seals_before_peers(self.record):
-            await self._open_account(rpc)
-            return
-        with contextlib.suppress(RpcError):
-            await self._engine.accept_blocks(rpc)
-        everyone = self.status.expected_peers
-        enough = min(self.record.consensus.quorum - 1, (everyone + 1) // 2)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SEAL_ANYWAY_AFTER):
-                await self._peers_reach(everyone)
-        await self._peers_reach(enough)
-        await self._open_account(rpc)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ACCOUNT_OPEN_WITHIN):
-                await self._account_opens(rpc)
-        with contextlib.suppress(RpcError):
-            await self._engine.seal(rpc)
-
-    async def _set_up(self, rpc: IpcRpc) -> None:
-        while rpc.is_open:
-            try:
-                await self._engine.set_up(rpc, self.record)
-            except RpcError:  # it is slow, or gone
-                await asyncio.sleep(1)
-            else:
-                return
-
-    async def _keep_peers(self, rpc: IpcRpc) -> None:
-        """Gives the client the peers that it should have: those it was not to know before it seals, and those that its
-        files, written again, have since."""
-        while rpc.is_open:
-            try:
-                method = self._engine.seal_method(self.record) if self.record.role == "validator" else None
-                if method is not None and self._engine.seals_before_peers(self.record):
-                    await rpc.call(method)
-                anew = bool(self._given)
-                while True:
-                    self._reloaded.clear()
-                    wanted = {enode_key_in(peer.enode): peer.enode for peer in self.record.peers}
-                    await self._give_peers(rpc, wanted, anew=anew)
-                    # One that is connected from an old address, and then is not any more, must be told of.
-                    pause = None if self._given == wanted else OLD_ADDRESS_LOOK
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(pause):
-                            await self._reloaded.wait()
-                    anew = True
-            except RpcError:  # it is slow, or gone
-                await asyncio.sleep(1)
-
-    async def _give_peers(self, rpc: IpcRpc, wanted: Mapping[str, str], *, anew: bool) -> None:
-        """A peer that is connected is left alone even where it is known by an old address, for as long as it is: it
-        found its way by itself, and taking it off the client's list to put it on again would cut the connection."""
-        if self._given == wanted:
-            return
-        for key in self._given.keys() - wanted.keys():
-            await self._engine.drop_peer(rpc, self._given[key])
-            del self._given[key]
-        connected = await self._engine.connected_keys(rpc)
-        told: list[str] = []
-        for key, enode in wanted.items():
-            present = self._given.get(key)
-            if present == enode or (present is not None and key in connected):
-                continue
-            if present is not None:
-                await self._engine.drop_peer(rpc, present)
-            await self._engine.add_peer(rpc, enode)
-            self._given[key] = enode
-            told.append(enode.rpartition("@")[2].partition("?")[0])
-        if told and anew:
-            self._say("INFO", f"the running client was told where {', '.join(told)} is")
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
     async def _open_account(self, rpc: IpcRpc) -> None:
         """Opens the node's account; a client that refuses is ended, and the reason told."""
@@ -539,75 +415,13 @@ class ManagedNode:
                     await self._end(self._process)
                 return
             else:
-                self._account_open = True
-                self._reckon()
+                self._following.account_opened()
                 return
-
-    async def _account_opens(self, rpc: IpcRpc) -> None:
-        """Returns when the client can sign with its account, which it opens a moment after its socket.
-
-        A validator that seals before fails at its first block and waits for another's to try again: for ever, where it
-        is the only one.
-        """
-        while True:
-            try:
-                await rpc.call("eth_sign", self.record.account, "0x00")
-            except RpcError as error:
-                if "authentication needed" not in error.message:
-                    return
-            else:
-                return
-            await asyncio.sleep(0.02)
-
-    async def _peers_reach(self, count: int) -> None:
-        while (self.status.peers or 0) < count:
-            change = self._peers_changed
-            await change.wait()
-
-    def _see_head(self, head: dict[str, str]) -> None:
-        self.status.block = int(head["number"], 16)
-        self.status.block_hash = head["hash"]
-        self._is_stalled = False
-        if self._stall is not None:
-            self._stall.cancel()
-        if not self.record.consensus.blocks_on_demand:
-            loop = asyncio.get_running_loop()
-            self._stall = loop.call_later(stall_after(self.record.consensus.period), self._stalled)
-        self._reckon()
-
-    def _see_peers(self, count: str) -> None:
-        self.status.peers = int(count, 16)
-        self._peers_changed.set()
-        self._peers_changed = asyncio.Event()
-        self._reckon()
-
-    def _reckon(self) -> None:
-        """The state that block and peers amount to."""
-        alone = bool(self.status.expected_peers) and not self.status.peers
-        advanced = self.status.block is not None and self.status.block != self._first_block
-        on_demand = self.record.consensus.blocks_on_demand and self.status.block is not None and not alone
-        if self._is_stalled:
-            self._set_state("stalled")
-        elif (advanced or on_demand) and self._account_open:  # without that it could seal and send nothing
-            self._set_state("running")
-        elif alone:
-            self._set_state("waiting")
-        else:
-            self._set_state("syncing")
-
-    def _stalled(self) -> None:
-        if self._process is not None:
-            self._is_stalled = True
-            self._reckon()
 
     def _forget_client(self) -> None:
         self._process = None
-        self._first_block = None
-        self._account_open = False
-        self._is_stalled = False
-        if self._stall is not None:
-            self._stall.cancel()
-        self.status.pid = self.status.peers = self.status.block = self.status.block_hash = None
+        self._peering = None
+        self._following.forget()
 
     def _set_state(self, state: State, error: str | None = None) -> None:
         self.status.state = state
@@ -631,9 +445,3 @@ class ManagedNode:
             self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-
-
-def _genesis_for(directory: Path) -> Path:
-    """A node's own copy of the genesis, or the one its network directory holds."""
-    own = directory / "genesis.json"
-    return own if own.exists() else directory.parent.parent / "genesis.json"

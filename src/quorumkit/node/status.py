@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from quorumkit.consensus import address_to_vote_for
+from quorumkit.identity import PublicIdentity
 from quorumkit.node.record import NodeRecord
 
 State = Literal[
     "stopped", "exchanging", "admitting", "starting", "waiting", "syncing", "running", "stalled", "restarting",
-    "failed", "unknown",
+    "failed", "removed", "unknown",
 ]  # fmt: skip
 """stopped: told to stop, or nothing runs it. exchanging: not agreed with the others yet, see `error` for whom it waits
 for. admitting: the running members have not taken it in yet. starting: the client is not up yet.
 waiting: up, without peers. syncing: up, with peers, no new block yet. running: blocks come. stalled: no block for too
-long. restarting: it died and is started again in a moment. failed: it cannot run, see `error`. unknown: nothing could
-be learned."""
+long, or consensus says that none can come, see `error`. restarting: it died and is started again in a moment. failed:
+it cannot run, see `error`. removed: its client is up, and the other members took it off their list for good. unknown:
+nothing could be learned."""
 
 
 @dataclass
@@ -33,6 +36,8 @@ class NodeStatus:
     rpc_url: str = ""
     enode: str = ""
     account: str = ""
+    validator_address: str | None = None
+    """What validators name it by when they vote it in or out, where they do."""
     tm_key: str | None = None
     """Its transaction manager's public key in base64, where it has one."""
     pid: int | None = None
@@ -46,12 +51,15 @@ class NodeStatus:
         self.name, self.ordinal, self.role = record.name, record.ordinal, record.role
         self.expected_peers = len(record.peers)
         self.rpc_url, self.enode, self.account = record.rpc_url, record.enode, record.account
+        self.validator_address = address_to_vote_for(
+            record.consensus.kind, PublicIdentity(record.enode_key, record.account)
+        )
         self.tm_key = record.tm.public_key if record.tm else None
 
     @property
     def started(self) -> bool:
         """Its client is up and answers."""
-        return self.state in ("waiting", "syncing", "running", "stalled")
+        return self.state in ("waiting", "syncing", "running", "stalled", "removed")
 
     @property
     def ready(self) -> bool:

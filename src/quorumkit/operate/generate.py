@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of
+from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of, recorded_validators
+from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift, differences
 from quorumkit.engines import engine_of
 from quorumkit.errors import (
     CorruptFileError,
     GenesisMismatchError,
-    NewerFormatError,
-    NodeError,
-    NotANetworkError,
     UsageError,
 )
 from quorumkit.files import (
-    PARTIAL,
     private_directory,
     read_json,
     remove_leftovers,
@@ -37,13 +34,11 @@ from quorumkit.mark import ensure_mark
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import Progress
-from quorumkit.render import render_genesis, render_node
+from quorumkit.render import keeping, render_genesis, render_node
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 Addressing = Callable[[NetworkSpec, list[NodeEndpoints | None]], list[NodeEndpoints]]
 """A runtime's way to give every node its endpoints; it is told the ones that nodes have already."""
-
-_LOCK_PATIENCE = 30.0  # seconds
 
 
 def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Addressing, progress: Progress) -> Network:
@@ -69,41 +64,9 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         for node in network.nodes:
             remove_leftovers(directory.node(node.name))
             for name, content in render_node(network, node).items():
-                write_if_changed(directory.node(node.name) / name, content)
+                path = directory.node(node.name) / name
+                write_if_changed(path, content, keep=keeping(network, name, path))
     return network
-
-
-@contextmanager
-def locked(directory: NetworkDirectory) -> Iterator[None]:
-    """Keeps two commands from writing one network directory at once.
-
-    Raises:
-        NotANetworkError: the directory holds something else.
-        NodeError: another command kept it for 30 s.
-    """
-    from filelock import FileLock, Timeout
-
-    path = directory.path
-    if path.exists() and not directory.exists():
-        if not path.is_dir():
-            raise NotANetworkError(f"{path}: not a directory", hint="name another one")
-        ours = {directory.state.name, directory.nodes.name}
-        foreign = sorted(
-            entry.name for entry in path.iterdir() if entry.name not in ours and not entry.name.endswith(PARTIAL)
-        )
-        # Looked at again: another command may have made it a network in between, and the spec comes first.
-        if foreign and not directory.exists():
-            raise NotANetworkError(
-                f"{path}: not a network, and not empty ({', '.join(foreign[:3])}{' …' if len(foreign) > 3 else ''})",
-                hint="name a new or an empty directory",
-            )
-    path.mkdir(parents=True, exist_ok=True)
-    private_directory(directory.state)
-    try:
-        with FileLock(directory.state / "directory.lock", timeout=_LOCK_PATIENCE):
-            yield
-    except Timeout:
-        raise NodeError(f"{path}: another quorumkit command is writing it", hint="wait for it, or end it") from None
 
 
 def _check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
@@ -111,15 +74,6 @@ def _check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
     engine = engine_of(spec.engine.kind)
     if directory.genesis.exists() and any(engine.has_chain(node) for node in directory.nodes.glob("node*")):
         check_drift(spec, _read_genesis(directory.genesis), validators=recorded_validators(directory))
-
-
-def recorded_validators(directory: NetworkDirectory) -> int | None:
-    """How many validators the nodes' records tell of; None where one cannot be read."""
-    nodes = [node for node in directory.nodes.glob("node*") if node.is_dir()]
-    try:
-        return sum(read_record(node).role == "validator" for node in nodes) or None
-    except (CorruptFileError, NewerFormatError):
-        return None
 
 
 def _read_genesis(path: Path) -> Any:

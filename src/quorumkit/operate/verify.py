@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from quorumkit import rlp
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import QuorumkitError, RpcError, WaitTimeoutError
-from quorumkit.identity.keystore import keccak256
-from quorumkit.operate.sender import own_account
+from quorumkit.operate.sender import DEPLOY_GAS, SET_GAS, Sender, choose_sender, when_ready
+from quorumkit.operate.transactions import contract_address
 from quorumkit.operate.verify_private import PrivateVerification, verify_private
 from quorumkit.progress import Progress
 from quorumkit.rpc import Rpc
@@ -21,13 +20,6 @@ from quorumkit.rpc.base import expecting
 
 VALUE = 42
 TIMEOUT = 60.0
-
-_DEPLOY_GAS = 300_000
-_SET_GAS = 100_000
-
-_SOON = 0.02  # seconds
-_TOO_EARLY = ("authentication needed", "indexing is in progress")
-"""What geth answers before it has opened its account, and before it has looked through its chain."""
 
 Connect = Callable[[], Awaitable[Rpc]]
 
@@ -67,8 +59,8 @@ async def verify(
 ) -> Verification:
     """Deploys `storage` through the first of `nodes`, sets 42, and reads it from all at the same block.
 
-    The first node's own account pays, and its client signs. A node that cannot be asked makes the result not ok; so
-    does one that answers another value, or has another block at that height.
+    It works beside whatever else the network is used for (see `sender`). A node that cannot be asked makes the result
+    not ok; so does one that answers another value, or has another block at that height.
 
     Raises:
         RpcError: the first node cannot be reached or refuses the transactions.
@@ -93,8 +85,9 @@ async def verify(
         try:
             async with asyncio.timeout(timeout):
                 with expecting(first):
-                    hashes = await _send(connections[first])
-                    await _receipts(connections[first], hashes)
+                    sender = await choose_sender(connections, first)
+                    hashes = await _send(sender)
+                    await _receipts(connections[first], hashes, sender)
         except TimeoutError:
             raise WaitTimeoutError(
                 f"{first}: the transactions were in no block after {timeout:g} s",
@@ -124,34 +117,17 @@ async def verify(
     return result
 
 
-async def _send(rpc: Rpc) -> list[str]:
-    """Sends both transactions at once; their hashes. The contract's address follows from sender and nonce, but the
-    client tells it in the receipt, so the second goes to the address the client would give it."""
+async def _send(sender: Sender) -> list[str]:
+    """Sends both transactions at once; their hashes. The contract's address follows from sender and nonce, so that the
+    second need not wait until the first is in a block."""
     contract = storage_contract()
-    sender = await own_account(rpc)
-    create = {"from": sender, "gas": hex(_DEPLOY_GAS), "data": contract.deploy_data(0)}
-    while (deployed := await _when_ready(rpc.call("eth_sendTransaction", create))) is None:  # noqa: ASYNC110  over JSON-RPC
-        await asyncio.sleep(_SOON)
-    nonce = int((await rpc.call("eth_getTransactionByHash", deployed))["nonce"], 16)
-    written = await rpc.call(
-        "eth_sendTransaction",
-        {
-            "from": sender,
-            "to": contract_address(sender, nonce),
-            "gas": hex(_SET_GAS),
-            "nonce": hex(nonce + 1),
-            "data": contract.set_data(VALUE),
-        },
-    )
+    deployed, nonce = await sender.send(to=None, data=contract.deploy_data(0), gas=DEPLOY_GAS)
+    stands = contract_address(sender.address, nonce)
+    written, _ = await sender.send(to=stands, data=contract.set_data(VALUE), gas=SET_GAS)
     return [deployed, written]
 
 
-def contract_address(sender: str, nonce: int) -> str:
-    """Where a contract comes to stand: keccak256(rlp([sender, nonce]))[12:] (Yellow Paper, section 7)."""
-    return "0x" + keccak256(rlp.encode([bytes.fromhex(sender.removeprefix("0x")), nonce]))[12:].hex()
-
-
-async def _receipts(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]]:
+async def _receipts(rpc: Rpc, hashes: list[str], sender: Sender) -> list[dict[str, Any]]:
     """The receipts of the transactions, once all are in blocks."""
     async with contextlib.aclosing(rpc.heads()) as heads:
         async for _ in heads:
@@ -160,23 +136,14 @@ async def _receipts(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]]:
                     if int(receipt["status"], 16) != 1:
                         raise RpcError(f"transaction {receipt['transactionHash']} failed in its block")
                 return receipts
+            await sender.send_again()
     raise RpcError("the node's blocks ended")
 
 
 async def _receipts_now(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]] | None:
     """The receipts of the transactions, if all are in blocks."""
-    receipts = [await _when_ready(rpc.call("eth_getTransactionReceipt", hash_)) for hash_ in hashes]
+    receipts = [await when_ready(rpc.call("eth_getTransactionReceipt", hash_)) for hash_ in hashes]
     return receipts if all(receipts) else None
-
-
-async def _when_ready(answer: Awaitable[Any]) -> Any:
-    """The answer of a client, or None where it has only just started and says so."""
-    try:
-        return await answer
-    except RpcError as error:
-        if any(text in error.message for text in _TOO_EARLY):
-            return None
-        raise
 
 
 async def _agree(connections: dict[str, Rpc], first: str, hashes: list[str], result: Verification) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import RpcError
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.sender import own_account
+from quorumkit.operate.sender import first_free, own_account
 from quorumkit.rpc import Rpc
+from quorumkit.urls import shown_urls
 
 _GAS = 300_000
 _OVERLOOKED_AFTER = 5
@@ -33,14 +34,17 @@ class PrivateVerification:
 
 
 async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, str], value: int) -> PrivateVerification:
-    """Creates a private `storage` that holds `value`, from the first node for the second, and reads it from all.
+    """Creates a private `storage` that holds `value`, from one node for the next, and reads it from all. The one is the
+    first whose account has nothing in the pool: only a node's own account can send what is private.
 
     `tm_keys` are the nodes' TM public keys by name; both mappings are in the order of the nodes.
 
     Raises:
         RpcError: the first node refuses the transaction, or a node cannot be asked.
     """
-    first, second = list(connections)[:2]
+    names = list(connections)
+    first = await first_free(connections)
+    second = names[(names.index(first) + 1) % len(names)]
     result = PrivateVerification(parties=[first, second])
     sender = connections[first]
     account = await own_account(sender)
@@ -116,7 +120,8 @@ async def ask_tm_keys(health_urls: Mapping[str, str], *, timeout: float) -> dict
             except (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError) as error:
                 reason = str(error) or type(error).__name__
             if loop.time() >= deadline:
-                raise RpcError(f"{url}: does not tell its node's state: {reason}")
+                shown = shown_urls([url])[url]
+                raise RpcError(f"{shown}: does not tell its node's state: {reason.replace(url, shown)}")
             await asyncio.sleep(_RETRY)
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:

@@ -40,8 +40,8 @@ async def wait_until_complete(
     try:
         async with asyncio.timeout(timeout), contextlib.aclosing(runtime.watch(network)) as changes:
             async for statuses in changes:
-                ready = sum(status.complete for status in statuses)
-                if connected and all(status.connected for status in statuses):
+                ready = sum(_is_whole(status) for status in statuses)
+                if connected and all(status.connected or status.state == "removed" for status in statuses):
                     connected.set()
                 progress(*_what(statuses), total)
                 failed = [status for status in statuses if status.state == "failed"]
@@ -54,11 +54,16 @@ async def wait_until_complete(
                     return statuses
     except TimeoutError:
         pass
-    missing = [_missing(status) for status in statuses if not status.complete]
+    missing = [_missing(status) for status in statuses if not _is_whole(status)]
     raise WaitTimeoutError(
         f"not complete after {timeout:g} s: {'; '.join(missing) or 'no node answered'}",
         hint="it is left as it is: see `quorumkit status` and `quorumkit logs NODE`; `quorumkit down` stops it",
     )
+
+
+def _is_whole(status: NodeStatus) -> bool:
+    """One that the others took off their list is as it should be: it is in nobody's way."""
+    return status.complete or status.state == "removed"
 
 
 def _what(statuses: list[NodeStatus]) -> tuple[str, int]:
@@ -68,7 +73,7 @@ def _what(statuses: list[NodeStatus]) -> tuple[str, int]:
         ("admitting new members", lambda status: status.state == "admitting"),
         ("starting clients", lambda status: status.state in ("starting", "stopped", "restarting")),
         ("waiting for peers", lambda status: (status.peers or 0) < status.expected_peers),
-        ("waiting for blocks", lambda status: not status.ready),
+        ("waiting for blocks", lambda status: not _is_whole(status)),
     ]
     for stage, is_late in stages:
         if late := [status.name for status in statuses if is_late(status)]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
 from quorumkit.files import to_json
@@ -72,6 +76,17 @@ def render_node(network: Network, node: Node) -> dict[str, bytes]:
     if network.spec.transaction_manager is not None:
         files |= manager_of(network.spec.transaction_manager.kind).files(network, node)
     return files
+
+
+def keeping(network: Network, name: str, source: Path) -> Callable[[bytes, bytes], bytes] | None:
+    """How the file `name` of `render_node` is written over one that is there, at `source`: a function of what is there
+    and what was rendered. None for most, which are replaced; a transaction manager's configuration keeps what its
+    operator added.
+    """
+    manager = network.spec.transaction_manager
+    if manager is None or name != manager_of(manager.kind).config:
+        return None
+    return partial(manager_of(manager.kind).keep, source=source)
 
 
 def _transaction_manager(network: Network, node: Node) -> TmRecord | None:

@@ -1,5 +1,40 @@
-"""Where a network runs: each runtime starts the node program its own way."""
+"""Where a network runs: each runtime starts the node program its own way. This is their one list."""
 
-from quorumkit.runtimes.base import Command, Runtime, runtime_of
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quorumkit.runtimes.base import Command, Runtime
+
+if TYPE_CHECKING:
+    from quorumkit.directory import NetworkDirectory
+    from quorumkit.spec import NetworkSpec
 
 __all__ = ["Command", "Runtime", "runtime_of"]
+
+
+def runtime_of(
+    directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None, tm_binary: Path | None = None
+) -> Runtime:
+    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
+    transaction manager."""
+    if spec.runtime == "compose" and spec.identities == "exchanged":
+        from quorumkit.runtimes.compose_exchanged import ExchangedComposeRuntime
+
+        return ExchangedComposeRuntime(directory, spec, binary=binary)
+    if spec.runtime == "compose":
+        from quorumkit.runtimes.compose import ComposeRuntime
+
+        return ComposeRuntime(directory, spec, binary=binary)
+    if spec.runtime == "kubernetes":
+        from quorumkit.runtimes.kubernetes import KubernetesRuntime
+
+        return KubernetesRuntime(directory, spec)
+    if spec.identities == "exchanged":
+        from quorumkit.runtimes.exchanged import ExchangedRuntime
+
+        return ExchangedRuntime(directory, spec, binary=binary)
+    from quorumkit.runtimes.process import ProcessRuntime
+
+    return ProcessRuntime(directory, spec, binary=binary, tm_binary=tm_binary)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from quorumkit.directory import NetworkDirectory
+from quorumkit.consensus import address_to_vote_for
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints
 from quorumkit.progress import Progress
@@ -144,32 +144,6 @@ class AdmittingRuntime(Runtime, Protocol):
         ...
 
 
-def runtime_of(
-    directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None, tm_binary: Path | None = None
-) -> Runtime:
-    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
-    transaction manager."""
-    if spec.runtime == "compose" and spec.identities == "exchanged":
-        from quorumkit.runtimes.compose_exchanged import ExchangedComposeRuntime
-
-        return ExchangedComposeRuntime(directory, spec, binary=binary)
-    if spec.runtime == "compose":
-        from quorumkit.runtimes.compose import ComposeRuntime
-
-        return ComposeRuntime(directory, spec, binary=binary)
-    if spec.runtime == "kubernetes":
-        from quorumkit.runtimes.kubernetes import KubernetesRuntime
-
-        return KubernetesRuntime(directory, spec)
-    if spec.identities == "exchanged":
-        from quorumkit.runtimes.exchanged import ExchangedRuntime
-
-        return ExchangedRuntime(directory, spec, binary=binary)
-    from quorumkit.runtimes.process import ProcessRuntime
-
-    return ProcessRuntime(directory, spec, binary=binary, tm_binary=tm_binary)
-
-
 def stopped_status(network: Network, node: Node) -> NodeStatus:
     """The status of a node that nothing runs."""
     return NodeStatus(
@@ -180,5 +154,6 @@ def stopped_status(network: Network, node: Node) -> NodeStatus:
         rpc_url=node.endpoints.rpc_url,
         enode=node.enode,
         account=node.identity.account,
+        validator_address=address_to_vote_for(network.spec.consensus.kind, node.identity),
         tm_key=node.identity.tm_key,
     )

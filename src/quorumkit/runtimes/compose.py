@@ -398,7 +398,7 @@ class ComposeRuntime:
     def _as_told(self, node: Node, value: dict[str, Any]) -> NodeStatus:
         """What a node program tells of its node; the name is ours, for it may not be able to read its own."""
         status = NodeStatus.from_json(value)
-        status.name, status.ordinal, status.role = node.name, node.ordinal, node.role
+        status.name, status.ordinal, status.role = node.name, node.ordinal, status.role or node.role
         status.rpc_url = node.endpoints.rpc_url
         status.error = self._on_host(node, status.error)
         path = self._directory.node(node.name) / RECORD_NAME

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory, endpoints_of
+from quorumkit.directory_lock import locked
 from quorumkit.errors import NodeError, NotRunningError, QuorumkitError, RpcError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, private_directory, read_json, to_json, write_atomic
 from quorumkit.mark import ensure_mark
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.runtimes.base import Command, stopped_status

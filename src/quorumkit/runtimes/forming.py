@@ -6,7 +6,8 @@ import contextlib
 import json
 from collections.abc import Container, Iterable, Sequence
 
-from quorumkit.directory import NetworkDirectory
+from quorumkit.directory import NetworkDirectory, recorded_validators
+from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift
 from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError
 from quorumkit.files import private_directory, read_json, to_json, write_atomic, write_if_changed
@@ -15,7 +16,6 @@ from quorumkit.identity.keys import enode_key_in
 from quorumkit.mark import MARK_NAME
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked, recorded_validators
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.render import render_genesis
 from quorumkit.render.containers import HEALTH_PORT
@@ -145,6 +145,7 @@ def completed(network: Network, status: NodeStatus) -> NodeStatus:
     status.rpc_url, status.enode, status.account, status.tm_key = (
         known.rpc_url, known.enode, known.account, known.tm_key,
     )  # fmt: skip
+    status.validator_address = known.validator_address
     status.role = status.role or known.role
     status.expected_peers = status.expected_peers or known.expected_peers
     return status

@@ -15,13 +15,13 @@ from importlib.resources import as_file, files
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.directory_lock import locked
 from quorumkit.engines import engine_of
 from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
 from quorumkit.files import write_atomic
 from quorumkit.image.build import image_tag
 from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import locked
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.render.chart import chart_values, pod_endpoints, pod_name

@@ -81,7 +81,7 @@ def _marks(path: Path) -> set[str]:
 
 
 async def _runs(path: Path) -> bool:
-    from quorumkit.runtimes.base import runtime_of
+    from quorumkit.runtimes import runtime_of
 
     directory = NetworkDirectory(path)
     # One that cannot be asked (its Docker is gone, say) does not hinder this one.

@@ -14,7 +14,7 @@ import binascii
 import importlib.metadata
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +22,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from quorumkit.errors import QuorumkitError
+from quorumkit.foreign import one_line
 from quorumkit.tm.errors import (
     BadRequestError,
     OverloadedError,
@@ -89,16 +90,16 @@ class Api:
                 self._bodies -= len(body)
         except TmError as error:
             if error.status >= 500:
-                log.warning("%s %s: %s", request.method, request.path, error.message)
+                log.warning("%s: %s", _asked(request), error.message)
             return _failure(error.status, error.message)
         except QuorumkitError as error:
-            log.error("%s %s: %s", request.method, request.path, error.message)
+            log.error("%s: %s", _asked(request), error.message)
             return _failure(500, error.message)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
             # The traceback goes to the log and not the values in it: they may be payloads.
-            log.error("%s %s: %s", request.method, request.path, type(error).__name__, exc_info=error)
+            log.error("%s: %s", _asked(request), type(error).__name__, exc_info=error)
             return _failure(500, "internal error")
 
     def _find(self, request: web.BaseRequest) -> _Handler:
@@ -109,7 +110,7 @@ class Api:
             path = "/".join((*parts[:2], "*", *parts[3:]))
         handler = self._routes.get((request.method, path))
         if handler is None:
-            raise PayloadNotFoundError(f"no such endpoint: {request.method} {path[:100]}")
+            raise PayloadNotFoundError(f"no such endpoint: {one_line(f'{request.method} {path}', longest=100)}")
         return handler
 
     async def _body(self, request: web.BaseRequest) -> bytes:
@@ -157,6 +158,8 @@ def private_api(manager: TransactionManager) -> Api:
     api.route("POST", "/encodedpayload/decrypt", calls.decrypt)
     api.route("GET", "/groups/resident", calls.groups)
     api.route("GET", "/parties", calls.parties)
+    api.route("GET", "/keys", calls.keys)
+    api.route("GET", "/partyinfo/keys", calls.party_keys)
     return api
 
 
@@ -174,6 +177,10 @@ def public_api(manager: TransactionManager, refusal: Callable[[web.BaseRequest],
 def version() -> str:
     """Of this transaction manager; GoQuorum writes it into its log."""
     return f"quorumkit-{importlib.metadata.version('quorumkit')}"
+
+
+def _asked(request: web.BaseRequest) -> str:
+    return one_line(f"{request.method} {request.rel_url.raw_path}", longest=200)
 
 
 def _refuse_web_pages(request: web.BaseRequest) -> str | None:
@@ -334,6 +341,16 @@ class _Private:
             }
         )
 
+    async def keys(self, _: web.BaseRequest, __: bytes) -> web.Response:
+        """This node's TM public keys, as Tessera's API for third parties tells them; web3js-quorum asks for them."""
+        return _keys_told(self._manager.parties.own_keys)
+
+    async def party_keys(self, _: web.BaseRequest, __: bytes) -> web.Response:
+        """All TM public keys of the network that are known here, this node's own first."""
+        parties = self._manager.parties
+        others = sorted(key for peer in parties.peers.values() for key in peer.keys)
+        return _keys_told(dict.fromkeys((*parties.own_keys, *others)))
+
     def _sent(self, sent: EncryptedPayload) -> web.Response:
         return _json(
             {
@@ -458,6 +475,10 @@ def _keys_header(request: web.BaseRequest, name: str) -> list[bytes]:
 
 def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
+
+
+def _keys_told(keys: Iterable[bytes]) -> web.Response:
+    return _json({"keys": [{"key": format_public_key(key)} for key in keys]})
 
 
 def _json(document: object) -> web.Response:

@@ -205,6 +205,34 @@ def render_tm_conf(
     return tomli_w.dumps(written).encode()
 
 
+RENDERED = frozenset(
+    {
+        *("url", "port", "networkinterface", "socket", "workdir", "othernodes", "otherkeys"),
+        *("publickeys", "privatekeys", "storage", "tls"),
+        *_OLD_NAMES,
+    }
+)
+"""Fields that follow from the network, so that a file that is written anew has them anew, or not any more."""
+
+
+def keep_fields(present: bytes, rendered: bytes, *, source: Path) -> bytes:
+    """`rendered` with those fields of the file it replaces that do not follow from the network (`RENDERED`).
+
+    Raises TmConfigError where what is there cannot be read: nobody could tell what it was meant to say.
+    """
+    import tomli_w
+
+    try:
+        before = tomllib.loads(present.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TmConfigError(
+            f"{source}: not TOML: {error}", hint="mend it, or remove it: it is written again, without what was added"
+        ) from error
+    document = tomllib.loads(rendered.decode())
+    merged = document | {name: value for name, value in before.items() if name not in RENDERED}
+    return rendered if merged == document else tomli_w.dumps(merged).encode()
+
+
 def normalise_url(text: str) -> str:
     """A transaction manager's URL in the one form in which URLs are compared: `SCHEME://HOST:PORT/`.
 

@@ -179,6 +179,12 @@ def test_the_private_api_over_http(network):
     assert two.reads(key) == b"over http"
 
 
+def test_keys_are_told_as_tessera_tells_third_parties(network):
+    one, two = network.start(2)
+    assert one.call("GET", "/keys").json == {"keys": [{"key": one.key}]}
+    assert one.call("GET", "/partyinfo/keys").json == {"keys": [{"key": one.key}, {"key": two.key}]}
+
+
 def test_the_public_api_does_not_offer_the_private_one(network):
     (one,) = network.start(1)
     key = one.send(b"mine").json["key"]
@@ -190,6 +196,8 @@ def test_the_public_api_does_not_offer_the_private_one(network):
         ("POST", "/storeraw"),
         ("GET", f"/transaction/{key.replace('/', '%2F')}"),
         ("GET", "/parties"),
+        ("GET", "/keys"),
+        ("GET", "/partyinfo/keys"),
         ("POST", "/encodedpayload/decrypt"),
     ):
         answer = one.call_public(method, path, b"{}", {"c11n-key": key})

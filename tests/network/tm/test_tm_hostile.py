@@ -49,6 +49,8 @@ PRIVATE = [
     ("POST", "/encodedpayload/decrypt"),
     ("GET", "/groups/resident"),
     ("GET", "/parties"),
+    ("GET", "/keys"),
+    ("GET", "/partyinfo/keys"),
 ]
 PUBLIC = [
     ("GET", "/upcheck"),
@@ -142,7 +144,7 @@ def test_random_bodies_and_headers_to_every_endpoint(lone, data):
             if data.draw(st.booleans()):
                 headers["Content-Type"] = data.draw(st.sampled_from(["application/json", "application/octet-stream"]))
             status = connections.ask(private, method, path, body, headers)
-            assert status in (200, 400, 403, 404), (method, path, body, headers)
+            assert status in (200, 400, 401, 403, 404), (method, path, body, headers)
 
 
 @pytest.mark.parametrize("private", [True, False])
@@ -193,6 +195,11 @@ RAW = [
     b"GET /upcheck HTTP/9.9\r\nHost: a\r\n\r\n",
     b"\x00" * 1000,
     os.urandom(5000),
+    b"GET /\xff\xfe%0a%1b[31m HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"\xff\xfe / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /push HTTP/1.1\r\nHost: \xff\r\n\xff: \xff\r\nContent-Length: 2\r\nConnection: close\r\n\r\nxx",
+    b"POST /resend HTTP/1.1\r\nHost: a\r\nAuthorization: Quorumkit-TM-Key \xff\r\nContent-Length: 80\r\n"
+    b'Connection: close\r\n\r\n{"type":"ALL","publicKey":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}      ',
 ]
 
 
@@ -204,6 +211,8 @@ def test_what_is_hardly_http(lone, raw):
         connection.shutdown(socket.SHUT_WR)
         answer = connection.recv(65536)
         assert answer == b"" or answer.startswith(b"HTTP/1")
+        # What is quoted of it is printable.
+        assert all(line.isprintable() for line in answer.partition(b"\r\n\r\n")[2].decode().split("\n"))
         assert b" 200 " not in answer.split(b"\r\n")[0]
 
 

@@ -6,147 +6,24 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
 import stat
 import subprocess
-import time
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_samples import spec_of
+from exchange_stage import PATIENCE, Client, Field, Participant, form, until
 
 from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
-from quorumkit.exchange.names import Names, parse_peers
-from quorumkit.exchange.run import Exchange
-from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
+from quorumkit.exchange import heal
+from quorumkit.exchange.names import Names
+from quorumkit.exchange.settings import TlsFiles
 from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec, parse_spec
-from support import ports
-
-PATIENCE = 60.0
-
-
-@dataclass
-class Participant:
-    """A node without a client."""
-
-    settings: ExchangeSettings
-    directory: Path
-    log: list[str] = field(default_factory=list)
-    waits_for: str = ""
-    clock_off: float = 0.0
-    client: Client | None = None
-    exchange: Exchange | None = None
-    task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-        self.exchange = Exchange(
-            self.settings,
-            self.directory,
-            say=lambda level, text: self.log.append(f"{level} {text}"),
-            tell=lambda text: setattr(self, "waits_for", text),
-            rendered=lambda: None,
-            client=self.client,
-            clock=lambda: time.time() + self.clock_off,
-        )
-        self.task = asyncio.create_task(self.exchange.run())
-
-    async def die(self) -> None:
-        assert self.task is not None
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-
-    async def locked(self) -> None:
-        assert self.exchange is not None
-        assert self.task is not None
-        opening = asyncio.create_task(self.exchange.locked.wait())
-        await asyncio.wait([opening, self.task], return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
-        if self.task.done():
-            self.task.result()
-        assert opening.done(), f"{self.directory.name}: {self.waits_for}; {self.log[-10:]}"
-
-    @property
-    def genesis(self) -> bytes:
-        return (self.directory / "genesis.json").read_bytes()
-
-    @property
-    def record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads((self.directory / "node.json").read_bytes())
-        return record
-
-    def said(self, *words: str) -> bool:
-        return any(all(word in line for word in words) for line in self.log)
-
-
-class Field:
-    """Where participants of one network stand."""
-
-    def __init__(self, folder: Path, free_ports: Callable[[int], list[int]], total: int = 3) -> None:
-        self.folder = folder
-        self.ports = free_ports(total + 2)
-        self.secret = folder / "join-secret"
-        self.secret.write_text("a join secret of some length")
-        self.hosts = folder / "hosts"
-        self.names = Names(1, parse_peers(",".join(f"127.0.0.1:{port}" for port in self.ports[:total]), 1))
-        self.participants = [self.participant(ordinal, spec_of(total)) for ordinal in range(1, total + 1)]
-
-    def participant(self, ordinal: int, spec: NetworkSpec, *, at: int | None = None, name: str = "") -> Participant:
-        port = self.ports[(at or ordinal) - 1]
-        settings = ExchangeSettings(
-            spec=spec,
-            ordinal=ordinal,
-            names=self.names,
-            secret=self.secret,
-            host="127.0.0.1",
-            bind=Endpoint("127.0.0.1", port),
-            p2p_bind=Endpoint("127.0.0.1", 30000 + ordinal),
-            p2p_port=30000 + ordinal,
-            rpc_bind=Endpoint("127.0.0.1", 31000 + ordinal),
-            rpc_url="http://127.0.0.1:1",
-            raft_port=32000 + ordinal if spec.consensus.kind == "raft" else None,
-            tm_bind=Endpoint("127.0.0.1", 33000 + ordinal) if spec.transaction_manager else None,
-            hosts_file=self.hosts,
-        )
-        return Participant(settings, self.folder / (name or f"node{ordinal}"))
-
-
-@pytest.fixture
-def free_ports() -> Callable[[int], list[int]]:
-    return ports.free_ports
-
-
-@pytest.fixture
-def play(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Callable[..., None]:
-    def run(scene: Callable[[Field], Any], total: int = 3) -> None:
-        async def whole() -> None:
-            stage = Field(tmp_path, free_ports, total)
-            started: list[Participant] = stage.participants
-            try:
-                async with asyncio.timeout(2 * PATIENCE):
-                    await scene(stage)
-            finally:
-                await asyncio.gather(*(each.die() for each in started if each.task))
-
-        asyncio.run(whole())
-
-    return run
-
-
-async def until(check: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not check():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.02)
-
-
-async def form(stage: Field) -> None:
-    for each in stage.participants:
-        each.start()
-    await asyncio.gather(*(each.locked() for each in stage.participants))
 
 
 def test_empty_directories_become_nodes_of_one_network(play: Callable[..., None]) -> None:
@@ -316,7 +193,18 @@ def test_a_lost_disk_is_refused_until_it_is_replaced(play: Callable[..., None]) 
         assert not lost.exchange.locked.is_set()  # type: ignore[union-attr]
         with pytest.raises(NodeError, match="has the identity that is agreed on"):
             await one.exchange.replace("node2")  # type: ignore[union-attr]
-        identity = await one.exchange.replace("node3")  # type: ignore[union-attr]
+        first = await one.exchange.replace("node3")  # type: ignore[union-attr]
+        assert first.to_json() == {
+            "name": "node3", "enode_key": first.identity.enode_key, "account": first.identity.account,
+            "replaced": False, "signed": ["node1"], "missing": ["node2", "node3"], "needed": 2, "counts": True,
+        }  # fmt: skip
+        again = await one.exchange.replace("node3")  # type: ignore[union-attr]
+        assert again == first
+        await asyncio.sleep(0.3)
+        assert not lost.exchange.locked.is_set()  # type: ignore[union-attr]
+        second = await two.exchange.replace("node3")  # type: ignore[union-attr]
+        assert second.standing.complete
+        identity = second.identity
         await lost.locked()
         assert lost.record["role"] == "observer"
         assert lost.genesis == genesis
@@ -349,6 +237,58 @@ def test_a_moved_node_is_found_again_by_its_name(play: Callable[..., None]) -> N
         stage.hosts.write_text("127.0.0.1 host1.invalid host3.invalid\n")
         await asyncio.sleep(0.5)
         assert "@127.0.0.5:30002" in one.record["peers"][0]["enode"], "a name that fails for a while moves nobody"
+
+    play(scene)
+
+
+@pytest.mark.parametrize("kind", ["clique", "raft"])
+def test_an_observer_that_was_scaled_away_is_missed_no_more_and_one_that_comes_back_is_a_peer_again(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    answer = socket.EAI_AGAIN
+
+    def no_address(host: str, *_: Any, **__: Any) -> Any:
+        raise socket.gaierror(answer, f"no {host}")
+
+    monkeypatch.setattr(heal, "RESOLVE_EVERY", 0.05)
+    monkeypatch.setattr(heal, "ABSENT_AFTER", 0.3)
+
+    async def scene(stage: Field) -> None:
+        nonlocal answer
+        hosts = [f"host{ordinal}.invalid" for ordinal in (1, 2, 3, 4)]
+        everyone = "".join(f"127.0.0.1 {host}\n" for host in hosts)
+        stage.hosts.write_text(everyone)
+        names = Names(1, tuple(Endpoint(host, port) for host, port in zip(hosts, stage.ports, strict=False)))
+        spec = quorum_of(3, "raft") if kind == "raft" else stage.participants[0].settings.spec
+        for each, host in zip(stage.participants, hosts, strict=False):
+            each.settings = replace(each.settings, spec=spec, names=names, host=host,
+                                    raft_port=32000 if kind == "raft" else None,
+                                    tm_bind=Endpoint("127.0.0.1", 33000) if kind == "raft" else None)  # fmt: skip
+            each.client = Client() if kind == "raft" else None
+        await form(stage)
+        late = stage.participant(4, spec)
+        late.settings = replace(late.settings, names=names, host=hosts[3])
+        late.client = Client() if kind == "raft" else None
+        stage.participants.append(late)
+        late.start()
+        await late.locked()
+        one = stage.participants[0]
+
+        def peers() -> list[str]:
+            return [peer["name"] for peer in one.record["peers"]]
+
+        await until(lambda: peers() == ["node2", "node3", "node4"], f"{one.log}")
+        await late.die()
+        monkeypatch.setattr(socket, "getaddrinfo", no_address)
+        stage.hosts.write_text(f"127.0.0.1 {hosts[0]}\n127.0.0.1 {hosts[1]}\n")
+        await asyncio.sleep(0.6)
+        assert peers() == ["node2", "node3", "node4"], "nobody could be asked, so nobody is known to be gone"
+        answer = socket.EAI_NONAME
+        await until(lambda: peers() == ["node2", "node3"], f"{one.log}")
+        assert sum("node4 has no name any more" in line for line in one.log) == 1
+        assert not one.said("node3 has no name"), "a node of the genesis is missed"
+        stage.hosts.write_text(everyone)
+        await until(lambda: peers() == ["node2", "node3", "node4"], f"{one.log}")
 
     play(scene)
 
@@ -553,27 +493,6 @@ async def within(scene: Any) -> None:
 async def eventually(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 - of files that other tasks write
         await asyncio.sleep(0.05)
-
-
-@dataclass
-class Client:
-    """A client that must be taken in, or takes others in."""
-
-    leads: bool = False
-    admission: str | None = None
-    took_in: list[str] = field(default_factory=list)
-
-    def needs_admission(self) -> bool:
-        return self.admission is None
-
-    async def admit(self, enode: str) -> str:
-        if not self.leads:
-            raise NodeError("it does not lead the raft")
-        self.took_in.append(enode)
-        return str(3 + len(self.took_in))
-
-    def admitted(self, admission: str) -> None:
-        self.admission = admission
 
 
 def test_a_latecomer_whose_client_must_be_taken_in_asks_until_the_leader_does(

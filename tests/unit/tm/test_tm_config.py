@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quorumkit.tm.config import normalise_url, parse_config, read_config, render_tm_conf
+from quorumkit.tm.config import keep_fields, normalise_url, parse_config, read_config, render_tm_conf
 from quorumkit.tm.errors import TmConfigError, TmKeyError
 from quorumkit.tm.keys import generate_key_pair, write_key_files
 
@@ -364,3 +364,39 @@ def test_the_field_of_a_file_that_is_no_key_is_named(tmp_path):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(TmConfigError, match="cannot be read"):
         read_config(tmp_path / "tm.conf")
+
+
+def rendered(**fields) -> bytes:
+    return render_tm_conf(
+        **{"url": "http://node1:9000/", "port": 9000, "other_nodes": ["http://node2:9000/"], "other_keys": [KEY]}
+        | fields
+    )
+
+
+def test_what_an_operator_added_is_kept_and_what_the_network_says_is_not():
+    added = 'privateport = 9100\nclassicresend = ["' + KEY + '"]\nipwhitelist = ["10.0.0.1"]\nworkdir = "/elsewhere"\n'
+    present = (added + rendered().decode().replace("verbosity = 1", "verbosity = 3")).encode()
+    moved = rendered(other_nodes=["http://node3:9000/"], other_keys=[OTHER_KEY])
+    kept = keep_fields(present, moved, source=SOURCE)
+    assert tomllib.loads(kept.decode()) == tomllib.loads(moved.decode()) | {
+        "privateport": 9100,
+        "classicresend": [KEY],
+        "ipwhitelist": ["10.0.0.1"],
+        "verbosity": 3,
+    }
+    assert keep_fields(kept, moved, source=SOURCE) == kept
+    parse_config(kept.decode(), SOURCE)
+
+
+def test_the_last_other_node_goes():
+    assert keep_fields(rendered(), alone := rendered(other_nodes=[], other_keys=[]), source=SOURCE) == alone
+
+
+def test_a_file_that_cannot_be_read_is_not_replaced_silently():
+    with pytest.raises(TmConfigError, match=r"tm\.conf: not TOML") as caught:
+        keep_fields(b"privateport = ", rendered(), source=SOURCE)
+    assert "remove it" in (caught.value.hint or "")
+
+
+def test_an_empty_file_is_written_again():
+    assert keep_fields(b"", rendered(), source=SOURCE) == rendered()

@@ -1,0 +1,58 @@
+"""A node's place among GoQuorum's raft members, as its client tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from quorumkit.consensus import consensus_of
+from quorumkit.engines.base import Standing
+from quorumkit.errors import RpcError
+
+if TYPE_CHECKING:
+    from quorumkit.rpc import Rpc
+
+NO_MEMBER = 0
+"""No raft id: they begin at 1."""
+
+
+async def raft_standing(rpc: Rpc, key: str) -> Standing:
+    """That of the node with that enode key.
+
+    Raises:
+        RpcError: the client cannot be asked.
+    """
+    members = await rpc.call("raft_cluster")
+    return standing_of(members, key, removed=not members and await _is_removed(rpc))
+
+
+def standing_of(members: Sequence[dict[str, Any]], key: str, *, removed: bool) -> Standing:
+    """What `raft_cluster` answered amounts to: `role` is empty on all where no leader is known, and `nodeActive` says
+    whether messages came through in the last seconds (raft/api.go). Pure."""
+    if removed:
+        return Standing(False, 0, members=1, trouble="raft has removed it (raft.removePeer), for good", removed=True)
+    own = next((member for member in members if member["nodeId"] == key), None)
+    voters = [member for member in members if member["role"] in ("minter", "verifier")]
+    standing = Standing(own in voters, len(voters), members=len(members) or None)
+    if own is None:
+        return _but(standing, "it is not in raft's list of members yet")
+    if not voters:
+        return _but(standing, "raft knows no leader: it is cut off from the others, or too few of them run")
+    active = sum(bool(member["nodeActive"]) for member in voters)
+    if active < (quorum := consensus_of("raft").quorum(len(voters))):
+        return _but(standing, f"it reaches {active} of raft's {len(voters)} voting members, and blocks take {quorum}")
+    return standing
+
+
+def _but(standing: Standing, trouble: str) -> Standing:
+    return Standing(standing.validates, standing.validators, standing.members, trouble)
+
+
+async def _is_removed(rpc: Rpc) -> bool:
+    """A member that is only starting lists nobody either; the error to a request that can do nothing tells them
+    apart."""
+    try:
+        await rpc.call("raft_promoteToPeer", NO_MEMBER)
+    except RpcError as error:
+        return "not part of raft cluster" in error.message
+    return False

@@ -1,0 +1,62 @@
+"""What a raft member's own answers say of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from quorumkit.engines import Standing
+from quorumkit.engines.raft_members import raft_standing, standing_of
+from quorumkit.errors import RpcError
+
+
+def member(number: int, role: str = "verifier", *, active: bool = True) -> dict[str, Any]:
+    return {"raftId": number, "nodeId": f"key{number}", "role": role, "nodeActive": active}
+
+
+def test_voters_validate_and_learners_do_not() -> None:
+    members = [member(1, "minter"), member(2), member(3), member(4, "learner")]
+    assert standing_of(members, "key2", removed=False) == Standing(True, 3, members=4)
+    assert standing_of(members, "key4", removed=False) == Standing(False, 3, members=4)
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ([member(1, ""), member(2, "", active=False), member(3, "", active=False)], "knows no leader"),
+        ([member(1, "minter"), member(2, active=False), member(3, active=False)], "reaches 1 of raft's 3"),
+        ([member(1, "minter"), member(2), member(3, active=False), member(4, active=False)], "blocks take 3"),
+        ([member(2, "minter"), member(3)], "not in raft's list"),
+        ([], "not in raft's list"),
+    ],
+)
+def test_what_keeps_a_member_from_going_on_is_told(members: list[dict[str, Any]], told: str) -> None:
+    trouble = standing_of(members, "key1", removed=False).trouble
+    assert trouble is not None
+    assert told in trouble
+
+
+def test_a_majority_that_is_just_there_is_enough() -> None:
+    members = [member(1, "minter"), member(2), member(3, active=False), member(4, "learner", active=False)]
+    assert standing_of(members, "key1", removed=False).trouble is None
+
+
+class Removed:
+    """A client that raft has removed, or one that is only starting: neither lists a member."""
+
+    def __init__(self, refusal: str) -> None:
+        self.refusal = refusal
+
+    async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
+        if method == "raft_cluster":
+            return []
+        raise RpcError(self.refusal)
+
+
+def test_a_removed_member_is_told_apart_from_one_that_is_only_starting() -> None:
+    gone = Removed("node1: raft_promoteToPeer: node not part of raft cluster. operations not allowed")
+    assert asyncio.run(raft_standing(gone, "key1")).removed  # type: ignore[arg-type]
+    new = Removed("node1: raft_promoteToPeer: 0 is not a learner. only learner can be promoted to peer")
+    assert not asyncio.run(raft_standing(new, "key1")).removed  # type: ignore[arg-type]
