@@ -17,7 +17,7 @@ from quorumkit.cli.node_status import node_status
 from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import QuorumkitError, UsageError
+from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
 from quorumkit.operate.known import known_network
 from quorumkit.runtimes import Command, runtime_of
 from quorumkit.runtimes.inside import console_inside
@@ -50,6 +50,10 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
             click.echo(json.dumps({"node": chosen[0], "line": line.rstrip("\n")}))
 
 
+WITHOUT_CLIENT = ("stopped", "exchanging", "admitting", "failed", "restarting")
+"""States of a node in which no client of it runs."""
+
+
 @click.command()
 @click.argument("name", metavar="NODE", required=False)
 @directory_option
@@ -72,7 +76,15 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
         command = console_inside(Path(str(inside)), execute=execute)
     else:
         network = known_network(directory)
-        command = runtime_of(directory, network.spec).console(find_node(network, name), execute=execute)
+        node, runtime = find_node(network, name), runtime_of(directory, network.spec)
+        (status,) = [one for one in asyncio.run(runtime.status(network)) if one.name == node.name]
+        if status.state in WITHOUT_CLIENT:
+            why = f" ({status.error})" if status.error else ""
+            raise NotRunningError(
+                f"{node.name}: {status.state}, so its client has no console{why}",
+                hint=f"start it: quorumkit node start {node.name}" if status.state == "stopped" else None,
+            )
+        command = runtime.console(node, execute=execute)
     if not as_json and command.failure is None:
         _replace_by(command)
     if execute is None:
@@ -88,7 +100,7 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
         raise QuorumkitError(said)
     if answer.returncode != 0:
         raise QuorumkitError(answer.stderr.strip() or said or f"exit code {answer.returncode}")
-    print_json({"node": name or "", "result": said})
+    print_json({"node": name or "", "result": said}, as_it_is=True)
 
 
 def _tell(command: Command) -> int:
@@ -130,7 +142,8 @@ def exec_(name: str, arguments: tuple[str, ...], directory: NetworkDirectory, as
         )  # fmt: skip
     except OSError as error:
         raise _cannot_run(command, error) from None
-    print_json({"node": name, "exit_code": answer.returncode, "stdout": answer.stdout, "stderr": answer.stderr})
+    told = {"node": name, "exit_code": answer.returncode, "stdout": answer.stdout, "stderr": answer.stderr}
+    print_json(told, as_it_is=True)
     raise click.exceptions.Exit(answer.returncode)
 
 
