@@ -151,7 +151,7 @@ class Membership:
         return not self.current[ordinal].document.same_identity(original)
 
     def _shares(self, document: Document) -> bool:
-        """Whether the account or the transaction manager's key is another node's, whose due would then come to this one."""
+        """Whether the account or the transaction manager's key is another node's: its due would come to this one."""
         return any(
             document.account.lower() == other.document.account.lower()
             or (document.tm_key is not None and document.tm_key == other.document.tm_key)
