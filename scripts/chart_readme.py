@@ -1,10 +1,10 @@
 """Writes charts/quorumkit/README.md: what stands in README.md.in beside it, and a table made of the comments in
-values.yaml.
+values.yaml. The same comments become the descriptions in values.schema.json, which editors show.
 
     make docs
 
 A comment that begins with `# --` describes the value below it, or everything below a map's name. A test compares the
-page with what this gives.
+files with what this gives.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 CHART = Path(__file__).resolve().parent.parent / "charts/quorumkit"
 PAGE = CHART / "README.md"
+SCHEMA = CHART / "values.schema.json"
 _PLACE = "<!-- values -->\n"
 
 
@@ -37,6 +38,19 @@ def page() -> str:
     head, _, tail = (CHART / "README.md.in").read_text(encoding="utf-8").partition(_PLACE)
     rows = "".join(f"| `{value.path}` | {_cell(value.default)} | {value.text} |\n" for value in documented_values())
     return f"{head}| Value | Default | What it does |\n| --- | --- | --- |\n{rows}{tail}"
+
+
+def schema() -> str:
+    """The schema's text, with its descriptions."""
+    whole = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    for value in documented_values():
+        at = whole
+        for part in value.path.split("."):
+            at = at["properties"][part]
+        rest = {key: inner for key, inner in at.items() if key != "description"}
+        at.clear()
+        at.update({"description": value.text, **rest})
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
 def documented_values() -> list[Value]:
@@ -98,3 +112,4 @@ def _cell(default: Any) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    SCHEMA.write_text(schema(), encoding="utf-8")

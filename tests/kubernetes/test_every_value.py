@@ -22,59 +22,8 @@ from quorumkit.client_settings import CLIENT_MODULES, OUR_FLAGS, SAFE_MODULES
 from quorumkit.identity.keystore import checksum_address
 from quorumkit.spec import NetworkSpec, parse_spec
 
-# A value that was not there in the chart of before: an upgrade with `--reuse-values` comes without it.
-NEWER = [
-    "enabled",
-    "nameOverride",
-    "commonLabels",
-    "network.id",
-    "network.engine.verbosity",
-    "network.engine.clientArguments",
-    "persistence.selector",
-    "persistence.existingClaim",
-    "podDisruptionBudget.minAvailable",
-    "podDisruptionBudget.maxUnavailable",
-    "podDisruptionBudget.unhealthyPodEvictionPolicy",
-    "podDisruptionBudget.annotations",
-    "serviceAccount",
-    "runtimeClassName",
-    "schedulerName",
-    "dnsPolicy",
-    "dnsConfig",
-    "hostAliases",
-    "annotations",
-    "envFrom",
-    "secretEnv",
-    "initContainers",
-    "extraContainers",
-    "extraVolumes",
-    "extraVolumeMounts",
-    "extraContainerPorts",
-    "extraPorts",
-    "rpc.labels",
-    "rpc.clusterIP",
-    "rpc.nodePort",
-    "rpc.externalTrafficPolicy",
-    "rpc.loadBalancerSourceRanges",
-    "rpc.loadBalancerClass",
-    "rpc.loadBalancerIP",
-    "rpc.http",
-    "rpc.ws",
-    "rpc.dangerousModules",
-    "networkPolicy.extraIngress",
-    "networkPolicy.extraEgress",
-    "ingress.hosts",
-    "ingress.tls",
-    "serviceMonitor.namespace",
-    "serviceMonitor.scrapeTimeout",
-    "serviceMonitor.annotations",
-    "serviceMonitor.relabelings",
-    "serviceMonitor.metricRelabelings",
-    "test.deletePassed",
-    "test.resources",
-    "test.podAnnotations",
-    "test.podLabels",
-]
+FIRST = Path(__file__).parent / "first-values.yaml"
+"""All values that the chart had at first."""
 
 
 def defaults() -> dict[str, Any]:
@@ -162,12 +111,12 @@ def test_null_is_a_default_or_refused_by_name() -> None:
     assert not problems, "\n".join(problems)
 
 
-def test_values_kept_from_the_chart_of_before_are_enough() -> None:
+def test_values_kept_from_the_chart_of_before_are_enough(tmp_path: Path) -> None:
     """`helm upgrade --reuse-values` gives the new templates the old chart's values and no others."""
-    values: dict[str, Any] = {}
-    for path in NEWER:
-        put(values, path, None)
-    assert rendered(values) == rendered()
+    chart = tmp_path / "quorumkit"
+    shutil.copytree(CHART, chart)
+    shutil.copy(FIRST, chart / "values.yaml")
+    assert rendered(chart=chart) == rendered()
 
 
 def test_probes_that_are_null_are_left_out() -> None:
@@ -186,7 +135,7 @@ WRONG = [
     ("podLabels.team", [1]), ("podAnnotations.note", {"a": 1}), ("podAnnotations.note", 1.5),
     ("rpc.hostNames", "rpc.example"), ("tolerations", "none"), ("network.engine.verbosity", 2),
     ("rpc.loadBalancerSourceRanges", ["10.0.0.1"]), ("ingress.hosts", ["rpc.example"]),
-    ("extraVolumes", [{"name": "data", "emptyDir": {}}]), ("secretEnv", {"A B": "x"}),
+    ("extraVolumes", [{"emptyDir": {}}]), ("secretEnv", {"A B": "x"}),
     ("podDisruptionBudget.minAvailable", "half"), ("rpc.http.origins", ["https://app.example/"]),
     ("rpc.http.modules", ["eht"]), ("rpc.http.modules", []),
 ]  # fmt: skip
@@ -298,6 +247,12 @@ def test_containers_beside_the_node_may_do_no_more_than_it_unless_it_is_said() -
     assert first["securityContext"] == node["securityContext"]
     assert beside["securityContext"] == {"runAsUser": 5}
     assert pod["automountServiceAccountToken"] is False
+
+
+def test_the_charts_own_names_of_containers_and_volumes_are_not_anybodys() -> None:
+    for value in ("initContainers", "extraContainers"):
+        assert f"{value}: node is the name of the chart's own container" in refused({value: [{"name": "node"}]})
+    assert "extraVolumes: data is the name of a volume" in refused({"extraVolumes": [{"name": "data", "emptyDir": {}}]})
 
 
 def test_variables_take_the_place_of_the_charts_own_and_secrets_are_kept_in_a_secret() -> None:

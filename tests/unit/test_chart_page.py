@@ -24,6 +24,7 @@ def script() -> ModuleType:
 
 def test_it_is_up_to_date(script: ModuleType) -> None:
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run `make docs`"
+    assert script.SCHEMA.read_text(encoding="utf-8") == script.schema(), "run `make docs`"
 
 
 def test_every_value_has_a_row_and_a_place_in_the_schema(script: ModuleType) -> None:

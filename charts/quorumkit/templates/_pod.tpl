@@ -52,15 +52,29 @@ securityContext:
      may do no more than the node. */}}
 {{- define "quorumkit.containers" -}}
 {{- $top := .top -}}
+{{- $field := .field -}}
 {{- $containers := list -}}
 {{- range .containers -}}
 {{- $container := tpl (toYaml .) $top | fromYaml -}}
+{{- if eq $container.name "node" -}}
+{{- fail (printf "%s: node is the name of the chart's own container" $field) -}}
+{{- end -}}
 {{- if and (not (hasKey $container "securityContext")) $top.Values.securityContext -}}
 {{- $_ := set $container "securityContext" $top.Values.securityContext -}}
 {{- end -}}
 {{- $containers = append $containers $container -}}
 {{- end -}}
 {{- with $containers }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
+{{/* Volumes that a person adds. */}}
+{{- define "quorumkit.volumes" -}}
+{{- range .Values.extraVolumes -}}
+{{- if has .name (list "data" "spec" "join" "tmp") -}}
+{{- fail (printf "extraVolumes: %s is the name of a volume of the chart's own" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.extraVolumes }}{{ tpl (toYaml .) $ }}{{ end -}}
 {{- end -}}
 
 {{- define "quorumkit.secretEnv" -}}{{ include "quorumkit.name" . }}-env{{- end -}}

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 
 import pytest
-from exchange_samples import agreement_of, commitment_of, enode_key, nodekey, proven_of, spec_of
+from exchange_samples import (
+    admission_of,
+    agreement_of,
+    commitment_of,
+    enode_key,
+    genesis_of,
+    nodekey,
+    proven_of,
+    spec_of,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorumkit.exchange.agreement import Agreement, blocks
-from quorumkit.exchange.protocol import Admission, Proven, Signed, check_commitment, sign, terms_of
+from quorumkit.exchange.protocol import Admission, Proven, Signed, check_admission, check_commitment, sign, terms_of
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.spec import ConsensusSpec
 
@@ -158,19 +168,38 @@ def test_one_who_comes_later_needs_everyones_word_and_gives_none() -> None:
     assert late.locked
 
 
-def test_only_a_members_word_lets_a_new_identity_join() -> None:
+def test_only_a_members_signature_lets_a_new_identity_join() -> None:
+    def signed(name: object, by: object) -> Admission:
+        return check_admission(admission_of(3, name, by=by), source="x")
+
     lost = agreement_of(3, name="new")
     for ordinal in (1, 2):
         lost.offer(proven_of(ordinal), source="x")
-    by_itself = Admission(ordinal=3, revision=1, enode_key=enode_key("new"), by=enode_key("new"))
-    with pytest.raises(Refusal):
-        lost.admit(by_itself, source="x")
-    lost.admit(Admission(ordinal=3, revision=1, enode_key=enode_key("other"), by=enode_key(1)), source="x")
+    lost.admit(signed("new", by="new"))
+    lost.admit(signed("other", by=1))
     assert not lost.joins
-    lost.admit(Admission(ordinal=3, revision=1, enode_key=enode_key("new"), by=enode_key(1)), source="x")
+    lost.admit(signed("new", by=1))
     assert lost.joins
-    lost.offer(proven_of(3), source="x")
+    for ordinal in (1, 2, 3):
+        lost.offer(proven_of(ordinal), source="x")
     assert lost.genesis is not None
+
+
+def test_who_joins_gathers_the_lock_anew() -> None:
+    """It may have met others that were replaced as it was, who do not stand in the lock."""
+    lost = agreement_of(3, name="new")
+    lost.offer(proven_of(1), source="x")
+    lost.offer(proven_of(2, "new too"), source="x")
+    with contextlib.suppress(Refusal):
+        lost.offer(proven_of(2), source="x")
+    assert lost.disputed
+    lost.admit(check_admission(admission_of(3, "new", by=1), source="x"))
+    assert not lost.disputed
+    for ordinal in (1, 2, 3):
+        lost.offer(proven_of(ordinal), source="x")
+        commitment = commitment_of(ordinal, genesis_of())
+        lost.commit(commitment, sign(commitment, nodekey(ordinal)))
+    assert lost.locked
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 5, 8, 25, 100, 257])
