@@ -60,7 +60,7 @@ class Geth:
     )
     noise_is = "signed recently, must wait for others"
     # Its console warns of the `personal` namespace at each start, which the node program needs; other warnings stay.
-    _console_flags: tuple[str, ...] = ("--verbosity", "1", "--vmodule", "*=3,console=1")
+    _console_flags: tuple[str, ...] = ("--verbosity", "1", "--log.vmodule", "*=3,console=1")
     console_failure = "[quorumkit: the script failed]"
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
