@@ -50,7 +50,6 @@ class Geth:
     consensus = frozenset({"clique"})
     private_transactions = False
     ipc = Path("data/geth.ipc")
-    ipc_ready = "IPC endpoint opened"
     console_failure = "[quorumkit: the script failed]"
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
@@ -179,6 +178,12 @@ class Geth:
 
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         return [str(binary), "init", "--datadir", "data", genesis]
+
+    def first_commands(self, binary: Path, record: NodeRecord) -> list[list[str]]:
+        return []
+
+    def can_be_asked(self, line: str, record: NodeRecord) -> bool:
+        return "IPC endpoint opened" in line
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return False

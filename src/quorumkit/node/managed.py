@@ -275,9 +275,10 @@ class ManagedNode:
                 "WARN", "the chain is gone: it is made again from the genesis, and its blocks come from the peers"
             )
         command = self._engine.init_command(self._binary.path, str(self._genesis.path))
-        failure = await self._run_to_end(command)
-        if failure is not None:
-            raise NodeError(f"the client refused {self._genesis.path.name}: {failure}")
+        for each in (command, *self._engine.first_commands(self._binary.path, self.record)):
+            failure = await self._run_to_end(each)
+            if failure is not None:
+                raise NodeError(f"the client refused {self._genesis.path.name}: {failure}")
         write_atomic(marker, (self._genesis.digest + "\n").encode())
 
     def _find_binary(self) -> Binary:
@@ -347,7 +348,7 @@ class ManagedNode:
         assert process.stdout is not None
         failure = None
         async for line in lines_of(process.stdout):
-            if not listening.is_set() and self._engine.ipc_ready in line:
+            if not listening.is_set() and self._engine.can_be_asked(line, self.record):
                 listening.set()
             self._log.line(line)
             failure = self._engine.failure_in(line) or failure
