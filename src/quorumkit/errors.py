@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from quorumkit.urls import hide_secrets
+
 
 class QuorumkitError(Exception):
     """A right request that failed; `hint` says what to do next."""
@@ -15,9 +17,10 @@ class QuorumkitError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Whatever they quote: an error goes to terminals, logs, the states of nodes and other programs.
+        self.message = hide_secrets(message)
+        self.hint = hide_secrets(hint) if hint else hint
+        super().__init__(self.message)
 
     @property
     def kind(self) -> str:

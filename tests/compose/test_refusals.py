@@ -119,6 +119,8 @@ def test_the_same_name_in_another_directory(bank: Project, tmp_path: Path) -> No
     for command in (["up"], ["status"], ["down"], ["destroy", "--yes"]):
         result = quorumkit(*command, namesake.path, code=None)
         refused(result, f"another Compose project is named {bank.name}, in {bank.path}", "another name")
+    for words in (["exec", "node1", "--", "id"], ["console", "node1", "--exec", "1"], ["logs", "node1"]):
+        assert f"another Compose project is named {bank.name}" in namesake.on_node(words[0], *words[1:], code=1).err
     assert len(bank.containers()) == 5
     bank.until_complete()
 

@@ -76,7 +76,7 @@ def test_the_spec_that_pods_get_is_one() -> None:
     )
     assert (spec.consensus.period, spec.engine.state, spec.genesis.gas_limit) == (5, "pruned", 100_000_000)
     assert spec.genesis.node_balance == 0
-    assert spec.genesis.alloc == {"0x00000000000000000000000000000000000000Aa": 10**27}
+    assert spec.genesis.alloc == {"0x00000000000000000000000000000000000000aa": 10**27}
 
 
 def test_defaults_are_those_of_the_spec() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from networks import COMMAND, PATIENCE, eventually
+from networks import COMMAND, PATIENCE, eventually, quorumkit
 
 from quorumkit.contracts import storage_contract
 from quorumkit.rpc import IpcRpc
@@ -151,6 +151,10 @@ class Party:
             node.start()
         for node in self.nodes:
             eventually(node.runs, f"{node.path.name} runs", timeout=2 * PATIENCE, pause=0.2)
+
+    def replace(self, name: str, *nodes: Loner) -> list[int]:
+        """Has each of these sign; the exit codes."""
+        return [quorumkit("node", "replace", name, "--through", node.path, "--json").code for node in nodes]
 
     def verify(self, *nodes: Loner) -> None:
         """A contract made through the first is read from all at the same block."""

@@ -320,6 +320,19 @@ def test_a_disk_that_fills_up_under_a_client_is_told(new_network: NewNetwork) ->
         network.down()
 
 
+def test_a_disk_nearly_full_is_told_and_tried_again_at_once_when_there_is_room(new_network: NewNetwork) -> None:
+    """geth ends itself with exit code 0 then, and the node program goes on."""
+    network = new_network("nearly")
+    with small_disk(network.path, "6m"):
+        result = quorumkit("up", "-n", "1", network.path)
+        assert result.code == 1
+        assert "no room on the disk" in result.err
+        assert "no room on the disk" in network.status()["node1"]["error"]
+        subprocess.run(["mount", "-o", "remount,size=500m", network.path], check=True)
+        network.up("--verify")
+        network.down()
+
+
 def test_where_there_is_no_network_it_says_so(tmp_path: Path) -> None:
     for command in ("status", "verify", "down", "status --watch"):
         result = quorumkit(*command.split(), tmp_path / "nothing")

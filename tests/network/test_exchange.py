@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import socketserver
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,6 +55,47 @@ def test_up_with_exchange_ends_in_a_verified_network(new_network: Callable[[str]
         for log in network.path.glob("nodes/*/.state/logs/*"):
             assert secret not in log.read_text(errors="replace")
         assert network.down()
+        assert network.run("up", "--json", "--verify").json["verify"]["ok"] is True
+    finally:
+        network.run("down")
+
+
+def test_a_stranger_in_a_nodes_place_ends_nobody(new_network: Callable[[str], RunningNetwork]) -> None:
+    """It knows no secret, and what it answers is no text."""
+    network = new_network("bank")
+    asked = []
+
+    class Stranger(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline(65536).strip():
+                pass
+            asked.append(self.client_address)
+            self.wfile.write(b"HTTP/1.1 200 \xff\x1b[31m\r\nQuorumkit-Answer: \xff\r\nContent-Length: 2\r\n\r\n{}")
+
+    class Listener(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+
+    try:
+        network.run("up", "--exchange", "-n", "3", "--json")
+        port = json.loads((network.path / ".state/exchange-ports.json").read_text())["first"] + 2
+        program = psutil.Process(json.loads((network.node(3) / ".state/supervisor.json").read_text())["pid"])
+        program.terminate()
+        program.wait(PATIENCE)
+        with Listener(("127.0.0.1", port), Stranger) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            for number in (1, 2):  # which asks it at once, and everybody else
+                before = len(asked)
+                answer = quorumkit("node", "replace", "node3", "--through", network.node(number))
+                assert answer.code == 1
+                assert "does not answer with its new identity" in answer.err
+                assert "\x1b" not in answer.err
+                assert len(asked) > before
+            server.shutdown()
+        told = quorumkit("status", network.path, "--json").json["nodes"]
+        assert [node["state"] for node in told[:2]] == ["running", "running"]
+        for number in (1, 2):
+            log = (network.node(number) / f".state/logs/node{number}.log").read_text(errors="replace")
+            assert "Traceback" not in log
         assert network.run("up", "--json", "--verify").json["verify"]["ok"] is True
     finally:
         network.run("down")
@@ -121,8 +165,11 @@ def test_a_sixth_node_joins_as_an_observer_and_a_lost_disk_is_replaced(party: Ca
     eventually(lambda: any(refused in node.log for node in here.nodes[:3]), "the others refuse it")
     assert new.readyz()[0] == 503
     assert not (new.path / "node.json").exists()
-    answer = quorumkit("node", "replace", "node4", "--through", here.nodes[0].path, "--json")
+    assert here.replace("node4", late, *here.nodes[:2]) == [3, 3, 3]  # a latecomer's signature does not count
+    assert new.readyz()[0] == 503
+    answer = quorumkit("node", "replace", "node4", "--through", here.nodes[2].path, "--json")
     assert answer.code == 0, answer.err
+    assert answer.json["signed"] == ["node1", "node2", "node3"]
     key = answer.json["enode_key"]
     eventually(new.runs, "the new identity runs", timeout=2 * PATIENCE, pause=0.2)
     assert new.record["role"] == "observer"
@@ -137,9 +184,17 @@ def test_a_sixth_node_joins_as_an_observer_and_a_lost_disk_is_replaced(party: Ca
     back = lost  # the old disk, found again, is not let in any more
     new.stop()
     back.start()
-    claim = f"another identity ({old[:16]}"
+    claim = f"the key {old[:16]}… was replaced"
     eventually(lambda: any(claim in node.log for node in here.nodes[:3]), "the old identity is refused in its turn")
     assert all(old not in node.peers() for node in here.nodes[:3])
+    back.stop()
+    new.start()
+    eventually(new.runs, "the new identity runs again", timeout=2 * PATIENCE, pause=0.2)
+    later = here.add(Loner(here, 7))
+    here.write_hosts(*here.nodes, late, later)
+    later.start()
+    eventually(later.runs, "one that joins after a replacement runs", timeout=2 * PATIENCE, pause=0.2)
+    here.verify(*here.nodes[:3], new, later)
 
 
 def test_a_hostile_client_keeps_nobody_from_forming(party: Callable[[int], Party]) -> None:

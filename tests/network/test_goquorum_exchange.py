@@ -101,8 +101,7 @@ def test_who_comes_later_is_a_party_without_a_restart_and_so_is_a_replaced_node(
     new = here.add(Loner(here, 4, "node4-new-disk"))
     new.start()
     eventually(lambda: "quorumkit node replace" in new.readyz()[1], "it says what is to be done")
-    answer = quorumkit("node", "replace", "node4", "--through", one.path, "--json")
-    assert answer.code == 0, answer.err
+    assert here.replace("node4", *here.nodes[:3]) == [3, 3, 0]
     eventually(new.runs, "the new identity runs", timeout=2 * PATIENCE, pause=0.2)
     contract = eventually(lambda: attempt(two, new), "node2 knows the new key", pause=0.5)
     assert read(new, contract) == 42
@@ -142,6 +141,6 @@ def test_rafts_leader_takes_in_who_comes_later_and_a_replaced_node(party: Callab
     new = here.add(Loner(here, 3, "node3-new-disk"))
     new.start()
     eventually(lambda: "quorumkit node replace" in new.readyz()[1], "it says what is to be done")
-    assert quorumkit("node", "replace", "node3", "--through", one.path, "--json").code == 0
+    assert here.replace("node3", one, two) == [3, 0]
     eventually(new.runs, "the new identity runs", timeout=2 * PATIENCE, pause=0.2)
     here.verify(one, two, new, late)

@@ -198,6 +198,16 @@ def test_logs_are_followed(network: RunningNetwork) -> None:
         following.communicate()
 
 
+def test_neither_the_log_nor_the_console_is_full_of_noise(network: RunningNetwork) -> None:
+    """That a validator signed recently is no news, and the console's own warning of `personal` is none either."""
+    eventually(lambda: network.height() > 12, "some rounds of all five")
+    lines = network.on_node("logs node1", "--lines", "100000").out.splitlines()
+    assert sum("signed recently" in line for line in lines) <= 1 + sum("left out" in line for line in lines)
+    answer = network.on_node("console node1", "--exec", "eth.blockNumber")
+    assert answer.err == ""
+    assert int(answer.out) > 0
+
+
 def test_http_serves_only_what_cannot_change_the_node(network: RunningNetwork) -> None:
     assert set(network.ask_http(1, "rpc_modules")) == {"eth", "net", "web3", "txpool", "rpc"}
     refused = ["personal_listAccounts", "admin_peers", "admin_addPeer", "miner_stop", "clique_propose", "debug_setHead",

@@ -366,3 +366,14 @@ def test_commands_load_only_what_they_need() -> None:
     script = "import sys; from quorumkit.cli.main import run; run(['--version']); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert not {"aiohttp", "pydantic", "psutil", "coincurve", "rich"} & set(loaded)
+
+
+@pytest.mark.parametrize("place", ["inside", "itself", "above"])
+def test_a_cache_that_cannot_be_written_names_what_chooses_another(place: str, cache: Path) -> None:
+    from quorumkit.cli.main import _explain
+
+    path = {"inside": cache / "engines/geth", "itself": cache, "above": cache.parent}[place]
+    told = _explain(PermissionError(errno.EACCES, "Permission denied", str(path)))
+    assert told.hint and "QUORUMKIT_CACHE" in told.hint
+    other = _explain(PermissionError(errno.EACCES, "Permission denied", str(cache.parent / "mynet")))
+    assert other.hint and "QUORUMKIT_CACHE" not in other.hint

@@ -11,9 +11,12 @@ import pytest
 from samples import planned, spec_of
 
 from quorumkit.engines import Binary, engine_of
+from quorumkit.errors import NodeError
 from quorumkit.node import managed
 from quorumkit.node.log import StandardOutput
 from quorumkit.node.managed import ADMISSION, ManagedNode
+from quorumkit.node.noise import Noise
+from quorumkit.node.room import told_of_room
 from quorumkit.render.node_files import record_of
 
 SLOW_TO_END = "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.02; done"
@@ -162,3 +165,77 @@ def test_a_node_that_needs_admission_waits_for_it_once(tmp_path: Path, monkeypat
 
     run(tmp_path, play)
     assert (tmp_path / ADMISSION).read_text() == "4\n"
+
+
+class Failing(Sleeper):
+    """Cannot be prepared until it is mended."""
+
+    mended = False
+
+    async def _prepare(self) -> None:
+        if not self.mended:
+            raise NodeError("write data/geth/LOCK: no space left on device")
+        await super()._prepare()
+
+
+def test_a_start_tries_a_failed_node_at_once_and_its_old_error_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited for its next try, and `up` told the old error again although there was room by then."""
+    monkeypatch.setattr(managed, "LONGEST_DELAY", 1000.0)
+
+    async def run() -> None:
+        node = Failing(tmp_path, override=None, log=StandardOutput(""), changed=lambda: None)
+        running = asyncio.create_task(node.run())
+        async with asyncio.timeout(20):
+            node.start()
+            await until(lambda: node.status.state == "failed")
+            assert f"{tmp_path}: no room on the disk: write data/geth/LOCK" in (node.status.error or "")
+            node._delay = 500.0
+            await until(lambda: node._delay == 1000.0)
+            node.mended = True
+            node.start()
+            assert (node.status.state, node.status.error) == ("starting", None)
+            await until(lambda: node.pid)
+            await node.stop()
+        running.cancel()
+
+    asyncio.run(run())
+
+
+def test_lines_that_say_nothing_are_told_once_and_counted() -> None:
+    noise = Noise(engine_of("geth").noise)
+    often = (
+        'WARN [11-25|13:29:54.031] Block sealing failed                     err="signed recently, must wait for others"'
+    )
+    other = 'WARN [11-25|13:29:54.031] Block sealing failed                     err="authentication needed: password"'
+    assert [noise.is_one(line) for line in (often, other, often, often, often + " and more")] == [
+        *(False, False, True, True, False)
+    ]
+    assert noise.left_out == 2
+    assert not Noise(None).is_one(often)
+
+
+@pytest.mark.parametrize(
+    ("reason", "free", "told"),
+    [
+        ("exit code 0", 2**30, False),
+        ("exit code 0", 100, True),
+        ("write x: no space left on device", 2**30, True),
+        ("Disk quota exceeded", 2**30, True),
+    ],
+)
+def test_a_disk_without_room_is_told_as_such(reason: str, free: int, told: bool) -> None:
+    text = told_of_room(reason, Path("/bank/node1"), free)
+    assert text.startswith("/bank/node1: no room on the disk: ") is told
+    assert reason in text
+
+
+def test_a_client_that_ends_itself_for_want_of_room_says_so() -> None:
+    line = (
+        "ERROR[11-25|13:35:58.014] Low disk space. Gracefully shutting down Geth to prevent database corruption. "
+        "available=360.00KiB path=/x/node1/data/geth"
+    )
+    assert engine_of("geth").failure_in(line) == (
+        "low disk space, and the client ends itself with so little left (360.00KiB)"
+    )

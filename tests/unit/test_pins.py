@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from samples import spec_of
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import binaries
+from quorumkit.engines import Binary, binaries
 from quorumkit.engines.go_modules import GoModule, go_modules, parse_modules
 from quorumkit.errors import CorruptFileError, EngineError, RuntimeUnavailableError
 from quorumkit.image import base as base_image
@@ -72,6 +74,37 @@ def test_a_client_that_was_written_to_in_the_cache_is_not_taken(cache: Path) -> 
     assert binaries.find_kept("goquorum", "24.4.1", "some:image")
     path.write_bytes(b"evil")
     assert binaries.find_kept("goquorum", "24.4.1", "some:image") is None
+
+
+def test_an_image_that_holds_another_client_than_the_first_time_is_refused_before_it_runs(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, ran = tmp_path / "client", tmp_path / "ran"
+
+    def docker(*words: str, timeout: float = 0) -> str:
+        if words[0] == "cp":
+            shutil.copyfile(client, words[2])
+        return "container\n"
+
+    def take() -> Binary:
+        return binaries.take_from_image(
+            "some:image", "/geth", "goquorum", "1.2.3",
+            name="GoQuorum", version_line=re.compile(r"Version: (?P<version>\S+)"), progress=silent,
+        )  # fmt: skip
+
+    monkeypatch.setattr("quorumkit.image.docker.docker", docker)
+    client.write_text("#!/bin/sh\necho Version: 1.2.3\n")
+    kept = take().path
+    kept.unlink()
+    take()
+    client.write_text(f"#!/bin/sh\ntouch {ran}\necho Version: 1.2.3\n")
+    kept.unlink()
+    with pytest.raises(EngineError, match="some:image holds another GoQuorum than the first time") as refused:
+        take()
+    assert not ran.exists() and not kept.exists()
+    assert refused.value.hint and f"remove {kept.with_suffix('.json')}" in refused.value.hint
+    kept.with_suffix(".json").unlink()
+    take()
 
 
 def test_a_base_image_that_moved_is_refused_until_it_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code."""
-    as_json = "--json" in arguments
+    # What stands behind -- is another program's.
+    as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
     try:
         code = cli.main(arguments, prog_name="quorumkit", standalone_mode=False)
     except QuorumkitError as error:
@@ -87,7 +88,7 @@ def run(arguments: list[str]) -> int:
         click.echo("interrupted", err=True)
         return 128 + signal.SIGINT
     except BrokenPipeError:  # as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
     except OSError as error:
         print_error(_explain(error), as_json=as_json)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from quorumkit.cli.options import directory_argument, json_option, spec_options
-from quorumkit.cli.output import ProgressLine, done, print_json, print_table, say
+from quorumkit.cli.output import ProgressLine, done, is_terminal, print_json, print_table, say
 from quorumkit.consensus import address_to_vote_for, consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
@@ -38,6 +38,7 @@ from quorumkit.runtimes import Runtime, runtime_of
 from quorumkit.runtimes.base import FormingRuntime, PreparedRuntime
 from quorumkit.runtimes.twins import claim_start
 from quorumkit.spec import NetworkSpec, parse_spec
+from quorumkit.urls import shown_urls
 
 _LOOK_EVERY = 1.0  # seconds between two looks at nodes that have not agreed yet
 
@@ -204,7 +205,10 @@ def status(directory: NetworkDirectory, as_json: bool, watch: bool) -> None:
     spec = directory.read_spec()
     runtime = runtime_of(directory, spec)
     if watch:
-        asyncio.run(_watch(runtime, directory, spec, as_json))
+        try:
+            asyncio.run(_watch(runtime, directory, spec, as_json))
+        except KeyboardInterrupt:  # that is how it ends; whoever called it still sees that it did
+            raise click.exceptions.Exit(128 + signal.SIGINT) from None
     else:
         _show_statuses(spec, asyncio.run(_statuses(runtime, directory, spec)), as_json)
 
@@ -228,19 +232,25 @@ def down(directory: NetworkDirectory, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("path", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("path", metavar="DIR", type=click.Path(path_type=Path), required=False)
+@click.option("-d", "--dir", "named", type=click.Path(path_type=Path), help="The same as DIR, which has no default.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def destroy(path: Path, as_json: bool, yes: bool) -> None:
+def destroy(path: Path | None, named: Path | None, as_json: bool, yes: bool) -> None:
     """Stop a network and remove its directory: keys, chain, everything.
 
     \b
     quorumkit destroy mynet --yes
     """
+    if path is None or named is not None:
+        if (path is None) == (named is None):
+            raise UsageError("which network?", hint="name it once: quorumkit destroy mynet")
+        path = named
+    assert path is not None
     directory = NetworkDirectory(path)
     spec = directory.read_spec()
     if not yes:
-        if as_json or not sys.stdin.isatty():
+        if as_json or not is_terminal(sys.stdin):
             raise UsageError("this removes all keys and the chain for good", hint="say so with --yes")
         click.confirm(f"Remove {path} with the keys and the chain of {spec.nodes.total} nodes, for good?", abort=True)
     with ProgressLine(quiet=as_json) as progress:
@@ -391,10 +401,10 @@ async def _verify_urls(
             hint="give one for each, in the same order, or none",
         )
     progress("waiting for the nodes to answer")
-    keys = await ask_tm_keys(dict(zip(urls, health_urls, strict=False)), timeout=timeout)
-    return await verifying.verify(
-        {url: partial(connect_patiently, url, timeout=timeout) for url in urls}, progress, timeout=timeout, tm_keys=keys
-    )
+    names = shown_urls(urls)
+    keys = await ask_tm_keys(dict(zip(names.values(), health_urls, strict=False)), timeout=timeout)
+    nodes = {names[url]: partial(connect_patiently, url, timeout=timeout) for url in urls}
+    return await verifying.verify(nodes, progress, timeout=timeout, tm_keys=keys)
 
 
 async def _statuses(runtime: Runtime, directory: NetworkDirectory, spec: NetworkSpec) -> list[NodeStatus]:
@@ -422,9 +432,9 @@ def _show_statuses(spec: NetworkSpec, statuses: Sequence[NodeStatus], as_json: b
     """In JSON as one line where more will follow."""
     if as_json:
         told = _status_json(spec, statuses)
-        click.echo(json.dumps(told)) if watched else print_json(told)
+        print_json(told, one_line=watched)
         return
-    if watched and sys.stdout.isatty():
+    if watched and is_terminal(sys.stdout):
         click.clear()
     running = sum(status.ready for status in statuses)
     say(f"{_summary(spec)}: {running} of {len(statuses)} running{'  (Ctrl-C ends)' if watched else ''}")

@@ -17,7 +17,7 @@ from quorumkit.cli.node_status import node_status
 from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import QuorumkitError, UsageError
+from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
 from quorumkit.operate.known import known_network
 from quorumkit.runtimes import Command, runtime_of
 from quorumkit.runtimes.inside import console_inside
@@ -50,6 +50,10 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
             click.echo(json.dumps({"node": chosen[0], "line": line.rstrip("\n")}))
 
 
+WITHOUT_CLIENT = ("stopped", "exchanging", "admitting", "failed", "restarting")
+"""States of a node in which no client of it runs."""
+
+
 @click.command()
 @click.argument("name", metavar="NODE", required=False)
 @directory_option
@@ -72,7 +76,15 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
         command = console_inside(Path(str(inside)), execute=execute)
     else:
         network = known_network(directory)
-        command = runtime_of(directory, network.spec).console(find_node(network, name), execute=execute)
+        node, runtime = find_node(network, name), runtime_of(directory, network.spec)
+        (status,) = [one for one in asyncio.run(runtime.status(network)) if one.name == node.name]
+        if status.state in WITHOUT_CLIENT:
+            why = f" ({status.error})" if status.error else ""
+            raise NotRunningError(
+                f"{node.name}: {status.state}, so its client has no console{why}",
+                hint=f"start it: quorumkit node start {node.name}" if status.state == "stopped" else None,
+            )
+        command = runtime.console(node, execute=execute)
     if not as_json and command.failure is None:
         _replace_by(command)
     if execute is None:
@@ -88,7 +100,7 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
         raise QuorumkitError(said)
     if answer.returncode != 0:
         raise QuorumkitError(answer.stderr.strip() or said or f"exit code {answer.returncode}")
-    print_json({"node": name or "", "result": said})
+    print_json({"node": name or "", "result": said}, as_it_is=True)
 
 
 def _tell(command: Command) -> int:
@@ -130,7 +142,8 @@ def exec_(name: str, arguments: tuple[str, ...], directory: NetworkDirectory, as
         )  # fmt: skip
     except OSError as error:
         raise _cannot_run(command, error) from None
-    print_json({"node": name, "exit_code": answer.returncode, "stdout": answer.stdout, "stderr": answer.stderr})
+    told = {"node": name, "exit_code": answer.returncode, "stdout": answer.stdout, "stderr": answer.stderr}
+    print_json(told, as_it_is=True)
     raise click.exceptions.Exit(answer.returncode)
 
 
@@ -179,27 +192,35 @@ node.add_command(node_status)
 def replace(name: str, directory: NetworkDirectory, through: Path | None, as_json: bool) -> None:
     """Admit the new identity of a node that lost its disk, in a network whose nodes exchange their identities.
 
-    The node must run, with its new keys, under its old name. It follows from then on; if it was a validator, the
-    genesis still names its old account, and the others go on without it.
+    The node must run, with its new keys, under its old name. More than half of the sitting validators must sign: all
+    nodes that can be reached from here are asked to; where others have theirs, they run this command too, and the last
+    one that is needed brings it about. The node follows from then on; if it was a validator, the genesis still names
+    its old account, and the others go on without it. Its old keys are refused for ever.
+
+    The exit code is 3 while signatures are missing. Inside a node's container the command signs with that node.
 
     \b
     quorumkit node replace node3
     docker compose exec node1 quorumkit node replace node3
     """
-    from quorumkit.operate.replacement import replace_node
+    from quorumkit.operate.replacement import Collected, outcome, replace_node
     from quorumkit.runtimes.program import NodeProgram
 
     if through is not None:
         program = NodeProgram(through / ".state", [through], network=through)
-        answer = asyncio.run(program.call("node_replace", name))
+        collected = Collected(asyncio.run(program.call("node_replace", name)), {})
     else:
         network = known_network(directory)
         name = find_node(network, name).name
-        answer = asyncio.run(replace_node(runtime_of(directory, network.spec), network, name))
+        collected = asyncio.run(replace_node(runtime_of(directory, network.spec), network, name))
     if as_json:
-        print_json(answer)
+        print_json(collected.to_json())
     else:
-        done(f"{name}: replaced, its account is now {answer['account']}, and it follows")
+        for other, reason in collected.failures.items():
+            click.echo(f"{other}: {reason}", err=True)
+        done(outcome(collected.told))
+    if not collected.complete:
+        raise click.exceptions.Exit(3)
 
 
 @node.command("call", hidden=True)

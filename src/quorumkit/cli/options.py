@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -47,9 +48,21 @@ class _WholeNumber(click.ParamType):  # type: ignore[type-arg]
 
 WHOLE_NUMBER = _WholeNumber()
 
-directory_argument = click.argument(
-    "directory", metavar="[DIR]", type=_Directory(), default=default_directory, required=False
-)
+
+def directory_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The network directory as an argument, or as the option that commands about nodes have."""
+
+    @functools.wraps(command)
+    def with_one(directory: NetworkDirectory | None, named: NetworkDirectory | None, **others: Any) -> Any:
+        if directory and named and directory.path.absolute() != named.path.absolute():
+            raise UsageError(f"two network directories: {directory.path} and {named.path}", hint="name one")
+        return command(directory or named or NetworkDirectory(default_directory()), **others)
+
+    option = click.option("-d", "--dir", "named", type=_Directory(), help="The same as DIR.  [default: ., or mynet]")
+    argument = click.argument("directory", metavar="[DIR]", type=_Directory(), required=False)
+    return argument(option(with_one))
+
+
 directory_option = click.option(
     "-d", "--dir", "directory", type=_Directory(), default=default_directory, show_default="., or mynet",
     help="The network directory.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,11 @@ class Engine(Protocol):
     """Whether a transaction manager stands beside the client."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
+
+    noise: re.Pattern[str] | None
+    """Lines of the client's log that come with every other block and say nothing; None where there are none."""
+    noise_is: str
+    """What they are, in words."""
 
     console_failure: str
     """The line that the console prints where what `console_command` had it execute failed: it exits with 0."""

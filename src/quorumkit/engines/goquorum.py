@@ -52,6 +52,7 @@ class GoQuorum(Geth):
     package = "pkg:github/Consensys/quorum"
     consensus = frozenset({"qbft", "ibft", "raft", "clique"})
     private_transactions = True
+    _console_flags = ()
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         from quorumkit.engines.binaries import check_binary, find_kept

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from quorumkit.exchange.protocol import Admission, Commitment, Document, Proven, Report, Signed, Stage
 from quorumkit.exchange.refusal import Refusal
+from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import node_name
 
@@ -164,6 +165,13 @@ class Agreement:
             self._changed()
         raise Refusal("ordinal_taken", f"{source}: two nodes claim {name}: {_keys(present.document, document)}")
 
+    def renew(self, own: Proven) -> None:
+        """This node signed its document anew."""
+        self.own = own
+        if not self.joins and self.committed is None:
+            self.documents[self.ordinal] = own
+        self.version += 1
+
     def settle(self, ordinal: int, answer: Proven | None) -> None:
         """Ends a dispute by what answered at the ordinal's name; None, when nobody did, leaves it as it is for now."""
         claim = self.disputed.pop(ordinal, None)
@@ -214,20 +222,24 @@ class Agreement:
             self._signatures.add(signed.signature)
             self.version += 1
 
-    def admit(self, admission: Admission, *, source: str) -> None:
-        """Takes a member's word that this node has its ordinal's place although the set holds another identity there:
-        it then joins.
+    def admit(self, admission: Admission) -> None:
+        """Takes a member's signature for this node's having its ordinal's place although the set holds another identity
+        there: it then joins, and gathers the lock anew, for what it has gathered may be of others that were replaced.
 
-        Raises:
-            Refusal: not_admitted, when it is no member's word.
+        That one signed is enough here: one who joins has no say, and whether it is a member the others judge.
         """
         members = {proven.document.enode_key for proven in self.documents.values()} - {self.own.document.enode_key}
-        if admission.by not in members:
-            raise Refusal("not_admitted", f"{source}: {node_name(admission.ordinal)} was admitted by no member")
-        if (admission.ordinal, admission.enode_key) == (self.ordinal, self.own.document.enode_key) and not self.joins:
-            self.joins = True
-            self.documents.pop(self.ordinal, None)
-            self._changed()
+        mine = (admission.ordinal, admission.enode_key) == (self.ordinal, self.own.document.enode_key)
+        if not mine or self.joins or admission.by not in members:
+            return
+        self.joins = True
+        self.documents.clear()
+        self.disputed.clear()
+        self.rejected.clear()
+        self._reports.clear()
+        self._commitments.clear()
+        self._signatures.clear()
+        self._changed()
 
     def may_commit(self, *, version: int) -> str | None:
         """The genesis to give one's word for now, if it is time to: all N report the same. `version` dates the own
@@ -332,7 +344,7 @@ class Agreement:
         names = sorted(name for name in terms.keys() | self._terms.keys() if terms.get(name) != self._terms.get(name))
         told = [f"{name} is {terms.get(name, 'missing')} there and {self._terms.get(name, 'missing')} here"
                 for name in names]  # fmt: skip
-        return f": {'; '.join(told)}" if told else ""
+        return one_line(f": {'; '.join(told)}", longest=600) if told else ""
 
     def _changed(self) -> None:
         self.version += 1

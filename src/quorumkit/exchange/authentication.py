@@ -17,6 +17,7 @@ import hashlib
 import hmac
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,7 @@ _HEADER = re.compile(
     r"Quorumkit v=1 key=(?P<key>[0-9a-f]{16}) time=(?P<time>\d{1,15}) nonce=(?P<nonce>[0-9a-f]{32})"
     r" body=(?P<body>[0-9a-f]{64}) mac=(?P<mac>[0-9a-f]{64})"
 )
+_PROOF = re.compile(r"[0-9a-f]{64}")
 _MOST_NONCES = 100_000
 
 
@@ -82,7 +84,7 @@ def read_join_secret(path: Path) -> JoinKeys:
     """The keys of the secret in a file; white space around it does not count.
 
     Raises:
-        UsageError: there is no such file, or what it holds is too short.
+        UsageError: there is no such file, everybody on this machine can read it, or what it holds is too short.
     """
     hint = "make one: (umask 077; head -c 32 /dev/urandom | base64 > join-secret), and give every node the same file"
     try:
@@ -91,7 +93,31 @@ def read_join_secret(path: Path) -> JoinKeys:
         raise UsageError(f"join secret: {path}: {error.strerror or error}", hint=hint) from None
     if len(secret) < SHORTEST_SECRET:
         raise UsageError(f"join secret: {path}: shorter than {SHORTEST_SECRET} characters", hint=hint)
+    if is_open_to_all(path):
+        raise UsageError(
+            f"join secret: {path}: every user of this machine can read or change it",
+            hint=f"chmod 600 {path}, and make a new secret if others may have read this one",
+        )
     return JoinKeys.derive(secret)
+
+
+def is_open_to_all(path: Path) -> bool:
+    """Whether any user of the machine can read or change a file.
+
+    A file's group may read it: a Kubernetes secret is `root:fsGroup` 0440. What an orchestrator mounts is not judged by
+    its mode: Docker's secrets are 0444 and Kubernetes' 0644 unless somebody says otherwise, on a read-only mount that
+    no other user is there to look at.
+    """
+    file = path.resolve()
+    if not file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        return False
+    if os.statvfs(file).f_flag & os.ST_RDONLY:
+        return False
+    return _reachable_by_all(file)
+
+
+def _reachable_by_all(file: Path) -> bool:
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in file.parents)
 
 
 @dataclass(frozen=True)
@@ -159,7 +185,9 @@ def open_answer(keys: JoinKeys, status: int, nonce: str, header: str | None, bod
     Raises:
         Refusal: tampered.
     """
-    if header is None or not hmac.compare_digest(header.encode(), _answer_mac(keys, status, nonce, body).encode()):
+    # A header may hold any byte; only of hexadecimal digits are two compared.
+    proven = header is not None and _PROOF.fullmatch(header) is not None
+    if not proven or not hmac.compare_digest(str(header), _answer_mac(keys, status, nonce, body)):
         raise Refusal("tampered", f"{source}: an answer that no node with our join secret gave to this request")
     return _open(keys.answer_box, body, f"{status} {nonce}", source)
 

@@ -19,11 +19,14 @@ from quorumkit.exchange.names import Resolver
 from quorumkit.exchange.protocol import PULL_PATH, ErrorAnswer, PullAnswer, PullRequest, parse
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.server import CONTENT_TYPE
+from quorumkit.foreign import one_line
 from quorumkit.plan import Endpoint
 
 LARGEST_ANSWER = 8 * 2**20
 """Bytes; the largest true one, of 2000 nodes, is about 3 MB."""
 
+_LARGEST_HEADER = 4096
+_MOST_HEADERS = 64
 _CONNECT = 5.0
 _ANSWER = 15.0  # seconds on top of the time that the answer may be held back
 
@@ -88,9 +91,14 @@ class ExchangeClient:
         except aiohttp.ClientConnectorDNSError:
             raise UnreachableError("name not found") from None
         except aiohttp.ClientConnectorCertificateError as error:
-            raise UnreachableError(f"certificate not accepted: {error.certificate_error}") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise UnreachableError(one_line(f"certificate not accepted: {error.certificate_error}")) from None
+        except Refusal:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
             raise UnreachableError(_reason(error)) from None
+        except Exception as error:
+            # What answers made aiohttp fail in a way that it does not foresee; there is nothing to be had of it.
+            raise UnreachableError(one_line(f"no HTTP that can be read ({type(error).__name__})")) from None
         if proof is None and status != 200:
             raise _refusal(answer, str(to), authentic=False)
         content = open_answer(self._keys, status, nonce, proof, answer, source=str(to))
@@ -113,7 +121,15 @@ class ExchangeClient:
                 keepalive_timeout=20.0,
             )
             # No proxy and no .netrc of the environment: nodes speak to each other and to nobody else.
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                trust_env=False,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                max_line_size=_LARGEST_HEADER,
+                max_field_size=_LARGEST_HEADER,
+                max_headers=_MOST_HEADERS,
+            )
         return self._session
 
 
@@ -159,10 +175,12 @@ def _refusal(content: bytes, source: str, *, authentic: bool) -> QuorumkitError:
         told = ErrorAnswer.model_validate_json(content)
     except ValidationError:
         return UnreachableError(f"what answers at {source} is no Quorumkit exchange")
-    message = " ".join(told.message.split())  # one line in a log, whoever wrote it
-    return RefusedError(told.error, message, hint=told.hint, authentic=authentic)
+    hint = one_line(told.hint) if told.hint else None
+    return RefusedError(one_line(told.error), one_line(told.message), hint=hint, authentic=authentic)
 
 
 def _reason(error: Any) -> str:
-    number = getattr(getattr(error, "os_error", error), "errno", None)
-    return (os.strerror(number) if number else str(error) or type(error).__name__).lower()
+    """In a few words, which may be those of what answered."""
+    number = None if isinstance(error, aiohttp.ClientResponseError) else getattr(error, "errno", None)
+    inner = getattr(getattr(error, "os_error", None), "errno", None) or number
+    return one_line(os.strerror(inner) if inner else str(error) or type(error).__name__, longest=120).lower()

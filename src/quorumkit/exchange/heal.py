@@ -18,6 +18,7 @@ from quorumkit.exchange.membership import Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
+from quorumkit.exchange.trouble import Troubles, contained
 from quorumkit.files import write_if_changed
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
 from quorumkit.render import keeping, render_genesis, render_node
@@ -44,6 +45,7 @@ class Healer:
         *,
         say: Callable[[str, str], None],
         rendered: Callable[[], None],
+        troubles: Troubles,
     ) -> None:
         self._settings = settings
         self._directory = directory
@@ -51,10 +53,13 @@ class Healer:
         self._resolver = resolver
         self._say = say
         self._rendered = rendered
+        self._troubles = troubles
         self._engine = engine_of(settings.spec.engine.kind)
         self._wake = asyncio.Event()
         self._addresses = store.read_addresses()
         self._basis: tuple[object, ...] | None = None
+        self.own_key: str | None = None
+        """The node's enode key."""
         self._missing_since: dict[int, float] = {}
 
     def members_changed(self) -> None:
@@ -79,11 +84,14 @@ class Healer:
         while True:
             await happens(self._wake, RESOLVE_EVERY)
             self._wake.clear()
-            try:
-                await self._resolve(membership)
-                self._write(membership)
-            except OSError as error:
-                self._say("WARN", f"{error.filename}: {error.strerror or error}; tried again in {RESOLVE_EVERY:g} s")
+            with contained(self._troubles, "the care of the peers' addresses"):
+                try:
+                    await self._resolve(membership)
+                    self._write(membership)
+                except OSError as error:
+                    self._say(
+                        "WARN", f"{error.filename}: {error.strerror or error}; tried again in {RESOLVE_EVERY:g} s"
+                    )
 
     async def _resolve(self, membership: Membership) -> list[int]:
         """Looks up where the peers and the node itself are now; who has no address at all."""
@@ -124,9 +132,11 @@ class Healer:
 
     async def _where(self, host: str) -> list[str]:
         """What the client is to find a host by: its addresses, or its name where the client looks it up itself."""
-        if self._engine.keeps_names(self._settings.spec.consensus.kind):
-            return self._resolver.from_file(host) or [host]
-        return await self._resolver.addresses(host)
+        with contained(self._troubles, f"the address of {host}"):
+            if self._engine.keeps_names(self._settings.spec.consensus.kind):
+                return self._resolver.from_file(host) or [host]
+            return await self._resolver.addresses(host)
+        return []
 
     def _managers(self, membership: Membership) -> dict[int, Endpoint]:
         """Where the transaction managers are: by name, which they look up themselves at each connection."""
@@ -152,6 +162,9 @@ class Healer:
 
     def _write(self, membership: Membership) -> None:
         """Renders the files, where what they rest on has changed since."""
+        own = membership.current.get(self._settings.ordinal)
+        if self.own_key is not None and (own is None or own.document.enode_key != self.own_key):
+            return  # another has its place by now: its client is not to be told that it is that one
         basis = (membership.digest, tuple(sorted(self._addresses.items())), tuple(self._managers(membership).items()))
         if basis == self._basis:
             return

@@ -1,9 +1,9 @@
 """The network after the lock: who stands where now. Pure.
 
 The lock's documents give the genesis and never change. Over them lie, by ordinal, the documents that hold now: the
-same identity at another address, another identity that a member admitted in a lost one's place, and observers that
-came later. All nodes end with the same, in whatever order they hear of it: of two documents of one identity the later
-holds, of two admissions for one ordinal the later.
+same identity at another address, another identity that the validators admitted in a lost one's place (`admissions`),
+and observers that came later. All nodes end with the same, in whatever order they hear of it: of two documents of one
+identity the later holds.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from quorumkit.consensus import consensus_of
-from quorumkit.exchange.protocol import Admission, Document, Proven, Signed, check_admission, prove
+from quorumkit.exchange.admissions import Admissions, Standing
+from quorumkit.exchange.protocol import MOST_NODES, Document, Proven, Signed, check_admission, prove
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.plan import FULL_MESH, Endpoint, Network, Node, NodeEndpoints, node_name, peer_ordinals, plan
 from quorumkit.spec import NetworkSpec
 
 NOWHERE = "0.0.0.0"  # noqa: S104
 """The address of a node that no peer of this one has to find: permissions go by keys."""
+
+LATECOMERS = 100
+"""Places beyond the first N: so many, or as many as N where that is more. Whoever has the join secret can take one."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,23 @@ class Lock:
 class Membership:
     """Who is a member now."""
 
-    def __init__(self, lock: Lock) -> None:
+    def __init__(self, lock: Lock, *, validators: int | None = None) -> None:
+        """The first `validators` of the lock's are validators; without it, all are."""
         self.lock = lock
         self.current: dict[int, Proven] = {proven.document.ordinal: proven for proven in lock.documents}
-        self._admissions: dict[int, tuple[Admission, Signed]] = {}
+        voting = lock.documents[:validators]
+        self.admissions = Admissions(
+            lock.genesis, {proven.document.ordinal: proven.document.enode_key for proven in voting}
+        )
 
     @property
     def total(self) -> int:
         return len(self.lock.documents)
+
+    @property
+    def places(self) -> int:
+        """The highest ordinal there may be."""
+        return min(MOST_NODES, self.total + max(LATECOMERS, self.total))
 
     @property
     def documents(self) -> list[Signed]:
@@ -49,21 +62,24 @@ class Membership:
         return [proven.signed for _, proven in sorted(self.current.items())]
 
     @property
-    def admissions(self) -> list[Signed]:
-        return [signed for _, (_, signed) in sorted(self._admissions.items())]
-
-    @property
     def digest(self) -> str:
         """The same on two nodes that know the same members."""
-        told = [*(signed.text for signed in self.documents), *(signed.text for signed in self.admissions)]
+        told = [*(signed.text for signed in self.documents), *self.admissions.digest_parts]
         return hashlib.sha256("\n".join((self.lock.genesis, *told)).encode()).hexdigest()
 
-    def offer(self, proven: Proven, *, source: str) -> bool:
-        """Takes a document; whether anything changed.
+    @property
+    def changed(self) -> bool:
+        """Whether it is not the locked set any more."""
+        return self.digest != Membership(self.lock).digest
+
+    def offer(self, proven: Proven, *, source: str, latest: int | None = None) -> bool:
+        """Takes a document; whether anything changed. `latest` is the latest revision that can be true now: one beyond
+        it is refused, and holds against no other.
 
         Raises:
-            Refusal: identity_changed: another identity than the one in that place, and nobody admitted it;
-                chain_id or spec: it belongs to another network.
+            Refusal: identity_changed: another identity than the one in that place, and it was not admitted; replaced:
+                one that another was admitted in the place of; chain_id or spec: it belongs to another network; clock;
+                too_many: an ordinal beyond all places.
         """
         document = proven.document
         ours = self.lock.documents[0].document
@@ -72,42 +88,60 @@ class Membership:
             raise Refusal("chain_id", f"{source}: {name} has chain id {document.chain_id}, and this is {ours.chain_id}")
         if document.spec != ours.spec:
             raise Refusal("spec", f"{source}: {name} was started with other settings")
+        if document.enode_key in self.admissions.retired:
+            raise Refusal("replaced", f"{source}: the key {document.enode_key[:16]}… was replaced")
+        if document.ordinal > self.places:
+            raise Refusal("too_many", f"{source}: {name} is beyond the {self.places} places of this network")
+        check_revision(document.revision, latest, source)
         present = self.current.get(document.ordinal)
-        if present is None:
-            if any(document.enode_key == other.document.enode_key for other in self.current.values()):
-                raise Refusal("identity_changed", f"{source}: {name} has the identity of another node")
-            self.current[document.ordinal] = proven
-            return True
-        if present.document.same_identity(document):
-            if document.revision <= present.document.revision:
+        if present is not None and present.document.same_identity(document):
+            past = latest is None or present.document.revision <= latest
+            if past and document.revision <= present.document.revision:
+                return False
+            if proven == present:
                 return False
             self.current[document.ordinal] = proven
             return True
-        admitted = self._admissions.get(document.ordinal)
-        if admitted is None or admitted[0].enode_key != document.enode_key:
-            raise Refusal(
-                "identity_changed",
-                f"{source}: {name} has another identity ({document.enode_key[:16]}…) than the one that was agreed on "
-                f"({present.document.enode_key[:16]}…)",
-            )
+        if document.enode_key in self._others(document.ordinal) or self._shares(document):
+            raise Refusal("identity_changed", f"{source}: {name} has the identity of another node")
+        step = self.admissions.last(document.ordinal)
+        if present is not None or step is not None:
+            held = present.document.enode_key if present else ""
+            if step is None or step.new != document.enode_key or held == document.enode_key:
+                raise Refusal(
+                    "identity_changed",
+                    f"{source}: {name} has another identity ({document.enode_key[:16]}…) than the one that was "
+                    f"agreed on ({(step.new if step else held)[:16]}…)",
+                )
         self.current[document.ordinal] = proven
         return True
 
-    def admit(self, signed: Signed, *, source: str) -> bool:
-        """Takes a member's word that another identity has an ordinal's place; whether anything changed.
+    def admit(self, signed: Signed, *, source: str, latest: int | None = None) -> bool:
+        """Takes a validator's signature for another identity in an ordinal's place; whether anything changed.
 
         Raises:
-            Refusal: format, signature, or not_admitted when it is no member's.
+            Refusal: format, signature, clock; too_many: an ordinal beyond all places; and see `Admissions.take`.
         """
-        admission = check_admission(signed, source=source)
-        keys = {proven.document.enode_key for proven in (*self.current.values(), *self.lock.documents)}
-        if admission.by not in keys:
-            raise Refusal("not_admitted", f"{source}: {node_name(admission.ordinal)} was admitted by no member")
-        present = self._admissions.get(admission.ordinal)
-        if present is not None and (admission.revision, signed.text) <= (present[0].revision, present[1].text):
-            return False
-        self._admissions[admission.ordinal] = admission, signed
-        return True
+        admission = check_admission(signed, source=source, signers=self.admissions.validators)
+        if admission.ordinal > self.places:
+            raise Refusal("too_many", f"{source}: {node_name(admission.ordinal)} is beyond the places of this network")
+        check_revision(admission.revision, latest, source)
+        return self.admissions.take(
+            admission, signed, present=self.holder(admission.ordinal), others=self._others(admission.ordinal),
+            source=source,
+        )  # fmt: skip
+
+    def holder(self, ordinal: int) -> str | None:
+        """The enode key of who has an ordinal's place, whether its document is here or not."""
+        step = self.admissions.last(ordinal)
+        if step is not None:
+            return step.new
+        present = self.current.get(ordinal)
+        return present.document.enode_key if present else None
+
+    def standing(self, ordinal: int, old: str, new: str) -> Standing:
+        """How far it has come that `new` has the place of `old`."""
+        return self.admissions.standing(ordinal, old, new)
 
     def is_replaced(self, ordinal: int) -> bool:
         """Whether the place of one of the genesis is held by another identity now."""
@@ -115,6 +149,20 @@ class Membership:
             return False
         original = self.lock.documents[ordinal - 1].document
         return not self.current[ordinal].document.same_identity(original)
+
+    def _shares(self, document: Document) -> bool:
+        """Whether the account or the transaction manager's key is another node's: its due would come to this one."""
+        return any(
+            document.account.lower() == other.document.account.lower()
+            or (document.tm_key is not None and document.tm_key == other.document.tm_key)
+            for ordinal, other in self.current.items()
+            if ordinal != document.ordinal
+        )
+
+    def _others(self, ordinal: int) -> set[str]:
+        """The enode keys of all places but one."""
+        ordinals = {*self.current, *(step.ordinal for step in self.admissions.steps)} - {ordinal}
+        return {key for other in ordinals if (key := self.holder(other)) is not None}
 
     def network(
         self,
@@ -196,6 +244,14 @@ def late_peer_ordinals(ordinal: int, total: int, *, everyone: bool = False) -> l
         return list(range(1, total + 1))
     host = (ordinal - 1) % total + 1
     return sorted({host, *peer_ordinals(host, total)})
+
+
+def check_revision(revision: int, latest: int | None, source: str) -> None:
+    """Raises:
+    Refusal: clock: it lies further ahead than a clock may.
+    """
+    if latest is not None and revision > latest:
+        raise Refusal("clock", f"{source}: it was signed by a clock that is {(revision - latest) // 1000 + 60} s ahead")
 
 
 def lock_from(genesis: str, documents: list[Signed], commitments: list[Signed], *, source: str) -> Lock:

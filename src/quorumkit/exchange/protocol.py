@@ -10,24 +10,37 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from quorumkit.exchange.refusal import Refusal
+from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Endpoint
 from quorumkit.spec import ALWAYS_FREE, NetworkSpec
 from quorumkit.tm.config import normalise_url
+from quorumkit.tm.errors import TmKeyError
+from quorumkit.tm.keys import format_public_key, parse_public_key
 
 MOST_NODES = 2000
+MOST_ADMISSIONS = 10 * MOST_NODES
+"""Signatures of admissions in one answer."""
+
 LONGEST_WAIT = 20.0
 """Seconds an answer may be held back until it holds what was asked for."""
 
 PULL_PATH = "/v1/pull"
+
+LATEST_REVISION = 4_102_444_800_000
+"""The year 2100, in milliseconds since 1970: no clock that is right says more."""
+
+AHEAD = 60_000
+"""Milliseconds that a revision may lie ahead of the reader's clock."""
 
 _HOST = re.compile(r"[0-9A-Za-z]([-0-9A-Za-z_.]{0,251}[0-9A-Za-z])?|[0-9A-Fa-f:.]{2,45}")
 
@@ -38,7 +51,22 @@ def _host(value: str) -> str:
     return value
 
 
+def _tm_key(value: str) -> str:
+    """One that a transaction manager could not read would keep every other node's from starting."""
+    try:
+        return format_public_key(parse_public_key(value))
+    except TmKeyError as error:
+        raise ValueError(error.message) from None
+
+
+def _tm_url(value: str) -> str:
+    url = normalise_url(value)
+    _host(str(urlsplit(url).hostname))
+    return url
+
+
 Ordinal = Annotated[int, Field(ge=1, le=MOST_NODES)]
+Revision = Annotated[int, Field(ge=1, le=LATEST_REVISION)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 EnodeKey = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
@@ -48,13 +76,18 @@ Host = Annotated[str, AfterValidator(_host)]
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    SIGNED_AS: ClassVar[str] = ""
+    """What stands before the text in what is signed: the kind and its version."""
+
 
 class Document(_Part):
     """What a node tells of itself. Public: no secrets, and nothing that another node does not need."""
 
+    SIGNED_AS: ClassVar[str] = "document 1"
+
     format: Literal[1] = 1
     ordinal: Ordinal
-    revision: int = Field(ge=1, le=2**53)
+    revision: Revision
     """Milliseconds since 1970 when it was signed: of two documents of one nodekey, the later one holds."""
     host: Host
     """What others look the node up by: a name or a literal address."""
@@ -62,13 +95,13 @@ class Document(_Part):
     exchange_port: Port
     enode_key: EnodeKey
     account: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
-    tm_key: str | None = Field(default=None, max_length=64)
+    tm_key: Annotated[str, Field(max_length=64), AfterValidator(_tm_key)] | None = None
     """The transaction manager's public key in base64, where the node has one."""
-    tm_url: Annotated[str, Field(max_length=300), AfterValidator(normalise_url)] | None = None
+    tm_url: Annotated[str, Field(max_length=300), AfterValidator(_tm_url)] | None = None
     """What the other nodes' transaction managers reach that one by."""
     raft_port: Port | None = None
     """Where raft's own messages go, on the same host, with that consensus kind."""
-    chain_id: int
+    chain_id: int = Field(ge=0, le=2**64)
     spec: Digest
     """Of the terms that the node was started with (see `terms_of`)."""
 
@@ -97,6 +130,8 @@ class Document(_Part):
 class Commitment(_Part):
     """A node's word, given once and for ever, that it will run that genesis and no other."""
 
+    SIGNED_AS: ClassVar[str] = "commitment 1"
+
     format: Literal[1] = 1
     ordinal: Ordinal
     enode_key: EnodeKey
@@ -104,16 +139,36 @@ class Commitment(_Part):
 
 
 class Admission(_Part):
-    """A member's word that an ordinal has another identity from now on (`quorumkit node replace`)."""
+    """One validator's signature, asked for by its own operator, that an ordinal has another identity from now on
+    (`quorumkit node replace`). It counts together with those of more than half of the sitting validators; see
+    `admissions`."""
+
+    SIGNED_AS: ClassVar[str] = "admission 2"
+
+    format: Literal[2] = 2
+    genesis: Digest
+    """Of the network that it is for."""
+    ordinal: Ordinal
+    old: EnodeKey
+    """Whose place it is until then."""
+    enode_key: EnodeKey
+    """Whose it is to be."""
+    revision: Revision
+    """Milliseconds since 1970: of two signatures by one validator for one ordinal, the later one holds."""
+    by: EnodeKey
+    """Who signs."""
+
+
+class SoleAdmission(_Part):
+    """What one member alone signed, in the first form of admissions. Read from a node's own disk only."""
+
+    SIGNED_AS: ClassVar[str] = "admission 1"
 
     format: Literal[1] = 1
     ordinal: Ordinal
-    revision: int = Field(ge=1, le=2**53)
-    """Milliseconds since 1970: of two admissions for one ordinal, the later one holds."""
+    revision: Revision
     enode_key: EnodeKey
-    """The new identity's."""
     by: EnodeKey
-    """The member's who admits it."""
 
 
 class Signed(_Part):
@@ -123,8 +178,8 @@ class Signed(_Part):
     signature: str = Field(max_length=150, pattern=r"^[0-9a-f]+$")
 
 
-SignedPart = Document | Commitment | Admission
-Part = TypeVar("Part", Document, Commitment, Admission)
+SignedPart = Document | Commitment | Admission | SoleAdmission
+Part = TypeVar("Part", Document, Commitment, Admission, SoleAdmission)
 
 
 @dataclass(frozen=True)
@@ -139,7 +194,7 @@ class Report(_Part):
     """The genesis that a node derives from the identities it holds now. It binds nobody, so it is not signed."""
 
     ordinal: Ordinal
-    version: int = Field(ge=1, le=2**53)
+    version: Revision
     """Milliseconds since 1970: a node's later report replaces its earlier one."""
     genesis: Digest
     fields: dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=16)]] = Field(max_length=60)
@@ -151,7 +206,10 @@ class Report(_Part):
         return self.model_copy(update={"fields": {}})
 
 
-Terms = dict[Annotated[str, Field(max_length=60)], int | str]
+Terms = dict[
+    Annotated[str, Field(max_length=60)],
+    bool | Annotated[int, Field(ge=0, le=2**256)] | Annotated[str, Field(max_length=1000)],
+]
 
 Stage = Literal["documents", "reports", "commitments", "members"]
 
@@ -182,7 +240,8 @@ class PullAnswer(_Part):
     documents: list[Signed] = Field(default=[], max_length=2 * MOST_NODES)
     reports: list[Report] = Field(default=[], max_length=MOST_NODES)
     commitments: list[Signed] = Field(default=[], max_length=MOST_NODES)
-    admissions: list[Signed] = Field(default=[], max_length=MOST_NODES)
+    admissions: list[Signed] = Field(default=[], max_length=MOST_ADMISSIONS)
+    """In the order in which they took effect, and then those that have not yet."""
     locked: bool = False
     membership: str = Field(default="", max_length=64)
     taken_in: str | None = Field(default=None, max_length=100)
@@ -257,23 +316,33 @@ def check_commitment(signed: Signed, *, source: str) -> Commitment:
     return _checked(Commitment, signed, source)
 
 
-def check_admission(signed: Signed, *, source: str) -> Admission:
+def check_admission(signed: Signed, *, source: str, signers: Collection[str] | None = None) -> Admission:
+    """Of one who is none of the `signers` the signature is not looked at: many of them cost little.
+
+    Raises:
+        Refusal: format, signature, or not_admitted.
+    """
+    return _checked(Admission, signed, source, signers)
+
+
+def check_sole_admission(signed: Signed, *, source: str) -> SoleAdmission:
     """Raises:
     Refusal: format or signature.
     """
-    return _checked(Admission, signed, source)
+    return _checked(SoleAdmission, signed, source)
 
 
-def _checked(kind: type[Part], signed: Signed, source: str) -> Part:
+def _checked(kind: type[Part], signed: Signed, source: str, signers: Collection[str] | None = None) -> Part:
     import coincurve
 
+    what = kind.SIGNED_AS.partition(" ")[0]
     try:
         part = kind.model_validate_json(signed.text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise Refusal("format", f"{source}: not a {kind.__name__.lower()}: {where} {first['msg']}") from None
-    key = part.by if isinstance(part, Admission) else part.enode_key
+        raise Refusal("format", f"{source}: not a {what}: {_first(error)}") from None
+    key = part.by if isinstance(part, Admission | SoleAdmission) else part.enode_key
+    if signers is not None and key not in signers:
+        raise Refusal("not_admitted", f"{source}: node{part.ordinal} was admitted by one who is no validator")
     try:
         right = coincurve.PublicKey(b"\x04" + bytes.fromhex(key)).verify(
             bytes.fromhex(signed.signature), _message(kind, signed.text)
@@ -281,12 +350,18 @@ def _checked(kind: type[Part], signed: Signed, source: str) -> Part:
     except ValueError:  # no point of the curve, or no signature at all
         right = False
     if not right:
-        raise Refusal("signature", f"{source}: node{part.ordinal}'s {kind.__name__.lower()} is not signed by its key")
+        raise Refusal("signature", f"{source}: node{part.ordinal}'s {what} is not signed by its key")
     return part
 
 
 def _message(kind: type[SignedPart], text: str) -> bytes:
-    return f"quorumkit {kind.__name__.lower()} 1\n{text}".encode()
+    return f"quorumkit {kind.SIGNED_AS}\n{text}".encode()
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong; a field's name may be the sender's own text."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return one_line(f"{'.'.join(str(step) for step in first['loc'])} {first['msg']}")
 
 
 def parse(kind: type[Model], content: bytes, *, source: str) -> Model:
@@ -298,9 +373,7 @@ def parse(kind: type[Model], content: bytes, *, source: str) -> Model:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise Refusal("format", f"{source}: not a message this version knows: {where} {first['msg']}") from None
+        raise Refusal("format", f"{source}: not a message this version knows: {_first(error)}") from None
 
 
 Model = TypeVar("Model", PullRequest, PullAnswer, ErrorAnswer)

@@ -23,6 +23,7 @@ Code = Literal[
     "spec",
     "ordinal_taken",
     "identity_changed",
+    "replaced",
     "not_admitted",
 ]
 
@@ -42,6 +43,7 @@ STATUS: dict[Code, int] = {
     "spec": 409,
     "ordinal_taken": 409,
     "identity_changed": 409,
+    "replaced": 403,
     "not_admitted": 403,
 }
 """The HTTP status of each (RFC 9110)."""
@@ -62,7 +64,8 @@ HINTS: dict[Code, str] = {
     "spec": "start every node with the same settings",
     "ordinal_taken": "give each node its own ordinal or name, and stop the one that should not be there",
     "identity_changed": "if the node lost its disk, admit its new identity: quorumkit node replace NAME",
-    "not_admitted": "only members of the locked set may ask for that",
+    "replaced": "another identity has its place for good: stop it, or start it with new keys and admit them",
+    "not_admitted": "more than half of the sitting validators must sign it: quorumkit node replace NAME on their nodes",
 }
 
 

@@ -1,7 +1,7 @@
-"""A node's part in the exchange, from its first start to the end of the program: the loop around the pure rules.
+"""A node's part in the exchange, from its first start to the end of the program.
 
-Before the lock it collects, reports and commits; after it, it keeps the members and their addresses true, in the files
-of the next start and in the client that runs. All the while it answers the others.
+Before the lock it collects, reports and commits (`collecting`); after it, it keeps the members and their addresses true
+(`keeping`). All the while it answers the others, which is here.
 """
 
 from __future__ import annotations
@@ -10,86 +10,32 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
-from quorumkit.exchange.agreement import Agreement, Block, Genesis, blocks
+from quorumkit.errors import CorruptFileError, NodeError
+from quorumkit.exchange.agreement import Agreement, Genesis
 from quorumkit.exchange.authentication import read_join_secret
-from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
-from quorumkit.exchange.heal import Healer, happens
-from quorumkit.exchange.membership import NOWHERE, Lock, Membership, late_peer_ordinals
-from quorumkit.exchange.names import Resolver, told
+from quorumkit.exchange.client import ExchangeClient
+from quorumkit.exchange.collecting import Collecting
+from quorumkit.exchange.heal import Healer
+from quorumkit.exchange.keeping import Client, Keeping
+from quorumkit.exchange.local import LocalNode, Say
+from quorumkit.exchange.membership import NOWHERE, Membership
+from quorumkit.exchange.names import Resolver
 from quorumkit.exchange.other_genesis import other_genesis
-from quorumkit.exchange.protocol import (
-    MOST_NODES,
-    Admission,
-    Commitment,
-    Document,
-    Proven,
-    PullAnswer,
-    PullRequest,
-    Signed,
-    Stage,
-    check_admission,
-    check_commitment,
-    digest_of,
-    prove,
-    sign,
-    terms_of,
-)
+from quorumkit.exchange.protocol import Proven, PullAnswer, PullRequest, Signed, check_commitment, digest_of
 from quorumkit.exchange.refusal import Refusal
+from quorumkit.exchange.replacing import Replacement, replace
 from quorumkit.exchange.server import ExchangeServer
 from quorumkit.exchange.settings import ExchangeSettings
-from quorumkit.exchange.store import ExchangeStore, Word
+from quorumkit.exchange.trouble import LoggedTroubles, Troubles
 from quorumkit.identity import PublicIdentity, generate_secrets, load_identity, write_secrets
 from quorumkit.identity.store import KEYSTORE, NODEKEY, PASSWORD, TM_KEY
-from quorumkit.managers import tm_url
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
 from quorumkit.render import render_genesis
 from quorumkit.spec import NetworkSpec
-
-FIRST_WAITS = (1.0, 2.0, 5.0)
-WAIT = 10.0
-"""Seconds that others are asked to hold an answer back until it is whole; the first ones, for identities, are shorter,
-so that who is missing is soon known."""
-
-FIRST_BACK_OFF = 0.05
-LONGEST_BACK_OFF = 3.0
-TELL_EVERY = 15.0
-"""Seconds between two log lines that say the same."""
-
-SYNC_EVERY = 30.0
-"""Seconds between two looks at another node's members; a change is told at once."""
-
-SYNC_PAUSE = 1.0
-"""Seconds between two looks at the same node's members when it says that they differ."""
-
-Say = Callable[[str, str], None]
-"""Writes a line of the node's log: a level and a text."""
-
-
-class Client(Protocol):
-    """Who runs the node's client."""
-
-    def needs_admission(self) -> bool:
-        """Whether it cannot start before a member's client has taken it in."""
-        ...
-
-    async def admit(self, enode: str) -> str:
-        """Takes in the node of that enode URL; what that one must be told.
-
-        Raises:
-            NodeError, RpcError: it cannot, or not now.
-        """
-        ...
-
-    def admitted(self, admission: str) -> None:
-        """A member's client has taken this node in."""
-        ...
 
 
 class Exchange:
@@ -104,10 +50,11 @@ class Exchange:
         tell: Callable[[str], None],
         rendered: Callable[[], None],
         client: Client | None = None,
+        troubles: Troubles | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`tell` takes what the node waits for; `rendered` is called when its files were written again; `client` is
-        None where there is none (in measurements).
+        None where there is none (in measurements); `troubles` takes what nobody expected.
 
         Raises:
             UsageError: a setting is wrong.
@@ -118,98 +65,75 @@ class Exchange:
         self._settings = settings
         self._directory = directory
         self._runs = client
-        self._say = say
-        self._tell = tell
-        self._clock = clock
-        self._store = ExchangeStore(directory)
-        self._terms = terms_of(settings.spec)
+        troubles = troubles or LoggedTroubles(say)
         keys = read_join_secret(settings.secret)
         resolver = Resolver(settings.hosts_file)
         self._server_tls = settings.tls.server() if settings.tls else None
         client_tls = settings.tls.client() if settings.tls else None
         self.client = ExchangeClient(keys, resolver, tls=client_tls, clock=clock)
+        self._local = LocalNode(
+            settings, directory, self.client, say=say, tell=tell, troubles=troubles, clock=clock
+        )  # fmt: skip
         self._server = ExchangeServer(keys, self, clock=clock)
-        self._healer = Healer(settings, directory, self._store, resolver, say=say, rendered=rendered)
-        self._change = asyncio.Event()
-        self._heard: dict[int, asyncio.Event] = {}
-        self._troubles: dict[int, str] = {}
-        self._refusal: str | None = None
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}
-        self._membership: Membership | None = None
-        self._unsynced: set[int] = set()
-        self._synced: dict[int, float] = {}
-        self._seen: dict[tuple[str, str], Proven] = {}
-        """Documents whose signatures were checked, by text and signature."""
+        self._healer = Healer(
+            settings, directory, self._local.store, resolver, say=say, rendered=rendered, troubles=troubles
+        )
+        self._collecting: Collecting | None = None
+        self._keeping: Keeping | None = None
 
     async def run(self) -> None:
-        """Never returns; to be cancelled.
+        """Never returns; to be cancelled. It can be run again.
 
         Raises:
             CorruptFileError: the node's keys, or what the exchange keeps, are damaged.
             NodeError: the node's own word stands against what the network is.
             PortError: the exchange's address cannot be had.
         """
+        local = self._local
         identity = own_identity(
             self._directory,
-            locked=self._store.lock_path.exists(),
+            locked=local.store.lock_path.exists(),
             transaction_manager=self._settings.spec.transaction_manager is not None,
         )
         self._start_from_disk(identity)
         try:
             async with self._server.listening(self._settings.bind, self._server_tls) as self.port:
-                self._say("INFO", f"exchange of {self._name} served at {self._settings.bind.host}:{self.port}")
-                if self._membership is None:
-                    await self._until_locked()
-                await self._keep()
+                local.say("INFO", f"exchange of {local.name} served at {self._settings.bind.host}:{self.port}")
+                if self._keeping is None:
+                    self._keeping = await self._until_locked()
+                await self._keeping.keep(self.locked)
         finally:
             await self.client.close()
 
-    async def replace(self, name: str) -> PublicIdentity:
-        """Admits the identity that now answers at a node's name, in place of the one that was agreed on.
+    async def replace(self, name: str) -> Replacement:
+        """Signs that the identity which answers at a node's name now has that node's place. For the operator of this
+        node only.
 
         Raises:
-            NodeError: there is no such node, it has not changed, or it does not answer.
+            NodeError: see `replacing.replace`.
         """
-        membership = self._membership
-        ordinal = next((n for n in membership.current if node_name(n) == name), None) if membership else None
-        if membership is None or ordinal is None:
-            raise NodeError(f"{name}: not a member of the locked set", hint="see `quorumkit status` for their names")
-        if ordinal == self._ordinal:
-            raise NodeError(f"{name}: it is the node you are asking", hint="ask through another node")
-        try:
-            answer = await self._pull(ordinal, "documents")
-            proven = prove(answer.sender, source=name)
-        except QuorumkitError as error:
-            raise NodeError(
-                f"{name}: does not answer with its new identity: {error.message}", hint="start it first, then try again"
-            ) from None
-        if proven.document.same_identity(membership.current[ordinal].document):
-            raise NodeError(f"{name}: has the identity that is agreed on", hint="there is nothing to replace")
-        admission = Admission(
-            ordinal=ordinal, revision=self._now(), enode_key=proven.document.enode_key, by=self._own.document.enode_key
-        )
-        membership.admit(sign(admission, self._nodekey()), source=name)
-        membership.offer(proven, source=name)
-        self._say("WARN", f"{name} was replaced: its identity is now {proven.document.enode_key[:16]}…")
-        self._members_changed()
-        return proven.document.identity
+        return await replace(self._local, self._keeping, name)
 
     # What the server asks (see `server.Answering`).
 
+    def identify(self, request: PullRequest, *, source: str) -> str:
+        return self._local.proven(request.sender, source).document.enode_key
+
     async def answer(self, request: PullRequest, *, source: str) -> PullAnswer:
-        proven = prove(request.sender, source=source)
+        local, agreement = self._local, self._local.agreement
+        proven = local.proven(request.sender, source)
         sender = proven.document.ordinal
         source = f"{node_name(sender)} at {source}"
-        if request.to != self._ordinal:
-            raise Refusal("misdirected", f"{source}: asks for {node_name(request.to)}, and this is {self._name}")
-        if self._membership is None:
-            self._take_document(proven, source=source, terms=request.terms)
-        elif self._membership.offer(proven, source=source):
-            self._members_changed(sender)
-        self._heard.setdefault(sender, asyncio.Event()).set()
+        if request.to != local.ordinal:
+            raise Refusal("misdirected", f"{source}: asks for {node_name(request.to)}, and this is {local.name}")
+        if self._keeping is not None:
+            if self._keeping.membership.offer(proven, source=source, latest=local.latest):
+                self._keeping.members_changed(sender)
+        elif self._collecting is not None:
+            self._collecting.take_document(proven, source=source, terms=request.terms)
+        local.heard.setdefault(sender, asyncio.Event()).set()
         if request.wait:
             await self._until_has(request)
-        agreement = self._agreement
         answer: dict[str, list[Signed]] = {"documents": [], "commitments": [], "admissions": []}
         reports = []
         if request.stage == "documents":
@@ -220,490 +144,106 @@ class Exchange:
             # Whoever derives another genesis from as many documents holds another document.
             if agreement.genesis and request.genesis and request.genesis != agreement.genesis.digest:
                 answer["documents"] = agreement.documents_of(agreement.ordinals)
-        membership = self._membership
-        if membership is not None:
-            answer["admissions"] = membership.admissions
+        keeping = self._keeping
+        membership = keeping.membership if keeping else None
+        if keeping is not None and membership is not None:
+            answer["admissions"] = membership.admissions.signed
             if request.stage == "members" and request.membership != membership.digest:
                 answer["documents"] = membership.documents
-                self._sync_with(sender)
+                keeping.sync_soon(sender)
+        local.keep_date()
         return PullAnswer(
-            sender=self._own.signed,
+            sender=local.own.signed,
             documents=answer["documents"],
             reports=reports,
             commitments=answer["commitments"],
             admissions=answer["admissions"],
             locked=membership is not None,
             membership=membership.digest if membership else "",
-            taken_in=await self._take_in(membership, sender) if request.take_in and membership else None,
+            taken_in=await keeping.take_in(sender) if request.take_in and keeping else None,
         )
 
-    async def _take_in(self, membership: Membership, ordinal: int) -> str | None:
-        """What a node must be told that this one's client has taken in; None where it cannot."""
-        if self._runs is None:
-            return None
-        try:
-            return await self._runs.admit(self._healer.network(membership).node(ordinal).enode)
-        except QuorumkitError as error:
-            self._log("cannot take in", node_name(ordinal), f"cannot take in {node_name(ordinal)}: {error.message}")
-            return None
-
     def refused(self, refusal: Refusal, *, source: str) -> None:
-        self._log_refusal(refusal, source)
+        self._local.log_refusal(refusal, source)
 
-    # Before the lock.
+    async def _until_has(self, request: PullRequest) -> None:
+        local = self._local
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(request.wait):
+                while not local.agreement.has(request.stage, request.want):
+                    await local.change.wait()
+
+    # From the disk to the lock.
 
     def _start_from_disk(self, identity: PublicIdentity) -> None:
-        settings = self._settings
-        self._own = self._sign_document(identity)
-        word = self._store.read_word()
-        self._membership = self._store.read_membership()
-        documents: Sequence[Proven] = word.documents if word else ()
-        if self._membership:
-            documents = self._membership.lock.documents
-        self._agreement = Agreement(
-            self._own,
+        settings, local = self._settings, self._local
+        local.introduce(identity)
+        word = local.store.read_word()
+        lock = local.store.read_lock()
+        membership = Membership(lock, validators=settings.spec.nodes.validators) if lock else None
+        documents: Sequence[Proven] = lock.documents if lock else word.documents if word else ()
+        left_out = local.store.read_members(membership, latest=local.latest) if membership else []
+        for what in left_out:
+            local.say("WARN", what)
+        local.membership = membership
+        local.agreement = Agreement(
+            local.own,
             total=settings.spec.nodes.total,
-            terms=self._terms,
-            spec=digest_of(self._terms),
+            terms=local.terms,
+            spec=digest_of(local.terms),
             derive=lambda identities: derive_genesis(settings.spec, identities),
             committed=word.genesis if word else None,
             documents=documents,
-            joins=bool(self._membership and self._membership.is_replaced(settings.ordinal)),
+            joins=bool(membership and membership.is_replaced(settings.ordinal)),
         )
         if word:
-            self._agreement.commit(check_commitment(word.signed, source="own commitment"), word.signed)
-        if self._membership:
-            self._resume()
+            local.agreement.commit(check_commitment(word.signed, source="own commitment"), word.signed)
+        self._collecting = Collecting(local)
+        self._keeping = self._resume(membership) if membership else None
 
-    def _resume(self) -> None:
+    def _resume(self, membership: Membership) -> Keeping:
         """Goes on from a lock that is on the disk: nobody else is needed."""
-        membership = self._membership
-        assert membership is not None
+        local = self._local
         for signed in membership.lock.commitments:
-            self._agreement.commit(check_commitment(signed, source="lock"), signed)
-        if self._agreement.genesis is None or self._agreement.genesis.digest != membership.lock.genesis:
-            raise other_genesis(self._settings.spec, self._directory, nodes=len(membership.lock.documents))
-        present = membership.current.get(self._ordinal)
-        if present is None or not present.document.same_identity(self._own.document):
+            local.agreement.commit(check_commitment(signed, source="lock"), signed)
+        if local.agreement.genesis is None or local.agreement.genesis.digest != membership.lock.genesis:
+            raise other_genesis(self._settings.spec, self._directory, nodes=membership.total)
+        present = membership.current.get(local.ordinal)
+        if present is None or not present.document.same_identity(local.own.document):
             raise NodeError(
-                f"{self._name}: its keys are not those of the identity that is locked",
+                f"{local.name}: its keys are not those of the identity that is locked",
                 hint="put the keys back from a backup, or empty the node's directory and admit it anew",
             )
-        if present.document.place == self._own.document.place:
-            self._own = present
+        if present.document.place == local.own.document.place and present.document.revision <= local.latest:
+            local.own = present
         else:
-            membership.offer(self._own, source=self._name)
-            self._store.write_members(membership)
+            local.redate(present.document.revision)
+            membership.offer(local.own, source=local.name, latest=local.latest)
+        if membership.changed:
+            try:
+                local.store.write_members(membership)  # without what was left out
+            except OSError as error:  # a full disk, say: it was read, and will be again
+                local.say("WARN", f"{error.filename}: {error.strerror or error}")
+        return Keeping(local, membership, self._healer, self._runs)
 
-    async def _until_locked(self) -> None:
+    async def _until_locked(self) -> Keeping:
         """Returns once there is a lock, and it is on the disk."""
-        agreement = self._agreement
-        while not agreement.locked:
-            joins = agreement.joins
-            collecting = [
-                asyncio.create_task(self._collect(block), name=f"collect from node{block.sources[0]}")
-                for block in blocks(self._ordinal, agreement.total, joins=joins)
-                if block.sources
-            ]
-            collecting += [asyncio.create_task(self._settle_disputes()), asyncio.create_task(self._tell_missing())]
-            try:
-                while not agreement.locked and agreement.joins == joins:
-                    change = self._change
-                    await self._give_word()
-                    if agreement.locked:
-                        break
-                    waiting = asyncio.create_task(change.wait())
-                    await asyncio.wait([waiting, *collecting], return_when=asyncio.FIRST_COMPLETED)
-                    waiting.cancel()
-                    for task in collecting:
-                        if task.done():
-                            task.result()
-            finally:
-                for task in collecting:
-                    task.cancel()
-                await asyncio.gather(*collecting, return_exceptions=True)
-        assert agreement.genesis is not None
-        lock = Lock(
-            agreement.genesis.digest,
-            tuple(agreement.documents[ordinal] for ordinal in agreement.ordinals),
-            tuple(agreement.commitments_of(agreement.ordinals)),
-        )
-        await asyncio.to_thread(self._store.write_lock, lock)
-        self._membership = Membership(lock)
-        how = "joins" if agreement.joins else "agreed"
-        self._say("INFO", f"{self._name} {how}: {agreement.total} nodes, genesis {lock.genesis[:16]}…")
-        self._notify()
-
-    async def _give_word(self) -> None:
-        """Commits, where it is time to: on the disk first."""
-        before = self._agreement.version
-        digest = self._agreement.may_commit(version=self._now())
-        if digest is not None:
-            commitment = Commitment(ordinal=self._ordinal, enode_key=self._own.document.enode_key, genesis=digest)
-            signed = sign(commitment, self._nodekey())
-            documents = tuple(self._agreement.documents[ordinal] for ordinal in self._agreement.ordinals)
-            self._agreement.promise(digest)
-            await asyncio.to_thread(self._store.write_word, Word(digest, signed, documents))
-            self._agreement.commit(commitment, signed)
-        if self._agreement.version != before:
-            self._notify()
-
-    async def _collect(self, block: Block) -> None:
-        """Keeps asking for what of the block is missing."""
-        attempt, back_off, waits = 0, FIRST_BACK_OFF, iter(FIRST_WAITS)
-        stage: Stage = "documents"
-        while True:
-            change = self._change
-            want = self._agreement.missing(block.ordinals)
-            if not want:
-                await change.wait()
-                continue
-            if self._agreement.stage != stage:
-                stage, attempt, back_off, waits = self._agreement.stage, 0, FIRST_BACK_OFF, iter(())
-            source = block.sources[attempt % len(block.sources)]
-            heard = self._heard.setdefault(source, asyncio.Event())
-            heard.clear()
-            try:
-                answer = await self._pull(source, stage, want, wait=next(waits, WAIT))
-                self._troubles.pop(source, None)
-                self._merge(source, answer)
-                if len(self._agreement.missing(want)) < len(want) or self._agreement.stage != stage:
-                    back_off = FIRST_BACK_OFF
-                    continue
-            except UnreachableError as error:
-                self._troubles[source] = error.message
-            except RefusedError as error:
-                self._note_refused(source, error)
-            except Refusal as refusal:
-                self._troubles[source] = refusal.message
-                self._log_refusal(refusal, node_name(source))
-            attempt += 1
-            pause = back_off * random.uniform(0.5, 1.5)  # noqa: S311
-            back_off = min(back_off * 2, LONGEST_BACK_OFF)
-            if await happens(heard, pause) and source in block.ordinals:
-                attempt = 0
-
-    async def _settle_disputes(self) -> None:
-        """Asks at the name of every ordinal that two nodes claim."""
-        while True:
-            change = self._change
-            unsettled = False
-            for ordinal in list(self._agreement.disputed):
-                try:
-                    answer = await self._pull(ordinal, "documents")
-                    proven = prove(answer.sender, source=node_name(ordinal))
-                except QuorumkitError as error:
-                    self._troubles[ordinal] = error.message
-                    unsettled = True
-                    continue
-                self._agreement.settle(ordinal, proven)
-                self._say("WARN", f"{node_name(ordinal)}: {proven.document.enode_key[:16]}… answers at that name, "
-                                  "so the other claim is refused")  # fmt: skip
-                self._notify()
-            if unsettled:
-                await asyncio.sleep(1)
-            else:
-                await change.wait()
-
-    def _merge(self, source: int, answer: PullAnswer) -> None:
-        """Takes what an answer brought, each part for itself."""
-        name = node_name(source)
-        before = self._agreement.version
-        proven = self._proven(answer.sender, name)
-        if proven is not None and proven.document.ordinal != source:
-            raise Refusal("misdirected", f"{name}: its name leads to {node_name(proven.document.ordinal)}")
-        if proven is not None:
-            with self._refusals_logged(name):
-                try:
-                    self._agreement.offer(proven, source=name)
-                except Refusal as refusal:
-                    if refusal.code != "ordinal_taken":
-                        raise
-                    # It was asked by its name, and that decides.
-                    self._agreement.settle(source, proven)
-        for signed in answer.documents:
-            if (handed := self._proven(signed, name)) is not None:
-                with self._refusals_logged(name):
-                    self._agreement.offer(handed, source=name)
-        for report in answer.reports:
-            self._agreement.report(report)
-        for signed in answer.commitments:
-            with self._refusals_logged(name):
-                if not self._agreement.knows(signed):
-                    self._agreement.commit(check_commitment(signed, source=name), signed)
-        for signed in answer.admissions:
-            with self._refusals_logged(name):
-                self._agreement.admit(check_admission(signed, source=name), source=name)
-        if self._agreement.version != before:
-            self._notify()
-
-    def _take_document(self, proven: Proven, *, source: str, terms: dict[str, int | str] | None) -> None:
-        before = self._agreement.version
-        try:
-            self._agreement.offer(proven, source=source, terms=terms)
-        finally:
-            if self._agreement.version != before:
-                self._notify()
-
-    def _proven(self, signed: Signed, source: str) -> Proven | None:
-        """The document, checked; the ones that are known need no second check."""
-        key = (signed.text, signed.signature)
-        if key not in self._seen:
-            with self._refusals_logged(source):
-                if len(self._seen) > 2 * MOST_NODES:
-                    self._seen.clear()
-                self._seen[key] = prove(signed, source=source)
-        return self._seen.get(key)
-
-    async def _until_has(self, request: PullRequest) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(request.wait):
-                while not self._agreement.has(request.stage, request.want):
-                    await self._change.wait()
-
-    async def _tell_missing(self) -> None:
-        """Says what it waits for: at each change for /readyz, now and then in the log."""
-        said, when = "", 0.0
-        while True:
-            change = self._change
-            text = self._missing()
-            self._tell(text)
-            now = time.monotonic()
-            if now - when > (1 if text != said else TELL_EVERY):
-                self._say("INFO", f"{self._name}: {text}")
-                said, when = text, now
-            await happens(change, 1)
-            await asyncio.sleep(0.3)
-
-    def _missing(self) -> str:
-        agreement = self._agreement
-        if agreement.broken_word:
-            return (
-                f"gave its word for another genesis than these identities give; if nobody has started yet, remove "
-                f"{self._store.word_path} on all nodes and start them again"
-            )
-        missing = agreement.missing(agreement.ordinals)
-        stage = {"documents": "identity", "reports": "genesis", "commitments": "word", "members": ""}[agreement.stage]
-        troubles = [f"{node_name(n)} ({self._troubles[n]})" if n in self._troubles else node_name(n) for n in missing]
-        more = f" and {len(troubles) - 10} more" if len(troubles) > 10 else ""
-        text = f"waits for the {stage} of {', '.join(troubles[:10])}{more}"
-        if agreement.differences:
-            text += f"; another genesis: {', '.join(map(str, agreement.differences[:5]))}"
-        if agreement.disputed:
-            text += f"; two nodes claim {told(sorted(agreement.disputed))}"
-        return f"{text}; {self._refusal}" if self._refusal else text
-
-    # After the lock.
-
-    async def _keep(self) -> None:
-        """Files, client, members and addresses, for as long as the program runs."""
-        membership = self._membership
-        assert membership is not None
-        present = membership.current.get(self._ordinal)
-        if present is None or not present.document.same_identity(self._own.document):
-            await self._until_admitted(membership)
-        await self._healer.render(membership, first=not self.locked.is_set(), tell=self._tell)
-        self.locked.set()
-        if membership.digest != Membership(membership.lock).digest:
-            # Others may have been away when this became known, or this node when something changed.
-            self._members_changed()
-        await asyncio.gather(self._healer.heal(membership), self._sync(), self._until_taken_in(membership))
-
-    async def _until_admitted(self, membership: Membership) -> None:
-        """One who joins learns who else is there now, and becomes known to whom it will have as peers."""
-        back_off = FIRST_BACK_OFF
-        while True:
-            for ordinal in sorted(membership.current, key=lambda _: random.random()):  # noqa: S311
-                if ordinal == self._ordinal and ordinal <= membership.total:
-                    continue
-                with contextlib.suppress(UnreachableError, RefusedError, Refusal):
-                    await self._sync_now(ordinal)
-                    membership.offer(self._own, source=self._name)
-                    self._store.write_members(membership)
-                    return
-            self._tell("waits to be admitted by any node of the network")
-            await asyncio.sleep(back_off)
-            back_off = min(back_off * 2, LONGEST_BACK_OFF)
-
-    async def _until_taken_in(self, membership: Membership) -> None:
-        """Asks the others in turn, where this node's client can only start when one of theirs has taken it in."""
-        back_off = FIRST_BACK_OFF
-        while self._runs is not None and self._runs.needs_admission():
-            for ordinal in sorted(membership.current, key=lambda _: random.random()):  # noqa: S311
-                if ordinal == self._ordinal:
-                    continue
-                with contextlib.suppress(UnreachableError, RefusedError, Refusal):
-                    answer = await self._pull(ordinal, "members", membership=membership.digest, take_in=True)
-                    if answer.taken_in is not None:
-                        self._runs.admitted(answer.taken_in)
-                        self._say("INFO", f"{node_name(ordinal)} has taken {self._name} in")
-                        return
-            await asyncio.sleep(back_off)
-            back_off = min(back_off * 2, LONGEST_BACK_OFF)
-
-    def _members_changed(self, heard_from: int | None = None) -> None:
-        """Writes the members down, and has peers and files mended and the others told."""
-        membership = self._membership
-        assert membership is not None
-        self._store.write_members(membership)
-        self._healer.members_changed()
-        if self._ordinal > membership.total:
-            others = late_peer_ordinals(self._ordinal, membership.total)
-        else:
-            others = [block.sources[0] for block in blocks(self._ordinal, membership.total)]
-        self._unsynced |= {ordinal for ordinal in others if ordinal != heard_from}
-        self._notify()
-
-    def _sync_with(self, ordinal: int) -> None:
-        """Soon: two nodes that cannot come to the same members must not ask each other without end."""
-        rest = self._synced.get(ordinal, -SYNC_PAUSE) + SYNC_PAUSE - time.monotonic()
-
-        def add() -> None:
-            self._unsynced.add(ordinal)
-            self._notify()
-
-        asyncio.get_running_loop().call_later(max(0.0, rest), add)
-
-    async def _sync(self) -> None:
-        """Tells changed members at once to those next in the ring, who tell theirs; looks at anyone's now and then."""
-        membership = self._membership
-        assert membership is not None
-        while True:
-            change = self._change
-            while self._unsynced:
-                ordinal = self._unsynced.pop()
-                with contextlib.suppress(UnreachableError):
-                    try:
-                        await self._sync_now(ordinal)
-                    except RefusedError as error:
-                        self._note_refused(ordinal, error)
-                    except Refusal as refusal:
-                        self._log_refusal(refusal, node_name(ordinal))
-            if not await happens(change, SYNC_EVERY * random.uniform(0.7, 1.3)):  # noqa: S311
-                others = [ordinal for ordinal in membership.current if ordinal != self._ordinal]
-                if others:
-                    self._unsynced.add(random.choice(others))  # noqa: S311
-
-    async def _sync_now(self, ordinal: int) -> None:
-        membership = self._membership
-        assert membership is not None
-        name = node_name(ordinal)
-        self._synced[ordinal] = time.monotonic()
-        answer = await self._pull(ordinal, "members", membership=membership.digest)
-        changed = False
-        for signed in answer.admissions:
-            with self._refusals_logged(name):
-                changed |= membership.admit(signed, source=name)
-        for signed in (answer.sender, *answer.documents):
-            if (proven := self._proven(signed, name)) is not None:
-                with self._refusals_logged(name):
-                    changed |= membership.offer(proven, source=name)
-        if changed:
-            self._members_changed(ordinal)
-
-    # Both.
-
-    @property
-    def _ordinal(self) -> int:
-        return self._settings.ordinal
-
-    @property
-    def _name(self) -> str:
-        return node_name(self._ordinal)
-
-    async def _pull(
-        self,
-        ordinal: int,
-        stage: Stage,
-        want: Sequence[int] = (),
-        *,
-        wait: float = 0.0,
-        membership: str = "",
-        take_in: bool = False,
-    ) -> PullAnswer:
-        genesis = self._agreement.genesis
-        request = PullRequest(
-            sender=self._own.signed,
-            to=ordinal,
-            terms=self._terms,
-            stage=stage,
-            want=list(want),
-            genesis=genesis.digest if genesis else None,
-            wait=wait,
-            membership=membership,
-            take_in=take_in,
-        )
-        return await self.client.pull(self._endpoint(ordinal), request)
-
-    def _endpoint(self, ordinal: int) -> Endpoint:
-        endpoint = self._settings.names.endpoint(ordinal)
-        if endpoint is None and self._membership and ordinal in self._membership.current:
-            document = self._membership.current[ordinal].document
-            endpoint = Endpoint(document.host, document.exchange_port)
-        if endpoint is None:
-            raise UnreachableError("it is not in the peer list")
-        return endpoint
-
-    def _sign_document(self, identity: PublicIdentity) -> Proven:
-        settings = self._settings
-        document = Document(
-            ordinal=settings.ordinal,
-            revision=self._now(),
-            host=settings.host,
-            p2p_port=settings.p2p_port,
-            exchange_port=settings.bind.port,
-            enode_key=identity.enode_key,
-            account=identity.account,
-            tm_key=identity.tm_key,
-            tm_url=tm_url(Endpoint(settings.host, settings.tm_bind.port)) if settings.tm_bind else None,
-            raft_port=settings.raft_port,
-            chain_id=settings.spec.chain_id,
-            spec=digest_of(self._terms),
-        )
-        return Proven(document, sign(document, self._nodekey()))
-
-    def _nodekey(self) -> bytes:
-        """Read when something is to be signed, and not kept."""
-        return bytes.fromhex((self._directory / NODEKEY).read_text(encoding="ascii").strip())
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
-
-    def _notify(self) -> None:
-        """Wakes everybody who waits for a change, and is ready for the next."""
-        self._change.set()
-        self._change = asyncio.Event()
-
-    @contextlib.contextmanager
-    def _refusals_logged(self, source: str) -> Iterator[None]:
-        try:
-            yield
-        except Refusal as refusal:
-            self._log_refusal(refusal, source)
-
-    def _note_refused(self, ordinal: int, error: RefusedError) -> None:
-        """Another node refused this one: what it said is what a person must know."""
-        name = node_name(ordinal)
-        self._troubles[ordinal] = f"refuses this node: {error.code}"
-        said = "" if error.authentic else ", so it says without proof of the join secret"
-        hint = f" ({error.hint})" if error.hint else ""
-        self._refusal = f"{name} refuses this node{said}: {error.message}{hint}"
-        self._log(f"refused by {error.code}", name, self._refusal)
-
-    def _log_refusal(self, refusal: Refusal, source: str) -> None:
-        self._log(refusal.code, source, f"refused [{refusal.code}] {refusal.message} ({refusal.hint})")
-
-    def _log(self, what: str, source: str, text: str) -> None:
-        """The same of one source is said once a minute, with how often it was."""
-        now = time.monotonic()
-        when, count = self._told.get((what, source), (-1e9, 0))
-        if now - when < 60:
-            self._told[what, source] = when, count + 1
-            return
-        if len(self._told) > 1000:
-            self._told.clear()
-        self._told[what, source] = now, 0
-        self._say("WARN", text + (f" [{count} more like it since]" if count else ""))
+        local = self._local
+        assert self._collecting is not None
+        lock = await self._collecting.until_locked()
+        membership = Membership(lock, validators=self._settings.spec.nodes.validators)
+        keeping = Keeping(local, membership, self._healer, self._runs)
+        if local.agreement.joins:
+            # Until it is a member it is not locked: killed before, it begins anew.
+            local.membership = membership
+            await keeping.until_admitted()
+            await asyncio.to_thread(local.store.write_members, membership)
+        await asyncio.to_thread(local.store.write_lock, lock)
+        local.membership = membership
+        how = "joins" if local.agreement.joins else "agreed"
+        local.say("INFO", f"{local.name} {how}: {local.agreement.total} nodes, genesis {lock.genesis[:16]}…")
+        local.notify()
+        return keeping
 
 
 def own_identity(directory: Path, *, locked: bool, transaction_manager: bool = False) -> PublicIdentity:

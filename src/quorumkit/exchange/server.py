@@ -35,12 +35,20 @@ _BODY = 5.0  # seconds a body may take
 _KEEPALIVE = 30.0
 _MOST_UNKNOWN = 256  # connections that have not proven to know the secret; beyond it the oldest is cut off
 _STRANGER_RATE, _STRANGER_BURST = 5.0, 50.0  # refused requests a second from one address that are answered
-_MEMBER_RATE, _MEMBER_BURST = 30.0, 500.0  # requests a second from one node
+_MEMBER_RATE, _MEMBER_BURST = 30.0, 500.0  # requests a second from one node, and refused ones from one address
 _MOST_BUCKETS = 4096
 
 
 class Answering(Protocol):
     """Who answers what the server lets through."""
+
+    def identify(self, request: PullRequest, *, source: str) -> str:
+        """The key that the sender has proven to hold.
+
+        Raises:
+            Refusal: it has proven none.
+        """
+        ...
 
     async def answer(self, request: PullRequest, *, source: str) -> PullAnswer:
         """Raises:
@@ -81,6 +89,7 @@ class ExchangeServer:
         self._nonces = Nonces()
         self._strangers = Buckets(_STRANGER_RATE, _STRANGER_BURST)
         self._members = Buckets(_MEMBER_RATE, _MEMBER_BURST)
+        self._refused = Buckets(_MEMBER_RATE, _MEMBER_BURST)
         self._guard: Guard
 
     @contextlib.asynccontextmanager
@@ -128,12 +137,15 @@ class ExchangeServer:
         content = open_request(self._keys, "POST", PULL_PATH, ticket, body, source=source)
         try:
             pull = parse(PullRequest, content, source=source)
-            if not self._members.take(pull.sender.text, time.monotonic()):
+            # By what is proven: whoever knows the secret could put any text there, a new one each time.
+            if not self._members.take(self._answering.identify(pull, source=source), time.monotonic()):
                 raise Refusal("too_many", f"{source}: more requests than a node has need for")
             answer = await self._answering.answer(pull, source=source)
             status, content = 200, answer.model_dump_json().encode()
         except Refusal as refusal:
             self._answering.refused(refusal, source=source)
+            if not self._refused.take(source, time.monotonic()):
+                self._guard.drop(request.protocol)
             told = {"error": refusal.code, "message": refusal.message, "hint": refusal.hint}
             status, content = STATUS[refusal.code], json.dumps(told).encode()
         proof, body = seal_answer(self._keys, status, ticket.nonce, content)

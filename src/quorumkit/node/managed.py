@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +24,10 @@ from quorumkit.node.companion import Companion, transaction_manager
 from quorumkit.node.following import Following
 from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
+from quorumkit.node.noise import Noise
 from quorumkit.node.peering import Peering
 from quorumkit.node.record import NodeRecord, read_record
+from quorumkit.node.room import told_of_room
 from quorumkit.node.sealing import Sealing
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.node.trouble import Troubles, kept_up
@@ -74,6 +78,9 @@ class ManagedNode:
         self._stopped.set()
         self._process: asyncio.subprocess.Process | None = None
         self._stop_asked = False
+        self._anew = asyncio.Event()
+        self._deaths = 0
+        self._delay = FIRST_DELAY
         self._admitted = asyncio.Event()
         self._admitting = asyncio.Lock()
         self._refusal: str | None = None
@@ -146,7 +153,12 @@ class ManagedNode:
         self._engine = engine_of(self._record.engine.kind)
 
     def start(self) -> None:
-        """Makes the node run, now and whenever its client dies."""
+        """Makes the node run, now and whenever its client dies; one that waits for its next try is tried at once, and
+        what it failed of before counts no more."""
+        if self._wanted.is_set() and self.status.state in ("restarting", "failed"):
+            self._begin_anew()
+            self._set_state("starting")
+            self._anew.set()
         self._unwanted.clear()
         self._stopped.clear()
         self._wanted.set()
@@ -164,16 +176,15 @@ class ManagedNode:
 
     async def run(self) -> None:
         """Never returns; to be cancelled after `stop`."""
-        delay = FIRST_DELAY
-        deaths = 0
+        self._begin_anew()
         while True:
             if not self._stop_asked:
                 await self._wanted.wait()
             began = time.monotonic()
             try:
                 # One that keeps dying is failed until its client is up.
-                state: State = "failed" if deaths >= FAILED_AFTER else "starting"
-                self._set_state(state, error=self.status.error if deaths else None)
+                state: State = "failed" if self._deaths >= FAILED_AFTER else "starting"
+                self._set_state(state, error=self.status.error if self._deaths else None)
                 if await self._may_start():
                     await self._prepare()
                     async with transaction_manager(
@@ -198,22 +209,26 @@ class ManagedNode:
                 self.troubles.note("the care of the node", None)
             self._forget_client()
             if self._stop_asked:
-                deaths, delay = 0, FIRST_DELAY
+                self._begin_anew()
                 self._now_stopped()
                 continue
             if time.monotonic() - began > HEALTHY_AFTER:
-                deaths, delay = 0, FIRST_DELAY
-            deaths += 1
+                self._begin_anew()
+            self._deaths += 1
             self.status.restarts += 1
-            self._say("WARN", f"{self.status.name} ended: {reason}; next start in {delay:g} s")
-            self._set_state("failed" if deaths >= FAILED_AFTER else "restarting", error=reason)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._unwanted.wait()
-            delay = min(delay * 2, LONGEST_DELAY)
+            reason = told_of_room(reason, self.directory, _free(self.directory))
+            self._say("WARN", f"{self.status.name} ended: {reason}; next start in {self._delay:g} s")
+            self._set_state("failed" if self._deaths >= FAILED_AFTER else "restarting", error=reason)
+            pause, self._delay = self._delay, min(self._delay * 2, LONGEST_DELAY)
+            await self._comes(self._anew, within=pause)
+            self._anew.clear()
             if self._stop_asked:
-                deaths, delay = 0, FIRST_DELAY
+                self._begin_anew()
                 self._now_stopped()
+
+    def _begin_anew(self) -> None:
+        """Forgets the deaths before."""
+        self._deaths, self._delay = 0, FIRST_DELAY
 
     def _now_stopped(self) -> None:
         """Lets everybody go on who waits in `stop`. Somebody may have asked for a start since."""
@@ -240,11 +255,11 @@ class ManagedNode:
             self._set_state("starting")
         return not self._stop_asked
 
-    async def _comes(self, event: asyncio.Event) -> bool:
-        """Waits for the event; False when the node was told to stop before."""
+    async def _comes(self, event: asyncio.Event, *, within: float | None = None) -> bool:
+        """Waits for the event; False when the node was told to stop before, or the time (seconds) was over."""
         either = [asyncio.create_task(event.wait()), asyncio.create_task(self._unwanted.wait())]
         try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED, timeout=within)
         finally:
             for task in either:
                 task.cancel()
@@ -274,6 +289,7 @@ class ManagedNode:
             self._say(
                 "WARN", "the chain is gone: it is made again from the genesis, and its blocks come from the peers"
             )
+            marker.unlink()  # until it is whole
         command = self._engine.init_command(self._binary.path, str(self._genesis.path))
         for each in (command, *self._engine.first_commands(self._binary.path, self.record)):
             failure = await self._run_to_end(each)
@@ -347,11 +363,15 @@ class ManagedNode:
         """Copies the client's lines to the log until it closes them; the last that tells why it ends."""
         assert process.stdout is not None
         failure = None
+        noise = Noise(self._engine.noise)
         async for line in lines_of(process.stdout):
             if not listening.is_set() and self._engine.can_be_asked(line, self.record):
                 listening.set()
-            self._log.line(line)
+            if not noise.is_one(line):
+                self._log.line(line)
             failure = self._engine.failure_in(line) or failure
+        if noise.left_out:
+            self._say("INFO", f"{noise.left_out} lines of the client were left out: {self._engine.noise_is}")
         return failure
 
     async def _watch(self, listening: asyncio.Event) -> None:
@@ -446,3 +466,11 @@ class ManagedNode:
             self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+
+def _free(directory: Path) -> int:
+    """Bytes of disk that are free there."""
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return sys.maxsize

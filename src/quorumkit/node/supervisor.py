@@ -191,7 +191,7 @@ class Supervisor:
         self._named([name])[0].admitted(admission)
 
     async def replace_node(self, name: str) -> dict[str, Any]:
-        """Admits the new identity of a node that lost its keys; tells it.
+        """Signs for the new identity of a node that lost its keys; tells how far its replacement has come.
 
         Raises:
             NodeError: this node exchanges no identities, or the exchange refuses.
@@ -201,8 +201,7 @@ class Supervisor:
                 f"{name}: the identities of this network were generated together, not exchanged",
                 hint="put the node's directory back from a backup",
             )
-        identity = await self._exchange.replace(name)
-        return {"name": name, "enode_key": identity.enode_key, "account": identity.account}
+        return (await self._exchange.replace(name)).to_json()
 
     def shut_down(self) -> None:
         self._end.set()
@@ -268,6 +267,7 @@ class Supervisor:
             tell=node.tell,
             rendered=node.reload,
             client=node,
+            troubles=node.troubles,
         )
         node.wait_for(exchange)
         node.status.name, node.status.ordinal = node_name(settings.ordinal), settings.ordinal

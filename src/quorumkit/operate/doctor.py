@@ -19,6 +19,7 @@ from quorumkit.engines.geth import VERSION
 from quorumkit.engines.geth_build import find_built
 from quorumkit.engines.go_toolchain import OLDEST, WHEEL_SHA256, go_on_path
 from quorumkit.errors import RuntimeUnavailableError
+from quorumkit.operate.tried import podman, unreachable_proxy, untried
 
 Verdict = Literal["ok", "note", "missing"]
 
@@ -47,7 +48,11 @@ class Finding:
 def examine() -> list[Finding]:
     """Looks at everything; nothing is changed."""
     checks: list[Callable[[], Finding]] = [_python, _geth, _go, _goquorum, _java, _disk, _memory, _open_files]
-    return [check() for check in checks] + _containers() + _kubernetes()
+    return _untried() + [check() for check in checks] + _containers() + _kubernetes()
+
+
+def _untried() -> list[Finding]:
+    return [Finding(subject, "note", text, advice) for subject, text, advice in untried()]
 
 
 def _python() -> Finding:
@@ -139,8 +144,22 @@ def _containers() -> list[Finding]:
     try:
         version = docker("version", "--format", "{{.Server.Version}}", timeout=_DOCKER_TIMEOUT).strip()
     except RuntimeUnavailableError as error:
-        return [Finding("docker", "note", f"{error.message}: no `compose` runtime", error.hint), _compose()]
-    return [Finding("docker", "ok", f"engine {version} answers"), _compose(), _image()]
+        found = [Finding("docker", "note", f"{error.message}: no `compose` runtime", error.hint), _compose()]
+        return [*found, *_podman()]
+    return [Finding("docker", "ok", f"engine {version} answers"), _compose(), _image(), *_proxy(), *_podman()]
+
+
+def _podman() -> list[Finding]:
+    found = podman()
+    return [Finding("podman", "note", *found)] if found else []
+
+
+def _proxy() -> list[Finding]:
+    name = unreachable_proxy(os.environ)
+    if name is None:
+        return []
+    text = f"{name} is on this machine's loopback, where an image build does not reach it"
+    return [Finding("proxy", "note", text, "name it by an address that containers reach, such as Docker's bridge")]
 
 
 def _compose() -> Finding:

@@ -1,12 +1,19 @@
-"""Admitting a node that lost its disk, in a network whose nodes make their own keys."""
+"""Admitting a node that lost its disk, in a network whose nodes make their own keys.
+
+Every node that can be reached is asked for its signature, one after the other, until enough have signed. Each node
+program signs because it is asked over its own control socket; how that is reached (on this machine, in a container, in
+a pod) is the runtime's affair. Where the nodes are several operators', each runs the command on his own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from quorumkit.errors import NotRunningError, UsageError
+from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
 from quorumkit.plan import Network
 from quorumkit.runtimes import Runtime
 from quorumkit.runtimes.base import AdmittingRuntime, FormingRuntime
@@ -14,29 +21,90 @@ from quorumkit.runtimes.base import AdmittingRuntime, FormingRuntime
 _KNOWN_WITHIN = 60.0
 _LOOK_EVERY = 0.5
 
+Ask = Callable[[str], Awaitable[dict[str, Any]]]
+"""Has a node sign; what it tells (`exchange.replacing.Replacement`). Raises QuorumkitError."""
 
-async def replace_node(runtime: Runtime, network: Network, name: str) -> dict[str, Any]:
-    """Has another node that runs admit the new identity of the node of that name; what it tells of it.
+
+@dataclass(frozen=True)
+class Collected:
+    """How far it has come."""
+
+    told: dict[str, Any]
+    """What the node that knows most told."""
+    failures: dict[str, str]
+    """Why nodes that were asked did not sign."""
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.told["replaced"])
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.told, "failures": self.failures}
+
+
+async def replace_node(runtime: Runtime, network: Network, name: str) -> Collected:
+    """Has the other nodes that run sign for the new identity of the node of that name.
 
     Raises:
         UsageError: its keys were made by a command, and come back from a backup only.
         NotRunningError: no other node runs.
-        RpcError: the other node refuses, and says why.
+        QuorumkitError: the others refuse; it is what the first of them says.
     """
     if not isinstance(runtime, FormingRuntime) or not isinstance(runtime, AdmittingRuntime):
         raise UsageError(
             f"{name}: the identities of {network.spec.name} were generated together, not exchanged",
             hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
         )
-    for other in network.nodes:
-        if other.name != name:
-            try:
-                answer: dict[str, Any] = await runtime.call_program(other, "node_replace", name)
-            except NotRunningError:
-                continue
-            await _until_known(runtime, name, answer.get("enode_key"))
-            return answer
-    raise NotRunningError(f"no node but {name} runs", hint="start the network: quorumkit up")
+    nodes = {node.name: node for node in network.nodes}
+
+    async def ask(other: str) -> dict[str, Any]:
+        told: dict[str, Any] = await runtime.call_program(nodes[other], "node_replace", name)
+        return told
+
+    collected = await collect(ask, [other for other in nodes if other != name])
+    if collected.complete:
+        await _until_known(runtime, name, collected.told.get("enode_key"))
+    return collected
+
+
+async def collect(ask: Ask, names: Sequence[str]) -> Collected:
+    """Asks the nodes in turn.
+
+    Raises:
+        NotRunningError: none of them runs.
+        QuorumkitError: those that run refuse; it is what the first of them says.
+    """
+    told: dict[str, Any] | None = None
+    failures: dict[str, str] = {}
+    refused: QuorumkitError | None = None
+    for name in names:
+        try:
+            answer = await ask(name)
+        except QuorumkitError as error:
+            failures[name] = error.message
+            if not isinstance(error, NotRunningError):
+                refused = refused or error
+            continue
+        if told is None or answer["replaced"] or len(answer["signed"]) >= len(told["signed"]):
+            told = answer
+        if told["replaced"]:
+            break
+    if told is None:
+        raise refused or NotRunningError("no other node runs", hint="start the network: quorumkit up")
+    return Collected(told, failures)
+
+
+def outcome(told: dict[str, Any]) -> str:
+    """It in one line."""
+    name, needed = told["name"], told["needed"]
+    if told["replaced"]:
+        return f"{name}: replaced, its account is now {told['account']}, and it follows"
+    own = "" if told["counts"] else "; the asked node is no sitting validator, so it signs nothing that counts"
+    signed, missing = ", ".join(told["signed"]) or "none", ", ".join(told["missing"])
+    return (
+        f"{name}: {len(told['signed'])} of {needed} signatures ({signed}){own}; it takes effect when "
+        f"{needed - len(told['signed'])} more of {missing} have signed: run this command on their nodes too"
+    )
 
 
 async def _until_known(runtime: FormingRuntime, name: str, key: object) -> None:

@@ -12,6 +12,7 @@ from quorumkit.errors import RpcError
 from quorumkit.node.status import NodeStatus
 from quorumkit.operate.sender import first_free, own_account
 from quorumkit.rpc import Rpc
+from quorumkit.urls import shown_urls
 
 _GAS = 300_000
 _OVERLOOKED_AFTER = 5
@@ -119,7 +120,8 @@ async def ask_tm_keys(health_urls: Mapping[str, str], *, timeout: float) -> dict
             except (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError) as error:
                 reason = str(error) or type(error).__name__
             if loop.time() >= deadline:
-                raise RpcError(f"{url}: does not tell its node's state: {reason}")
+                shown = shown_urls([url])[url]
+                raise RpcError(f"{shown}: does not tell its node's state: {reason.replace(url, shown)}")
             await asyncio.sleep(_RETRY)
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from quorumkit.errors import RpcError
 from quorumkit.foreign import one_line
 from quorumkit.rpc.base import CALL_TIMEOUT, HEAD_IDLE, LARGEST_ANSWER, parse_answer, quantity, result_of
+from quorumkit.urls import shown_urls
 
 if TYPE_CHECKING:
     import aiohttp
@@ -24,7 +25,7 @@ class HttpRpc:
 
     def __init__(self, url: str, *, where: str | None = None) -> None:
         self._url = url
-        self._where = where or url
+        self._where = where or shown_urls([url])[url]
         self._ids = itertools.count(1)
         self._session: aiohttp.ClientSession | None = None
 
@@ -43,7 +44,8 @@ class HttpRpc:
         except TimeoutError:
             raise RpcError(f"{self._where}: {method}: no answer in {timeout:g} s") from None
         except (aiohttp.ClientError, ValueError, OSError) as error:
-            raise RpcError(f"{self._where}: {method}: {one_line(error or type(error).__name__)}") from None
+            told = one_line(error or type(error).__name__).replace(self._url, self._where)
+            raise RpcError(f"{self._where}: {method}: {told}") from None
         return result_of(answer, method, self._where)
 
     async def heads(self) -> AsyncGenerator[int]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quorumkit.errors import RuntimeUnavailableError
-from quorumkit.mark import KUBERNETES_LABEL
+from quorumkit.mark import KUBERNETES_LABEL, MARK_NAME
 from quorumkit.runtimes.kubectl import Cluster, run
 from quorumkit.spec import SPEC_NAME
 
@@ -91,7 +91,8 @@ def check_claims(found: Belongings, mark: str | None, *, adopt: bool) -> None:
     foreign = sorted(claim for claim, other in found.claims.items() if other is not None and other != mark)
     if foreign:
         raise RuntimeUnavailableError(
-            f"another network named {found.name} left {', '.join(foreign)}, with its keys and chain", hint=_NAME_IT
+            f"another network named {found.name} left {', '.join(foreign)}, with its keys and chain",
+            hint=f"{_NAME_IT}; or, if {MARK_NAME} was lost, put {found.claims[foreign[0]]} back in it",
         )
     if found.unmarked_claims and not adopt:
         raise unmarked(found, mark)

@@ -223,6 +223,7 @@ class ComposeRuntime:
         options = ["--tail", str(lines), *(["--follow"] if follow else [])]
         services = services_of(self._spec, names)
         prefix = ["--no-log-prefix"] if len(services) == 1 else []
+        self._containers()  # those of another network of that name are none of ours
         return Command([*self._project(), "logs", *prefix, *options, *services], self._directory.path.absolute())
 
     def console(self, node: Node, *, execute: str | None) -> Command:
@@ -230,6 +231,7 @@ class ComposeRuntime:
         return self.execute(node, arguments)
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
+        self._containers()  # nothing is run in those of another network of that name
         # Without a terminal on this side there is none to give to the other.
         terminal = [] if os.isatty(0) and os.isatty(1) else ["-T"]
         inside = Path("/node")

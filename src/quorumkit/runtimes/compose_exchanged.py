@@ -102,7 +102,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
         async with sole_user_of(self._spec.name):
             before = await asyncio.to_thread(self._containers)
             volumes = await asyncio.to_thread(self._volumes, before)
-            gone = check_none_begins_anew(self._directory, self._names, volumes.by_node, what="volumes")
+            gone = self._check_none_begins_anew(volumes)
             endpoints = await asyncio.to_thread(self.prepare, volumes)
             progress("starting containers", 0, len(self._names))
             try:
@@ -160,7 +160,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
 
     async def start_nodes(self, names: Sequence[str]) -> None:
         volumes = await asyncio.to_thread(lambda: self._volumes(self._containers()))
-        check_none_begins_anew(self._directory, self._names, volumes.by_node, what="volumes")
+        self._check_none_begins_anew(volumes)
         await super().start_nodes(names)
 
     async def discard(self, progress: Progress) -> None:
@@ -170,6 +170,11 @@ class ExchangedComposeRuntime(ComposeRuntime):
         if names := [*volumes.by_node.values()]:
             check_no_twin_needs_them(self._directory, "volumes", names)
             await asyncio.to_thread(docker, "volume", "rm", *names)
+
+    def _check_none_begins_anew(self, volumes: Volumes) -> list[str]:
+        return check_none_begins_anew(
+            self._directory, self._names, volumes.by_node, what="volumes", strange=volumes.strange
+        )
 
     def _volumes(self, containers: Mapping[str, Mapping[str, Any]]) -> Volumes:
         mark = read_mark(self._directory.path)

@@ -13,6 +13,7 @@ from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError
 from quorumkit.files import private_directory, read_json, to_json, write_atomic, write_if_changed
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
+from quorumkit.mark import MARK_NAME
 from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
@@ -47,10 +48,11 @@ def raise_failed(statuses: Iterable[NodeStatus]) -> None:
 
 
 def check_none_begins_anew(
-    directory: NetworkDirectory, nodes: Iterable[str], present: Container[str], *, what: str
-) -> list[str]:
+    directory: NetworkDirectory, nodes: Iterable[str], present: Container[str], *, what: str,
+    strange: Sequence[str] = (),
+) -> list[str]:  # fmt: skip
     """The nodes that the directory knows and whose disks are gone: some of them, or none. `present` are those whose
-    disks are there, and `what` is what these are called.
+    disks are there, and `what` is what these are called. `strange` are some of its name with another mark.
 
     Raises:
         NodeError: all are gone; nodes made anew would be another network.
@@ -58,9 +60,10 @@ def check_none_begins_anew(
     known = [node for node in nodes if (directory.node(node) / RECORD_NAME).exists()]
     gone = [node for node in known if node not in present]
     if gone and len(gone) == len(known):
+        lost = f"; if {MARK_NAME} was lost and {strange[0]} is its own, put the id in that name back" if strange else ""
         raise NodeError(
             f"{directory.path}: its nodes' {what} are gone, and with them their keys and the chain",
-            hint=f"put them back from a backup; or give the network up: quorumkit destroy {directory.path}",
+            hint=f"put them back from a backup; or give the network up: quorumkit destroy {directory.path}{lost}",
         )
     return gone
 

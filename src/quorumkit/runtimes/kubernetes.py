@@ -240,6 +240,7 @@ class KubernetesRuntime:
             await asyncio.sleep(_POLL / 2)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
+        asyncio.run(self._own_belongings())
         options = [f"--tail={lines}", *(["--follow"] if follow else [])]
         if len(names) == 1:
             return self._command(self._cluster.kubectl("logs", self._pod(names[0]), *options))
@@ -263,6 +264,7 @@ class KubernetesRuntime:
 
     def _inside(self, node: Node, arguments: Sequence[str]) -> Command:
         # Without a terminal on this side there is none to give to the other.
+        asyncio.run(self._own_belongings())  # nothing is run in pods of another network of that name
         terminal = ["--stdin", "--tty"] if os.isatty(0) and os.isatty(1) else ["--stdin"]
         return self._command(self._cluster.kubectl("exec", *terminal, self._pod(node.name), "--", *arguments))
 

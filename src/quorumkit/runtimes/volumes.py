@@ -43,6 +43,9 @@ class Volumes:
     plain: Mapping[str, str]
     """Names of the network's own volumes from before there were marks."""
 
+    strange: tuple[str, ...] = ()
+    """Names of volumes with the network's name and another mark."""
+
     @property
     def by_node(self) -> dict[str, str]:
         return {**self.marked, **self.plain}
@@ -67,7 +70,10 @@ def find_volumes(
     marked = {node: name for node in nodes if mark and (name := volume_name(project, node, mark)) in present}
     _check_marks([*marked.values()], mark)
     plain = {node: name for node in nodes if (name := plain_volume_name(project, node)) in present}
-    return Volumes(marked, _own_of(plain, directory, containers, image=image) if plain else {})
+    own_plain = _own_of(plain, directory, containers, image=image) if plain else {}
+    begins = tuple(f"{plain_volume_name(project, node)}_" for node in nodes)
+    strange = tuple(sorted(name for name in present - {*marked.values()} if name.startswith(begins)))
+    return Volumes(marked, own_plain, strange)
 
 
 def _check_marks(names: Sequence[str], mark: str | None) -> None:

@@ -92,17 +92,21 @@ class Guard:
             max_field_size=bounds.field,
         )
         patience = bounds.first_request if tls else None
+        # Without serving: that takes a turn of the loop, and one who is cancelled in it would leave the port taken.
         if sock is None:
             server = await loop.create_server(
-                self._connected, host, port or 0, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=patience
-            )
+                self._connected, host, port or 0, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=patience,
+                start_serving=False,
+            )  # fmt: skip
         elif sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(self._connected, sock=sock, backlog=_BACKLOG)
+            server = await loop.create_unix_server(self._connected, sock=sock, backlog=_BACKLOG, start_serving=False)
         else:
             server = await loop.create_server(
-                self._connected, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=patience
-            )
+                self._connected, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=patience,
+                start_serving=False,
+            )  # fmt: skip
         try:
+            await server.start_serving()
             name = server.sockets[0].getsockname()
             yield int(name[1]) if isinstance(name, tuple) else 0
         finally:

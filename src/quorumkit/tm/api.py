@@ -22,6 +22,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from quorumkit.errors import QuorumkitError
+from quorumkit.foreign import one_line
 from quorumkit.tm.errors import (
     BadRequestError,
     OverloadedError,
@@ -89,16 +90,16 @@ class Api:
                 self._bodies -= len(body)
         except TmError as error:
             if error.status >= 500:
-                log.warning("%s %s: %s", request.method, request.path, error.message)
+                log.warning("%s: %s", _asked(request), error.message)
             return _failure(error.status, error.message)
         except QuorumkitError as error:
-            log.error("%s %s: %s", request.method, request.path, error.message)
+            log.error("%s: %s", _asked(request), error.message)
             return _failure(500, error.message)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
             # The traceback goes to the log and not the values in it: they may be payloads.
-            log.error("%s %s: %s", request.method, request.path, type(error).__name__, exc_info=error)
+            log.error("%s: %s", _asked(request), type(error).__name__, exc_info=error)
             return _failure(500, "internal error")
 
     def _find(self, request: web.BaseRequest) -> _Handler:
@@ -109,7 +110,7 @@ class Api:
             path = "/".join((*parts[:2], "*", *parts[3:]))
         handler = self._routes.get((request.method, path))
         if handler is None:
-            raise PayloadNotFoundError(f"no such endpoint: {request.method} {path[:100]}")
+            raise PayloadNotFoundError(f"no such endpoint: {one_line(f'{request.method} {path}', longest=100)}")
         return handler
 
     async def _body(self, request: web.BaseRequest) -> bytes:
@@ -176,6 +177,10 @@ def public_api(manager: TransactionManager, refusal: Callable[[web.BaseRequest],
 def version() -> str:
     """Of this transaction manager; GoQuorum writes it into its log."""
     return f"quorumkit-{importlib.metadata.version('quorumkit')}"
+
+
+def _asked(request: web.BaseRequest) -> str:
+    return one_line(f"{request.method} {request.rel_url.raw_path}", longest=200)
 
 
 def _refuse_web_pages(request: web.BaseRequest) -> str | None:

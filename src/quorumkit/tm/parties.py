@@ -77,7 +77,7 @@ class Parties:
         refused = []
         if not self._pinned:
             for key in peer.keys - claimed:
-                del self._url_of[key]
+                self._url_of.pop(key, None)  # gone already where the list changed while the peer was asked
             peer.keys &= claimed
         for key in sorted(claimed - peer.keys):
             holder = self._url_of.get(key)

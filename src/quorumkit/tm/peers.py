@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import aiohttp
 
+from quorumkit.foreign import one_line
 from quorumkit.tm.enclave import Enclave, for_recipient
 from quorumkit.tm.errors import PartyUnreachableError, RefusedError, TmError, UnknownPartyError, WireError
 from quorumkit.tm.keys import format_public_key
@@ -32,6 +33,13 @@ _REFRESH_SLOWEST_MISSING = 30.0
 _REFRESH_COMPLETE = 300.0
 """Seconds between rounds of asking; the first while somebody has not answered, doubled up to the second."""
 
+_REASON = 200
+"""Bytes of a refusal that are told."""
+_LONGEST_ERROR = 2000
+"""Characters: it names parties and may be about several."""
+_REFUSALS_TOLD = 3
+"""Lines in the log, at each asking, about keys that a peer claims and does not get."""
+
 _OCTETS = {"Content-Type": "application/octet-stream"}
 
 log = logging.getLogger(__name__)
@@ -46,9 +54,10 @@ class PeerClient:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._session = aiohttp.ClientSession(
-            # No cache: a party that moved is found again by its name at the next connection.
+            # No cache: a party that moved is found again by its name at the next connection. Bounded for each peer and
+            # not together, or some that are slow would keep all the others waiting.
             connector=aiohttp.TCPConnector(
-                ssl=tls if tls is not None else True, use_dns_cache=False, limit=200, limit_per_host=32
+                ssl=tls if tls is not None else True, use_dns_cache=False, limit=0, limit_per_host=32
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -144,13 +153,7 @@ class PeerClient:
             if everybody:
                 all_asked = loop.time()
             due = [peer for peer in peers if everybody or not peer.answered]
-            outcomes = await asyncio.gather(*(self.ask(peer) for peer in due), return_exceptions=True)
-            for peer, outcome in zip(due, outcomes, strict=True):
-                if outcome is None:
-                    log.info("%s answers, with %d keys", peer.url, len(peer.keys))
-                    answered(peer)
-                else:
-                    log.info("%s does not answer: %s", peer.url, describe(outcome))
+            await asyncio.gather(*(self._ask_and_tell(peer, answered) for peer in due))
             if all(peer.answered for peer in peers):
                 pause = _REFRESH_COMPLETE
             else:
@@ -164,6 +167,15 @@ class PeerClient:
                 pause = _REFRESH_FIRST
             except TimeoutError:
                 pass
+
+    async def _ask_and_tell(self, peer: Peer, answered: Callable[[Peer], None]) -> None:
+        """Whatever comes of it concerns this peer alone."""
+        try:
+            await self.ask(peer)
+            log.info("%s answers, with %d keys", peer.url, len(peer.keys))
+            answered(peer)
+        except Exception as error:
+            log.info("%s does not answer: %s", peer.url, describe(error))
 
     async def ask_to_resend(self, peer: Peer, key: bytes, enclave: Enclave) -> None:
         """Has `peer` push every payload it has for `key`, one of the enclave's; returns when it has.
@@ -217,8 +229,11 @@ class PeerClient:
         info = self._parties.info(with_recipients=with_recipients)
         body = encode_party_info(info, peer.dialect or Dialect.CLASSIC)
         _, answer = await self._post(peer, "partyinfo", body, limit=MAX_PARTY_INFO, timeout=_EXCHANGE_TIMEOUT)
-        for refused in self._parties.learn(peer, *decode_party_info(answer)):
-            log.warning("%s", refused)
+        refused = self._parties.learn(peer, *decode_party_info(answer))
+        for sentence in refused[:_REFUSALS_TOLD]:
+            log.warning("%s", sentence)
+        if len(refused) > _REFUSALS_TOLD:
+            log.warning("%s: %d more keys refused", peer.url, len(refused) - _REFUSALS_TOLD)
 
     async def _push_once(self, peer: Peer, part: EncryptedPayload, payload_hash: bytes) -> None:
         if peer.dialect is None:
@@ -244,8 +259,21 @@ class PeerClient:
     ) -> tuple[int, bytes]:
         """The status and the body of the answer, which is at most `limit` bytes.
 
-        Raises RefusedError for an answer that will not change by asking again.
+        Raises RefusedError for an answer that will not change by asking again, WireError for one over the limit, and
+        else what aiohttp does, OSError, TimeoutError: a library's own surprise at what a peer sends is a failure of
+        that peer, too.
         """
+        try:
+            return await self._posted(peer, path, body, limit, timeout, headers)
+        except (aiohttp.ClientError, OSError, TimeoutError, TmError):
+            raise
+        except Exception as error:
+            log.error("%s: %s", peer.url, type(error).__name__, exc_info=error)
+            raise _FailedError(f"an answer that cannot be read ({type(error).__name__})") from error
+
+    async def _posted(
+        self, peer: Peer, path: str, body: bytes, limit: int, timeout: float, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         async with self._session.post(
             peer.url + path,
             data=body,
@@ -260,7 +288,7 @@ class PeerClient:
                     raise WireError(f"{peer.url}: an answer of more than {limit} bytes")
             if response.status in (200, 201):
                 return response.status, bytes(answer)
-            reason = f"{response.status} {bytes(answer[:200]).decode(errors='replace').strip()}"
+            reason = one_line(f"{response.status} {bytes(answer[:_REASON]).decode(errors='replace')}")
             challenge = response.headers.get("WWW-Authenticate", "")
             if response.status == 401 and challenge.startswith(SCHEME):
                 raise _ChallengedError(reason, challenge)
@@ -282,9 +310,9 @@ class _FailedError(aiohttp.ClientError):
 
 
 def describe(error: BaseException) -> str:
-    """One line for the log."""
+    """One printable line for a log or an answer: aiohttp's errors quote what the peer sent."""
     if isinstance(error, TmError):
-        return error.message
+        return one_line(error.message, longest=_LONGEST_ERROR)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection ({error.os_error.strerror or error.os_error})"
-    return str(error) or type(error).__name__
+        return one_line(f"no connection ({error.os_error.strerror or error.os_error})")
+    return one_line(error) or type(error).__name__

@@ -18,6 +18,7 @@ from pathlib import Path
 from aiohttp import web
 
 from quorumkit.errors import NodeError, PortError
+from quorumkit.foreign import one_line
 from quorumkit.rpc.sockets import short_socket_path
 from quorumkit.serving.guard import Bounds, Guard
 from quorumkit.tm.api import Api, private_api, public_api
@@ -33,6 +34,7 @@ from quorumkit.tm.store import Store
 SOCKET_MODE = 0o600
 
 _SHUTDOWN_TIMEOUT = 5.0
+_LONGEST_LINE = 4000
 _LOG_LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 log = logging.getLogger("quorumkit.tm")
@@ -46,7 +48,9 @@ def run(config: TmConfig, *, recover: bool = False) -> None:
     Raises TmConfigError, TmKeyError, PortError, NodeError (the socket is in use), StoreError.
     """
     level = _LOG_LEVELS[min(config.verbosity, len(_LOG_LEVELS) - 1)]
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     # Its messages quote what strangers send.
     for name in ("aiohttp.server", "quorumkit.serving.guard"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -87,6 +91,22 @@ async def serving(config: TmConfig, *, recover: bool = False) -> AsyncIterator[T
             unix_socket = stack.enter_context(_bind_unix(config.socket))
             await stack.enter_async_context(_listening(private, unix_socket, None))
         yield manager
+
+
+class PrintableLines(logging.Formatter):
+    """Whatever a message or a traceback quotes, the log holds nothing that a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(self._printable, super().format(record).split("\n")))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = one_line(record.message, longest=_LONGEST_LINE)
+        return super().formatMessage(record)
+
+    @staticmethod
+    def _printable(line: str) -> str:
+        content = line.lstrip(" ")
+        return line[: min(len(line) - len(content), 20)] + one_line(content, longest=_LONGEST_LINE)
 
 
 async def _run_until_signal(config: TmConfig, recover: bool) -> None:

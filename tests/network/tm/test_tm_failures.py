@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
+import contextlib
 import http.server
+import socket
 import sqlite3
 import threading
 import time
@@ -227,6 +230,52 @@ def test_a_peer_that_answers_nonsense_is_survived(network):
         assert one.send(b"payload", three.key).status == 503
     finally:
         liar.close()
+
+
+class Flood(threading.Thread):
+    """A peer whose answers never end, on every connection."""
+
+    def __init__(self, port: int, content: bytes) -> None:
+        super().__init__(daemon=True)
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._content = content
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._answer, args=(self._listener.accept()[0],), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while True:
+                connection.sendall(self._content)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.mark.parametrize("content", [b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, b"X: y\r\n" * 1000])
+def test_a_peer_that_floods_holds_up_nobody_else(network, content):
+    one, two, three = network.make(3)
+    flood = Flood(three.port, content)
+    flood.start()
+    try:
+        one.start()
+        two.start()
+        until(lambda: one.knows(two), what="the honest peer")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            held_up = [pool.submit(one.send, b"payload", three.key) for _ in range(5)]
+            start = time.monotonic()
+            sent = [one.send(b"payload", two.key).status for _ in range(10)]
+            assert sent == [200] * 10
+            assert time.monotonic() - start < 10
+            assert {each.result().status for each in held_up} == {503}
+        assert "Traceback" not in one.log
+    finally:
+        flood.close()
 
 
 def test_a_member_cannot_spoil_a_payload_that_another_party_has_not_got_yet(network):

@@ -195,6 +195,11 @@ RAW = [
     b"GET /upcheck HTTP/9.9\r\nHost: a\r\n\r\n",
     b"\x00" * 1000,
     os.urandom(5000),
+    b"GET /\xff\xfe%0a%1b[31m HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"\xff\xfe / HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /push HTTP/1.1\r\nHost: \xff\r\n\xff: \xff\r\nContent-Length: 2\r\nConnection: close\r\n\r\nxx",
+    b"POST /resend HTTP/1.1\r\nHost: a\r\nAuthorization: Quorumkit-TM-Key \xff\r\nContent-Length: 80\r\n"
+    b'Connection: close\r\n\r\n{"type":"ALL","publicKey":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}      ',
 ]
 
 
@@ -206,6 +211,8 @@ def test_what_is_hardly_http(lone, raw):
         connection.shutdown(socket.SHUT_WR)
         answer = connection.recv(65536)
         assert answer == b"" or answer.startswith(b"HTTP/1")
+        # What is quoted of it is printable.
+        assert all(line.isprintable() for line in answer.partition(b"\r\n\r\n")[2].decode().split("\n"))
         assert b" 200 " not in answer.split(b"\r\n")[0]
 
 

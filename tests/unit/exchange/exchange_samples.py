@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import coincurve
 
 from quorumkit.exchange.agreement import Agreement, Genesis
-from quorumkit.exchange.protocol import Commitment, Document, Proven, digest_of, sign, terms_of
+from quorumkit.exchange.protocol import Admission, Commitment, Document, Proven, Signed, digest_of, sign, terms_of
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import NetworkSpec, NodesSpec
 
@@ -65,3 +65,19 @@ def agreement_of(ordinal: int, *, total: int = 3, name: object = None, **more: o
 
 def commitment_of(ordinal: int, genesis: str, name: object = None) -> Commitment:
     return Commitment(ordinal=ordinal, enode_key=enode_key(ordinal if name is None else name), genesis=genesis)
+
+
+def genesis_of(total: int = 3) -> str:
+    return derive([proven_of(ordinal, spec=spec_of(total)).document.identity for ordinal in range(1, total + 1)]).digest
+
+
+def admission_of(
+    ordinal: int, name: object, *, by: object, old: object = None, revision: int = 1, genesis: str | None = None,
+    total: int = 3,
+) -> Signed:  # fmt: skip
+    """One validator's signature for `name` in an ordinal's place, which is `old`'s until then."""
+    part = Admission(
+        genesis=genesis or genesis_of(total), ordinal=ordinal, old=enode_key(ordinal if old is None else old),
+        enode_key=enode_key(name), revision=revision, by=enode_key(by),
+    )  # fmt: skip
+    return sign(part, nodekey(by))

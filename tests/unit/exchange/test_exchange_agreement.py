@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 
 import pytest
-from exchange_samples import agreement_of, commitment_of, enode_key, nodekey, proven_of, spec_of
+from exchange_samples import (
+    admission_of,
+    agreement_of,
+    commitment_of,
+    enode_key,
+    genesis_of,
+    nodekey,
+    proven_of,
+    spec_of,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorumkit.exchange.agreement import Agreement, blocks
-from quorumkit.exchange.protocol import Admission, Proven, Signed, check_commitment, sign, terms_of
+from quorumkit.exchange.protocol import (
+    Admission,
+    Proven,
+    Report,
+    Signed,
+    Stage,
+    check_admission,
+    check_commitment,
+    sign,
+    terms_of,
+)
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.spec import ConsensusSpec
 
@@ -158,19 +178,84 @@ def test_one_who_comes_later_needs_everyones_word_and_gives_none() -> None:
     assert late.locked
 
 
-def test_only_a_members_word_lets_a_new_identity_join() -> None:
+def test_only_a_members_signature_lets_a_new_identity_join() -> None:
+    def signed(name: object, by: object) -> Admission:
+        return check_admission(admission_of(3, name, by=by), source="x")
+
     lost = agreement_of(3, name="new")
     for ordinal in (1, 2):
         lost.offer(proven_of(ordinal), source="x")
-    by_itself = Admission(ordinal=3, revision=1, enode_key=enode_key("new"), by=enode_key("new"))
-    with pytest.raises(Refusal):
-        lost.admit(by_itself, source="x")
-    lost.admit(Admission(ordinal=3, revision=1, enode_key=enode_key("other"), by=enode_key(1)), source="x")
+    lost.admit(signed("new", by="new"))
+    lost.admit(signed("other", by=1))
     assert not lost.joins
-    lost.admit(Admission(ordinal=3, revision=1, enode_key=enode_key("new"), by=enode_key(1)), source="x")
+    lost.admit(signed("new", by=1))
     assert lost.joins
-    lost.offer(proven_of(3), source="x")
+    for ordinal in (1, 2, 3):
+        lost.offer(proven_of(ordinal), source="x")
     assert lost.genesis is not None
+
+
+def test_who_joins_gathers_the_lock_anew() -> None:
+    """It may have met others that were replaced as it was, who do not stand in the lock."""
+    lost = agreement_of(3, name="new")
+    lost.offer(proven_of(1), source="x")
+    lost.offer(proven_of(2, "new too"), source="x")
+    with contextlib.suppress(Refusal):
+        lost.offer(proven_of(2), source="x")
+    assert lost.disputed
+    lost.admit(check_admission(admission_of(3, "new", by=1), source="x"))
+    assert not lost.disputed
+    for ordinal in (1, 2, 3):
+        lost.offer(proven_of(ordinal), source="x")
+        commitment = commitment_of(ordinal, genesis_of())
+        lost.commit(commitment, sign(commitment, nodekey(ordinal)))
+    assert lost.locked
+
+
+def test_from_the_promise_on_the_set_stays_although_the_word_is_not_given_yet() -> None:
+    """Meanwhile it is being written down."""
+    one = agreement_of(1)
+    for ordinal in (2, 3):
+        one.offer(proven_of(ordinal), source="x")
+    one.promise(genesis_of())
+    assert one.committed == genesis_of()
+    assert one.may_commit(version=1) is None
+    assert refusal_of(one, proven_of(2, "impostor")).code == "identity_changed"
+    one.settle(2, proven_of(2, "impostor"))
+    assert one.documents[2].document.enode_key == enode_key(2)
+    assert one.commitments == []
+
+
+def test_its_own_word_under_another_key_is_none_of_its_own() -> None:
+    """It had that key before it lost its disk; who hands it on may be anybody."""
+    one = agreement_of(1)
+    for ordinal in (2, 3):
+        one.offer(proven_of(ordinal), source="x")
+    before = commitment_of(1, "0" * 64, "before")
+    one.commit(before, sign(before, nodekey("before")))
+    assert one.committed is None
+    assert one.commitments == []
+    assert not one.has("commitments", [1])
+
+
+@pytest.mark.parametrize("stage", ["reports", "commitments"])
+def test_what_a_node_said_that_lost_a_dispute_goes_with_it(stage: Stage) -> None:
+    one = agreement_of(1)
+    for proven in (proven_of(2, "impostor"), proven_of(3)):
+        one.offer(proven, source="x")
+    assert one.genesis is not None
+    if stage == "reports":
+        one.report(Report(ordinal=2, version=1, genesis=one.genesis.digest, fields={}))
+    else:
+        word = commitment_of(2, one.genesis.digest, "impostor")
+        one.commit(word, sign(word, nodekey("impostor")))
+    assert one.has(stage, [2])
+    one.settle(2, proven_of(2))
+    assert not one.has(stage, [2])
+    assert one.reports_of([2]) == []
+    assert one.commitments_of([2]) == []
+    if stage == "commitments":  # nor is it taken for known, should it be right after all
+        assert not one.knows(sign(word, nodekey("impostor")))
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 5, 8, 25, 100, 257])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quorumkit.errors import UsageError
+from quorumkit.exchange import authentication
 from quorumkit.exchange.authentication import (
     CLOCK_TOLERANCE,
     JoinKeys,
@@ -144,3 +147,48 @@ def test_the_secret_is_read_from_a_file_and_must_be_long(tmp_path: Path) -> None
 def test_keys_stay_out_of_repr() -> None:
     assert KEYS.request_mac.hex() not in repr(KEYS)
     assert repr(KEYS.request_box) not in repr(KEYS)
+
+
+@pytest.mark.parametrize(("mode", "refused"), [(0o600, False), (0o440, False), (0o444, True), (0o644, True),
+                                               (0o602, True), (0o640, False)])  # fmt: skip
+def test_a_secret_that_everybody_on_the_machine_can_read_is_refused(tmp_path: Path, mode: int, refused: bool) -> None:
+    """Where everybody can get at it at all: in a directory that is open to its owner only, the mode does not matter."""
+    path = tmp_path / "join-secret"
+    path.write_text("a join secret of some length")
+    path.chmod(mode)
+    read_join_secret(path)
+    opened = []
+    try:
+        for folder in (tmp_path, *tmp_path.parents):
+            if not folder.stat().st_mode & 0o001:
+                opened.append((folder, folder.stat().st_mode))
+                folder.chmod(folder.stat().st_mode | 0o001)
+        if refused:
+            with pytest.raises(UsageError, match="every user of this machine") as failure:
+                read_join_secret(path)
+            assert "chmod 600" in (failure.value.hint or "")
+        else:
+            read_join_secret(path)
+    finally:
+        for folder, before in opened:
+            folder.chmod(before & 0o7777)
+
+
+def test_a_secret_of_a_mount_that_is_read_only_is_not_judged_by_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "join-secret"
+    path.write_text("a join secret of some length")
+    path.chmod(0o444)
+    monkeypatch.setattr(authentication, "_reachable_by_all", lambda file: True)
+    with pytest.raises(UsageError):
+        read_join_secret(path)
+    monkeypatch.setattr(authentication.os, "statvfs", lambda file: SimpleNamespace(f_flag=os.ST_RDONLY))
+    read_join_secret(path)
+
+
+@pytest.mark.parametrize("header", ["\udcff", "\xff", "\u0663" * 64, "A" * 64, "0" * 63, "", "0" * 64 + "\n"])
+def test_a_proof_of_any_letters_is_none(header: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        open_answer(KEYS, 200, "0" * 32, header, b"", source="x")
+    assert refused.value.code == "tampered"

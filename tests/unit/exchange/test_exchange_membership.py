@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
-from exchange_samples import CHAIN_ID, derive, document_of, enode_key, nodekey, proven_of, spec_of
+from exchange_samples import CHAIN_ID, admission_of, derive, document_of, enode_key, genesis_of, proven_of, spec_of
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from quorumkit.exchange.membership import Lock, Membership, late_peer_ordinals
-from quorumkit.exchange.protocol import Admission, Proven, Signed, sign
+from quorumkit.exchange.protocol import LATEST_REVISION, Proven, Signed
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.plan import Endpoint, NodeEndpoints
 
@@ -27,9 +30,17 @@ def membership_of(total: int = 3) -> Membership:
     return Membership(lock_of(total))
 
 
-def admission(ordinal: int, name: str, *, by: object = 1, revision: int = 1) -> Signed:
-    part = Admission(ordinal=ordinal, revision=revision, enode_key=enode_key(name), by=enode_key(by))
-    return sign(part, nodekey(by))
+def admit(members: Membership, ordinal: int, name: object, *, by: Iterable[object] = (1, 2), **more: Any) -> bool:
+    """Whether any of these signatures changed anything."""
+    total = members.total
+    signed = [admission_of(ordinal, name, by=each, total=total, **more) for each in by]
+    return True in [members.admit(each, source="x") for each in signed]
+
+
+def code_of(do: Callable[..., object], *arguments: Any, **more: Any) -> str:
+    with pytest.raises(Refusal) as refused:
+        do(*arguments, **more)
+    return refused.value.code
 
 
 def endpoints(ordinal: int) -> NodeEndpoints:
@@ -50,33 +61,115 @@ def test_a_moved_node_keeps_its_place() -> None:
     assert [str(peer.endpoints.p2p) for peer in peers] == ["10.0.0.2:1", "10.0.0.3:30303"]
 
 
-def test_another_identity_is_refused_until_a_member_admits_it() -> None:
+def test_another_identity_is_refused_until_more_than_half_admit_it() -> None:
     members = membership_of()
     with pytest.raises(Refusal) as refused:
         members.offer(proven_of(3, "new"), source="10.0.0.9")
     assert refused.value.code == "identity_changed"
     assert "node replace" in (refused.value.hint or "")
-    with pytest.raises(Refusal) as refused:
-        members.admit(admission(3, "new", by="new"), source="x")
-    assert refused.value.code == "not_admitted"
-    assert members.admit(admission(3, "new"), source="x")
+    assert code_of(lambda: admit(members, 3, "new", by=["new"])) == "not_admitted"
+    assert admit(members, 3, "new", by=[1])
+    assert code_of(lambda: members.offer(proven_of(3, "new"), source="x")) == "identity_changed"
+    assert members.standing(3, enode_key(3), enode_key("new")).signed == (1,)
+    assert admit(members, 3, "new", by=[2])
     assert not members.is_replaced(3)
     assert members.offer(proven_of(3, "new"), source="x")
     assert members.is_replaced(3)
-    with pytest.raises(Refusal):
-        members.offer(proven_of(3, revision=9), source="the old one, with its disk found again")
+    assert code_of(lambda: members.offer(proven_of(3, revision=9), source="the old one")) == "replaced"
 
 
 def test_a_replaced_validator_follows_and_the_genesis_stays() -> None:
     members = membership_of()
     before = members.network(spec_of(), 1, endpoints(1), ADDRESSES)
-    members.admit(admission(3, "new"), source="x")
+    admit(members, 3, "new")
     members.offer(proven_of(3, "new"), source="x")
     after = members.network(spec_of(), 1, endpoints(1), ADDRESSES)
     assert after.genesis == before.genesis
     assert [node.role for node in after.nodes] == ["validator", "validator", "observer"]
     assert enode_key("new") in after.node(3).enode
     assert enode_key(3) not in after.node(3).enode
+
+
+def test_a_replaced_key_is_refused_in_every_role() -> None:
+    members = membership_of(5)
+    admit(members, 3, "new", by=[1, 2, 4])
+    spec = spec_of(5)
+    for document in (
+        proven_of(3, revision=9, spec=spec),
+        proven_of(3, revision=9, spec=spec, account="0x" + "0" * 40),
+        proven_of(6, 3, spec=spec),
+        proven_of(2, 3, spec=spec),
+    ):
+        assert code_of(members.offer, document, source="x") == "replaced"
+    assert code_of(lambda: admit(members, 4, "its own", by=[3])) == "not_admitted"
+    assert code_of(lambda: admit(members, 3, "back", by=[3], old="new")) == "not_admitted"
+    for back in ((3, "new"), (4, 4)):
+        assert code_of(admit, members, back[0], 3, by=[1], old=back[1]) == "replaced"
+
+
+def test_the_join_secret_alone_changes_nobody() -> None:
+    """A newcomer joins, and signs whatever it can think of for all the places."""
+    members = membership_of(4)
+    assert members.offer(proven_of(5, "newcomer", spec=spec_of(4)), source="x")
+    for ordinal in (1, 2, 3, 4):
+        for by in ("newcomer", "newer"):
+            assert code_of(admit, members, ordinal, "evil", by=[by]) == "not_admitted"
+    assert not any(members.is_replaced(ordinal) for ordinal in (1, 2, 3, 4))
+
+
+def test_observers_and_latecomers_sign_nothing_that_counts() -> None:
+    documents = tuple(proven_of(ordinal) for ordinal in (1, 2, 3))
+    members = Membership(Lock(genesis_of(), documents, ()), validators=2)
+    members.offer(proven_of(4), source="x")
+    for by in (3, 4):
+        assert code_of(admit, members, 2, "new", by=[by]) == "not_admitted"
+    admit(members, 3, "new")  # who only follows is replaced by the validators too
+    assert members.holder(3) == enode_key("new")
+
+
+def test_places_for_those_who_come_later_are_bounded_and_one_identity_each() -> None:
+    members = membership_of()
+    assert members.offer(proven_of(103), source="x")
+    assert code_of(lambda: members.offer(proven_of(104), source="x")) == "too_many"
+    assert code_of(lambda: members.offer(proven_of(103, "other"), source="x")) == "identity_changed"
+    assert code_of(lambda: members.offer(proven_of(50, 103), source="x")) == "identity_changed"
+    assert code_of(lambda: admit(members, 104, "new", by=[1])) == "too_many"
+    assert membership_of(150).places == 300
+
+
+def test_what_lies_in_the_future_is_refused_and_holds_against_nothing() -> None:
+    members = membership_of()
+    assert code_of(lambda: members.offer(proven_of(2, revision=200, host="b"), source="x", latest=100)) == "clock"
+    signed = admission_of(3, "new", by=1, revision=200)
+    assert code_of(lambda: members.admit(signed, source="x", latest=100)) == "clock"
+    members.offer(proven_of(2, revision=200, host="b"), source="a disk, of when the clock was ahead")
+    assert members.offer(proven_of(2, revision=90, host="c"), source="x", latest=100)
+    assert members.current[2].document.host == "c"
+
+
+def test_nobody_takes_anothers_account_or_transaction_managers_key() -> None:
+    """What is meant for that one would go to whoever says that it is his."""
+    key = "A" * 43 + "="
+    documents = tuple(proven_of(n, **({"tm_key": key} if n == 1 else {})) for n in (1, 2, 3))
+    members = Membership(Lock(genesis_of(), documents, ()))
+    account = documents[1].document.account.upper().replace("X", "x")
+    assert code_of(members.offer, proven_of(4, tm_key=key), source="x") == "identity_changed"
+    assert code_of(members.offer, proven_of(4, account=account), source="x") == "identity_changed"
+    assert members.offer(proven_of(4, tm_key="B" * 42 + "A="), source="x")
+
+
+@pytest.mark.parametrize("key", ["", "x", "A" * 44, "A" * 43, "A" * 42 + "\n=", '"]\nsocket="x'])
+def test_a_transaction_managers_key_that_none_could_read_is_no_document(key: str) -> None:
+    with pytest.raises(ValidationError):
+        document_of(4, tm_key=key)
+
+
+@pytest.mark.parametrize("revision", [2**53, LATEST_REVISION + 1, 0, -1])
+def test_revisions_are_bounded_where_they_are_read(revision: int) -> None:
+    with pytest.raises(ValidationError):
+        document_of(2, revision=revision)
+    with pytest.raises(ValidationError):
+        admission_of(2, "new", by=1, revision=revision)
 
 
 def test_who_comes_later_peers_with_the_first_and_they_with_it() -> None:
@@ -112,10 +205,9 @@ def test_a_latecomer_of_a_large_network_has_a_bounded_number_of_peers(total: int
 NEWS: dict[str, Proven | Signed] = {
     "moved": proven_of(2, revision=2, host="b"),
     "moved again": proven_of(2, revision=3, host="c"),
-    "admitted": admission(3, "new"),
-    "admitted by another": admission(3, "newer", by=2, revision=2),
+    "signed by 1": admission_of(3, "new", by=1),
+    "signed by 2": admission_of(3, "new", by=2, revision=2),
     "new": proven_of(3, "new"),
-    "newer": proven_of(3, "newer"),
     "late": proven_of(7),
 }
 
@@ -137,6 +229,7 @@ def test_news_in_any_order_and_again_make_the_same_members() -> None:
                 hears(members, NEWS[name])
             except Refusal:
                 continue
+        assert members.is_replaced(3)
         digests.add(members.digest)
     assert len(digests) == 1
 

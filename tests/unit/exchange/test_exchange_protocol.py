@@ -90,8 +90,11 @@ def test_a_signature_for_one_kind_is_none_for_another() -> None:
     assert refused.value.code == "signature"
 
 
-def test_an_admission_is_signed_by_the_member_who_admits() -> None:
-    admission = Admission(ordinal=3, revision=7, enode_key=document_of(3, "new").enode_key, by=document_of(1).enode_key)
+def test_an_admission_is_signed_by_the_validator_who_admits() -> None:
+    admission = Admission(
+        genesis="0" * 64, ordinal=3, old=document_of(3).enode_key, enode_key=document_of(3, "new").enode_key,
+        revision=7, by=document_of(1).enode_key,
+    )  # fmt: skip
     assert check_admission(sign(admission, nodekey(1)), source="x") == admission
     with pytest.raises(Refusal) as refused:
         check_admission(sign(admission, nodekey("new")), source="x")

@@ -9,146 +9,21 @@ import shutil
 import socket
 import stat
 import subprocess
-import time
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange_samples import spec_of
+from exchange_stage import PATIENCE, Client, Field, Participant, form, until
 
 from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
 from quorumkit.exchange import heal
-from quorumkit.exchange.names import Names, parse_peers
-from quorumkit.exchange.run import Exchange
-from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
+from quorumkit.exchange.names import Names
+from quorumkit.exchange.settings import TlsFiles
 from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec, parse_spec
-from support import ports
-
-PATIENCE = 60.0
-
-
-@dataclass
-class Participant:
-    """A node without a client."""
-
-    settings: ExchangeSettings
-    directory: Path
-    log: list[str] = field(default_factory=list)
-    waits_for: str = ""
-    clock_off: float = 0.0
-    client: Client | None = None
-    exchange: Exchange | None = None
-    task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-        self.exchange = Exchange(
-            self.settings,
-            self.directory,
-            say=lambda level, text: self.log.append(f"{level} {text}"),
-            tell=lambda text: setattr(self, "waits_for", text),
-            rendered=lambda: None,
-            client=self.client,
-            clock=lambda: time.time() + self.clock_off,
-        )
-        self.task = asyncio.create_task(self.exchange.run())
-
-    async def die(self) -> None:
-        assert self.task is not None
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-
-    async def locked(self) -> None:
-        assert self.exchange is not None
-        assert self.task is not None
-        opening = asyncio.create_task(self.exchange.locked.wait())
-        await asyncio.wait([opening, self.task], return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
-        if self.task.done():
-            self.task.result()
-        assert opening.done(), f"{self.directory.name}: {self.waits_for}; {self.log[-10:]}"
-
-    @property
-    def genesis(self) -> bytes:
-        return (self.directory / "genesis.json").read_bytes()
-
-    @property
-    def record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads((self.directory / "node.json").read_bytes())
-        return record
-
-    def said(self, *words: str) -> bool:
-        return any(all(word in line for word in words) for line in self.log)
-
-
-class Field:
-    """Where participants of one network stand."""
-
-    def __init__(self, folder: Path, free_ports: Callable[[int], list[int]], total: int = 3) -> None:
-        self.folder = folder
-        self.ports = free_ports(total + 2)
-        self.secret = folder / "join-secret"
-        self.secret.write_text("a join secret of some length")
-        self.hosts = folder / "hosts"
-        self.names = Names(1, parse_peers(",".join(f"127.0.0.1:{port}" for port in self.ports[:total]), 1))
-        self.participants = [self.participant(ordinal, spec_of(total)) for ordinal in range(1, total + 1)]
-
-    def participant(self, ordinal: int, spec: NetworkSpec, *, at: int | None = None, name: str = "") -> Participant:
-        port = self.ports[(at or ordinal) - 1]
-        settings = ExchangeSettings(
-            spec=spec,
-            ordinal=ordinal,
-            names=self.names,
-            secret=self.secret,
-            host="127.0.0.1",
-            bind=Endpoint("127.0.0.1", port),
-            p2p_bind=Endpoint("127.0.0.1", 30000 + ordinal),
-            p2p_port=30000 + ordinal,
-            rpc_bind=Endpoint("127.0.0.1", 31000 + ordinal),
-            rpc_url="http://127.0.0.1:1",
-            raft_port=32000 + ordinal if spec.consensus.kind == "raft" else None,
-            tm_bind=Endpoint("127.0.0.1", 33000 + ordinal) if spec.transaction_manager else None,
-            hosts_file=self.hosts,
-        )
-        return Participant(settings, self.folder / (name or f"node{ordinal}"))
-
-
-@pytest.fixture
-def free_ports() -> Callable[[int], list[int]]:
-    return ports.free_ports
-
-
-@pytest.fixture
-def play(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Callable[..., None]:
-    def run(scene: Callable[[Field], Any], total: int = 3) -> None:
-        async def whole() -> None:
-            stage = Field(tmp_path, free_ports, total)
-            started: list[Participant] = stage.participants
-            try:
-                async with asyncio.timeout(2 * PATIENCE):
-                    await scene(stage)
-            finally:
-                await asyncio.gather(*(each.die() for each in started if each.task))
-
-        asyncio.run(whole())
-
-    return run
-
-
-async def until(check: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not check():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.02)
-
-
-async def form(stage: Field) -> None:
-    for each in stage.participants:
-        each.start()
-    await asyncio.gather(*(each.locked() for each in stage.participants))
 
 
 def test_empty_directories_become_nodes_of_one_network(play: Callable[..., None]) -> None:
@@ -318,7 +193,18 @@ def test_a_lost_disk_is_refused_until_it_is_replaced(play: Callable[..., None]) 
         assert not lost.exchange.locked.is_set()  # type: ignore[union-attr]
         with pytest.raises(NodeError, match="has the identity that is agreed on"):
             await one.exchange.replace("node2")  # type: ignore[union-attr]
-        identity = await one.exchange.replace("node3")  # type: ignore[union-attr]
+        first = await one.exchange.replace("node3")  # type: ignore[union-attr]
+        assert first.to_json() == {
+            "name": "node3", "enode_key": first.identity.enode_key, "account": first.identity.account,
+            "replaced": False, "signed": ["node1"], "missing": ["node2", "node3"], "needed": 2, "counts": True,
+        }  # fmt: skip
+        again = await one.exchange.replace("node3")  # type: ignore[union-attr]
+        assert again == first
+        await asyncio.sleep(0.3)
+        assert not lost.exchange.locked.is_set()  # type: ignore[union-attr]
+        second = await two.exchange.replace("node3")  # type: ignore[union-attr]
+        assert second.standing.complete
+        identity = second.identity
         await lost.locked()
         assert lost.record["role"] == "observer"
         assert lost.genesis == genesis
@@ -607,27 +493,6 @@ async def within(scene: Any) -> None:
 async def eventually(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 - of files that other tasks write
         await asyncio.sleep(0.05)
-
-
-@dataclass
-class Client:
-    """A client that must be taken in, or takes others in."""
-
-    leads: bool = False
-    admission: str | None = None
-    took_in: list[str] = field(default_factory=list)
-
-    def needs_admission(self) -> bool:
-        return self.admission is None
-
-    async def admit(self, enode: str) -> str:
-        if not self.leads:
-            raise NodeError("it does not lead the raft")
-        self.took_in.append(enode)
-        return str(3 + len(self.took_in))
-
-    def admitted(self, admission: str) -> None:
-        self.admission = admission
 
 
 def test_a_latecomer_whose_client_must_be_taken_in_asks_until_the_leader_does(

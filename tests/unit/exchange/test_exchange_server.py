@@ -24,7 +24,7 @@ from quorumkit.exchange import server as serving
 from quorumkit.exchange.authentication import ANSWER_HEADER, CLOCK_TOLERANCE, JoinKeys, seal_request
 from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
 from quorumkit.exchange.names import Resolver
-from quorumkit.exchange.protocol import PULL_PATH, ErrorAnswer, PullAnswer, PullRequest
+from quorumkit.exchange.protocol import PULL_PATH, ErrorAnswer, PullAnswer, PullRequest, prove
 from quorumkit.exchange.refusal import HINTS, STATUS, Refusal
 from quorumkit.exchange.server import LARGEST_REQUEST, Buckets, ExchangeServer
 from quorumkit.plan import Endpoint
@@ -40,6 +40,9 @@ class Node:
         self.asked: list[PullRequest] = []
         self.refusals: list[str] = []
         self.refuse: Refusal | None = None
+
+    def identify(self, request: PullRequest, *, source: str) -> str:
+        return prove(request.sender, source=source).document.enode_key
 
     async def answer(self, request: PullRequest, *, source: str) -> PullAnswer:
         self.asked.append(request)
