@@ -72,6 +72,11 @@ class Admissions:
         """By signer and ordinal."""
 
     @property
+    def validators(self) -> Collection[str]:
+        """The enode keys of all that ever could sign."""
+        return self._validators.values()
+
+    @property
     def sitting(self) -> dict[str, int]:
         """The ordinals of the validators that sit now, by enode key."""
         return self._sitting(len(self.steps))

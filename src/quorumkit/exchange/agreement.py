@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from quorumkit.exchange.protocol import Admission, Commitment, Document, Proven, Report, Signed, Stage
 from quorumkit.exchange.refusal import Refusal
+from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import node_name
 
@@ -343,7 +344,7 @@ class Agreement:
         names = sorted(name for name in terms.keys() | self._terms.keys() if terms.get(name) != self._terms.get(name))
         told = [f"{name} is {terms.get(name, 'missing')} there and {self._terms.get(name, 'missing')} here"
                 for name in names]  # fmt: skip
-        return f": {'; '.join(told)}" if told else ""
+        return one_line(f": {'; '.join(told)}", longest=600) if told else ""
 
     def _changed(self) -> None:
         self.version += 1

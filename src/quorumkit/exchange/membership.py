@@ -102,7 +102,7 @@ class Membership:
                 return False
             self.current[document.ordinal] = proven
             return True
-        if document.enode_key in self._others(document.ordinal):
+        if document.enode_key in self._others(document.ordinal) or self._shares(document):
             raise Refusal("identity_changed", f"{source}: {name} has the identity of another node")
         step = self.admissions.last(document.ordinal)
         if present is not None or step is not None:
@@ -122,7 +122,7 @@ class Membership:
         Raises:
             Refusal: format, signature, clock; too_many: an ordinal beyond all places; and see `Admissions.take`.
         """
-        admission = check_admission(signed, source=source)
+        admission = check_admission(signed, source=source, signers=self.admissions.validators)
         if admission.ordinal > self.places:
             raise Refusal("too_many", f"{source}: {node_name(admission.ordinal)} is beyond the places of this network")
         check_revision(admission.revision, latest, source)
@@ -149,6 +149,15 @@ class Membership:
             return False
         original = self.lock.documents[ordinal - 1].document
         return not self.current[ordinal].document.same_identity(original)
+
+    def _shares(self, document: Document) -> bool:
+        """Whether the account or the transaction manager's key is another node's: its due would come to this one."""
+        return any(
+            document.account.lower() == other.document.account.lower()
+            or (document.tm_key is not None and document.tm_key == other.document.tm_key)
+            for ordinal, other in self.current.items()
+            if ordinal != document.ordinal
+        )
 
     def _others(self, ordinal: int) -> set[str]:
         """The enode keys of all places but one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -23,6 +24,8 @@ from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Endpoint
 from quorumkit.spec import ALWAYS_FREE, NetworkSpec
 from quorumkit.tm.config import normalise_url
+from quorumkit.tm.errors import TmKeyError
+from quorumkit.tm.keys import format_public_key, parse_public_key
 
 MOST_NODES = 2000
 MOST_ADMISSIONS = 10 * MOST_NODES
@@ -46,6 +49,14 @@ def _host(value: str) -> str:
     if not _HOST.fullmatch(value):
         raise ValueError("not a host name or address")
     return value
+
+
+def _tm_key(value: str) -> str:
+    """One that a transaction manager could not read would keep every other node's from starting."""
+    try:
+        return format_public_key(parse_public_key(value))
+    except TmKeyError as error:
+        raise ValueError(error.message) from None
 
 
 def _tm_url(value: str) -> str:
@@ -84,7 +95,7 @@ class Document(_Part):
     exchange_port: Port
     enode_key: EnodeKey
     account: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
-    tm_key: str | None = Field(default=None, max_length=64)
+    tm_key: Annotated[str, Field(max_length=64), AfterValidator(_tm_key)] | None = None
     """The transaction manager's public key in base64, where the node has one."""
     tm_url: Annotated[str, Field(max_length=300), AfterValidator(_tm_url)] | None = None
     """What the other nodes' transaction managers reach that one by."""
@@ -305,11 +316,13 @@ def check_commitment(signed: Signed, *, source: str) -> Commitment:
     return _checked(Commitment, signed, source)
 
 
-def check_admission(signed: Signed, *, source: str) -> Admission:
-    """Raises:
-    Refusal: format or signature.
+def check_admission(signed: Signed, *, source: str, signers: Collection[str] | None = None) -> Admission:
+    """Of one who is none of the `signers` the signature is not looked at: many of them cost little.
+
+    Raises:
+        Refusal: format, signature, or not_admitted.
     """
-    return _checked(Admission, signed, source)
+    return _checked(Admission, signed, source, signers)
 
 
 def check_sole_admission(signed: Signed, *, source: str) -> SoleAdmission:
@@ -319,7 +332,7 @@ def check_sole_admission(signed: Signed, *, source: str) -> SoleAdmission:
     return _checked(SoleAdmission, signed, source)
 
 
-def _checked(kind: type[Part], signed: Signed, source: str) -> Part:
+def _checked(kind: type[Part], signed: Signed, source: str, signers: Collection[str] | None = None) -> Part:
     import coincurve
 
     what = kind.SIGNED_AS.partition(" ")[0]
@@ -328,6 +341,8 @@ def _checked(kind: type[Part], signed: Signed, source: str) -> Part:
     except ValidationError as error:
         raise Refusal("format", f"{source}: not a {what}: {_first(error)}") from None
     key = part.by if isinstance(part, Admission | SoleAdmission) else part.enode_key
+    if signers is not None and key not in signers:
+        raise Refusal("not_admitted", f"{source}: node{part.ordinal} was admitted by one who is no validator")
     try:
         right = coincurve.PublicKey(b"\x04" + bytes.fromhex(key)).verify(
             bytes.fromhex(signed.signature), _message(kind, signed.text)

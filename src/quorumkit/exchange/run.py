@@ -182,9 +182,9 @@ class Exchange:
         lock = local.store.read_lock()
         membership = Membership(lock, validators=settings.spec.nodes.validators) if lock else None
         documents: Sequence[Proven] = lock.documents if lock else word.documents if word else ()
-        if membership is not None:
-            for left_out in local.store.read_members(membership, latest=local.latest):
-                local.say("WARN", left_out)
+        left_out = local.store.read_members(membership, latest=local.latest) if membership else []
+        for what in left_out:
+            local.say("WARN", what)
         local.membership = membership
         local.agreement = Agreement(
             local.own,
@@ -219,8 +219,11 @@ class Exchange:
         else:
             local.redate(present.document.revision)
             membership.offer(local.own, source=local.name, latest=local.latest)
-        # Also what was left out, or is in the first form.
-        local.store.write_members(membership)
+        if membership.changed:
+            try:
+                local.store.write_members(membership)  # without what was left out
+            except OSError as error:  # a full disk, say: it was read, and will be again
+                local.say("WARN", f"{error.filename}: {error.strerror or error}")
         return Keeping(local, membership, self._healer, self._runs)
 
     async def _until_locked(self) -> Keeping:

@@ -21,7 +21,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorumkit.exchange.agreement import Agreement, blocks
-from quorumkit.exchange.protocol import Admission, Proven, Signed, check_admission, check_commitment, sign, terms_of
+from quorumkit.exchange.protocol import (
+    Admission,
+    Proven,
+    Report,
+    Signed,
+    Stage,
+    check_admission,
+    check_commitment,
+    sign,
+    terms_of,
+)
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.spec import ConsensusSpec
 
@@ -200,6 +210,52 @@ def test_who_joins_gathers_the_lock_anew() -> None:
         commitment = commitment_of(ordinal, genesis_of())
         lost.commit(commitment, sign(commitment, nodekey(ordinal)))
     assert lost.locked
+
+
+def test_from_the_promise_on_the_set_stays_although_the_word_is_not_given_yet() -> None:
+    """Meanwhile it is being written down."""
+    one = agreement_of(1)
+    for ordinal in (2, 3):
+        one.offer(proven_of(ordinal), source="x")
+    one.promise(genesis_of())
+    assert one.committed == genesis_of()
+    assert one.may_commit(version=1) is None
+    assert refusal_of(one, proven_of(2, "impostor")).code == "identity_changed"
+    one.settle(2, proven_of(2, "impostor"))
+    assert one.documents[2].document.enode_key == enode_key(2)
+    assert one.commitments == []
+
+
+def test_its_own_word_under_another_key_is_none_of_its_own() -> None:
+    """It had that key before it lost its disk; who hands it on may be anybody."""
+    one = agreement_of(1)
+    for ordinal in (2, 3):
+        one.offer(proven_of(ordinal), source="x")
+    before = commitment_of(1, "0" * 64, "before")
+    one.commit(before, sign(before, nodekey("before")))
+    assert one.committed is None
+    assert one.commitments == []
+    assert not one.has("commitments", [1])
+
+
+@pytest.mark.parametrize("stage", ["reports", "commitments"])
+def test_what_a_node_said_that_lost_a_dispute_goes_with_it(stage: Stage) -> None:
+    one = agreement_of(1)
+    for proven in (proven_of(2, "impostor"), proven_of(3)):
+        one.offer(proven, source="x")
+    assert one.genesis is not None
+    if stage == "reports":
+        one.report(Report(ordinal=2, version=1, genesis=one.genesis.digest, fields={}))
+    else:
+        word = commitment_of(2, one.genesis.digest, "impostor")
+        one.commit(word, sign(word, nodekey("impostor")))
+    assert one.has(stage, [2])
+    one.settle(2, proven_of(2))
+    assert not one.has(stage, [2])
+    assert one.reports_of([2]) == []
+    assert one.commitments_of([2]) == []
+    if stage == "commitments":  # nor is it taken for known, should it be right after all
+        assert not one.knows(sign(word, nodekey("impostor")))
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 5, 8, 25, 100, 257])

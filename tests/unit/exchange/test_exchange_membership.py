@@ -147,6 +147,23 @@ def test_what_lies_in_the_future_is_refused_and_holds_against_nothing() -> None:
     assert members.current[2].document.host == "c"
 
 
+def test_nobody_takes_anothers_account_or_transaction_managers_key() -> None:
+    """What is meant for that one would go to whoever says that it is his."""
+    key = "A" * 43 + "="
+    documents = tuple(proven_of(n, **({"tm_key": key} if n == 1 else {})) for n in (1, 2, 3))
+    members = Membership(Lock(genesis_of(), documents, ()))
+    account = documents[1].document.account.upper().replace("X", "x")
+    assert code_of(members.offer, proven_of(4, tm_key=key), source="x") == "identity_changed"
+    assert code_of(members.offer, proven_of(4, account=account), source="x") == "identity_changed"
+    assert members.offer(proven_of(4, tm_key="B" * 42 + "A="), source="x")
+
+
+@pytest.mark.parametrize("key", ["", "x", "A" * 44, "A" * 43, "A" * 42 + "\n=", '"]\nsocket="x'])
+def test_a_transaction_managers_key_that_none_could_read_is_no_document(key: str) -> None:
+    with pytest.raises(ValidationError):
+        document_of(4, tm_key=key)
+
+
 @pytest.mark.parametrize("revision", [2**53, LATEST_REVISION + 1, 0, -1])
 def test_revisions_are_bounded_where_they_are_read(revision: int) -> None:
     with pytest.raises(ValidationError):

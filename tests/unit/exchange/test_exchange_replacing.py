@@ -13,9 +13,11 @@ import pytest
 from exchange_samples import spec_of
 from exchange_stage import Field, Participant, form, until
 
-from quorumkit.errors import NodeError
+from quorumkit.errors import NodeError, UsageError
 from quorumkit.exchange.client import ExchangeClient
-from quorumkit.exchange.protocol import Admission, sign
+from quorumkit.exchange.protocol import Admission, PullAnswer, PullRequest, sign
+from quorumkit.exchange.refusal import Refusal
+from quorumkit.exchange.store import ExchangeStore
 from quorumkit.operate.replacement import Collected, collect, outcome
 
 
@@ -216,5 +218,64 @@ def test_peers_that_fail_in_ways_nobody_expected_end_nothing(
         await exchange_of(one)._keeping.sync_all()
         assert one.said("ERROR", "the exchange with node3")
         assert all(each.task is not None and not each.task.done() for each in stage.participants)
+
+    play(scene)
+
+
+def test_a_word_is_on_the_disk_before_anybody_hears_it(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And until then the node has committed to nothing that it could not stand by after a restart."""
+    heard: list[list[Any]] = []
+    whole = ExchangeStore.write_word
+
+    async def scene(stage: Field) -> None:
+        def write_word(self: ExchangeStore, word: Any) -> None:
+            for each in stage.participants:
+                agreement = exchange_of(each)._local.agreement
+                if exchange_of(each)._local.store is self:
+                    heard.append([*agreement.commitments_of([each.settings.ordinal])])
+                    assert agreement.committed == word.genesis
+            whole(self, word)
+
+        monkeypatch.setattr(ExchangeStore, "write_word", write_word)
+        await form(stage)
+        assert heard == [[], [], []]
+
+    play(scene)
+
+
+def test_who_is_asked_for_another_says_so_and_takes_nothing(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one, two, _ = stage.participants
+        local = exchange_of(two)._local
+        request = PullRequest(sender=local.own.signed, to=3, terms=local.terms, stage="members")
+        with pytest.raises(Refusal) as refused:
+            await exchange_of(one).answer(request, source="127.0.0.1")
+        assert refused.value.code == "misdirected"
+
+    play(scene)
+
+
+def test_a_name_that_leads_to_another_node_is_told_and_that_one_is_not_taken_for_it(play: Callable[..., None]) -> None:
+    async def scene(stage: Field) -> None:
+        one, two, three = stage.participants
+        hosts = list(stage.names.hosts)
+        one.settings = replace(one.settings, names=replace(stage.names, hosts=(hosts[0], hosts[1], hosts[1])))
+        with pytest.raises(UsageError):
+            one.start()  # a list that names a node twice is seen at once; a name that leads elsewhere is not
+        local = replace(one.settings, names=replace(stage.names, hosts=(hosts[0], hosts[2], hosts[1])))
+        one.settings = local
+        for each in stage.participants:
+            each.start()
+        await until(lambda: one.said("refused [misdirected]") or "misdirected" in one.waits_for, f"{one.log}")
+        agreement = exchange_of(one)._local.agreement
+        answer = PullAnswer(sender=exchange_of(two)._local.own.signed)
+        with pytest.raises(Refusal) as refused:
+            exchange_of(one)._collecting.merge(3, answer)
+        assert refused.value.code == "misdirected"
+        await three.die()
+        assert agreement.ordinal == 1
 
     play(scene)
