@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from networks import RunningNetwork, brought_up, eventually
+from networks import RunningNetwork, brought_up, eventually, quorumkit
 
 from quorumkit.engines import Binary
 
@@ -68,3 +68,24 @@ def test_an_observer_that_is_voted_in_makes_blocks_until_it_is_voted_out(
         eventually(lambda: network.ask(4, "eth_mining") is False, "it stops sealing")
         before = network.height(4)
         eventually(lambda: network.height(4) > before + 2, "it goes on following")
+
+
+def orders_differ(path: Path) -> bool:
+    """Whether the validators' addresses stand in another order by their bytes than by their text with its capitals."""
+    nodes = quorumkit("init", path, "-n", "3", *arguments("qbft")[:4], "--json").json["nodes"]
+    addresses = [node["validator_address"] for node in nodes]
+    return sorted(addresses) != sorted(addresses, key=str.lower)
+
+
+@needs_goquorum
+def test_a_qbft_validator_that_was_started_again_is_heard_when_it_proposes(tmp_path: Path) -> None:
+    """It reads the validators from its disk then, and GoQuorum sorts those that it reads in another way."""
+    path = next(each for each in (tmp_path / f"bank{number}" for number in range(50)) if orders_differ(each))
+    with brought_up(path, "--engine-binary", str(BINARY)) as network:
+        address = network.status()["node3"]["validator_address"].lower()
+        network.on_node("node restart", "node3")
+        eventually(lambda: network.status()["node3"]["state"] == "running", "it is back")
+        began = network.height()
+        eventually(lambda: network.height() >= began + 9, "three rounds of turns")
+        turns = [author(network, "qbft", block) for block in range(began + 1, began + 10)]
+        assert turns.count(address) >= 2, turns

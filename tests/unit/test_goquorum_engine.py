@@ -91,6 +91,25 @@ def test_bft_validators_begin_without_a_stop(kind: str) -> None:
     assert client.asked == ["miner_start"]
 
 
+def test_a_qbft_node_reads_the_validators_from_its_first_start_on() -> None:
+    for kind in KINDS:
+        network = network_of(kind, 2)
+        commands = GOQUORUM.first_commands(Path("geth"), record_of(network, network.node(1)))
+        assert len(commands) == (1 if kind == "qbft" else 0)
+        for command in commands:  # nobody can reach it meanwhile
+            assert {"--ipcdisable", "--nodiscover"} <= set(command)
+            assert command[command.index("--maxpeers") + 1] == "0"
+
+
+def test_a_raft_node_is_asked_nothing_before_it_has_read_its_members() -> None:
+    opened, started = "INFO [..] IPC endpoint opened   url=data/geth.ipc", "INFO [..] raft node started"
+    for kind in KINDS:
+        network = network_of(kind, 2)
+        record = record_of(network, network.node(1))
+        assert GOQUORUM.can_be_asked(opened, record) is (kind != "raft")
+        assert GOQUORUM.can_be_asked(started, record) is (kind == "raft")
+
+
 def test_a_client_with_less_difficulty_than_a_peer_lags() -> None:
     def peers(*eth: object) -> list[dict[str, Any]]:
         return [{"protocols": {"eth": each}} for each in eth]

@@ -217,6 +217,22 @@ def test_raft_says_when_it_cannot_go_on_and_when_it_has_removed_the_node() -> No
     asyncio.run(scene())
 
 
+def test_a_client_that_does_not_answer_makes_no_ready_node() -> None:
+    node = Node(Client([]), record("raft"), peers=3)
+
+    async def scene() -> None:
+        standing = Standing(True, 3, members=3)
+        node.following.account_opened()
+        node.following.see_head({"number": "0x0", "hash": "0x0"})
+        node.following.stand(standing)
+        node.following.silent()
+        assert (node.status.state, node.status.error) == ("stalled", "its client does not answer")
+        node.following.stand(standing)
+        assert node.status.ready
+
+    asyncio.run(scene())
+
+
 def test_a_block_that_is_no_higher_than_one_before_ends_no_stall() -> None:
     node = Node(Client([]), record(), peers=3)
 

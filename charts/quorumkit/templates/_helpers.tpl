@@ -216,11 +216,11 @@ genesis:
   {{- if $network.genesis.freeGas }}
   free_gas: true
   {{- end }}
-  node_balance: {{ include "quorumkit.text" $network.genesis.nodeBalance }}
+  node_balance: {{ include "quorumkit.amount" $network.genesis.nodeBalance }}
   {{- with include "quorumkit.alloc" . | fromYaml }}
   alloc:
     {{- range $account, $wei := . }}
-    {{ $account | toJson }}: {{ $wei }}
+    {{ $account | toJson }}: {{ include "quorumkit.amount" $wei }}
     {{- end }}
   {{- end }}
 {{- with include "quorumkit.rpc" . | fromYaml }}

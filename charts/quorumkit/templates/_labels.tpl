@@ -3,6 +3,13 @@
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end -}}
 
+{{/* An amount: a whole number as it is, and what is written otherwise (1e22, 5 ether) in quotes, for YAML would make a
+     number of some of it that is not exact. */}}
+{{- define "quorumkit.amount" -}}
+{{- $text := include "quorumkit.text" . -}}
+{{- if regexMatch "^[0-9]+$" $text }}{{ $text }}{{ else }}{{ toJson $text }}{{ end -}}
+{{- end -}}
+
 {{/* A map whose values are all texts, as the API asks of labels and annotations. What is null is left out. */}}
 {{- define "quorumkit.texts" -}}
 {{- $texts := dict -}}

@@ -55,8 +55,6 @@ class Engine(Protocol):
     """Whether a transaction manager stands beside the client."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
-    ipc_ready: str
-    """A part of the log line that says the socket listens."""
 
     noise: re.Pattern[str] | None
     """Lines of the client's log that come with every other block and say nothing; None where there are none."""
@@ -127,6 +125,15 @@ class Engine(Protocol):
 
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         """Makes the chain's first block from the genesis file at that path."""
+        ...
+
+    def first_commands(self, binary: Path, record: NodeRecord) -> list[list[str]]:
+        """What is to be run once, after `init_command`, before the client runs for the first time; each ends by
+        itself."""
+        ...
+
+    def can_be_asked(self, line: str, record: NodeRecord) -> bool:
+        """Whether that line of the client's log says that it can be asked over its socket."""
         ...
 
     def needs_admission(self, record: NodeRecord) -> bool:

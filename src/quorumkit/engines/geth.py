@@ -52,7 +52,6 @@ class Geth:
     consensus = frozenset({"clique"})
     private_transactions = False
     ipc = Path("data/geth.ipc")
-    ipc_ready = "IPC endpoint opened"
     # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
     noise: re.Pattern[str] | None = re.compile(
         r'^WARN \[[^]]*\] Block sealing failed\s+err="signed recently, must wait for others"\s*$'
@@ -60,7 +59,7 @@ class Geth:
     )
     noise_is = "signed recently, must wait for others"
     # Its console warns of the `personal` namespace at each start, which the node program needs; other warnings stay.
-    _console_flags: tuple[str, ...] = ("--verbosity", "1", "--vmodule", "*=3,console=1")
+    _console_flags: tuple[str, ...] = ("--verbosity", "1", "--log.vmodule", "*=3,console=1")
     console_failure = "[quorumkit: the script failed]"
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
@@ -189,6 +188,12 @@ class Geth:
 
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         return [str(binary), "init", "--datadir", "data", genesis]
+
+    def first_commands(self, binary: Path, record: NodeRecord) -> list[list[str]]:
+        return []
+
+    def can_be_asked(self, line: str, record: NodeRecord) -> bool:
+        return "IPC endpoint opened" in line
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return False

@@ -184,6 +184,28 @@ class GoQuorum(Geth):
             return None
         return "a member of a raft that has lost what it acknowledged cannot begin anew"
 
+    def first_commands(self, binary: Path, record: NodeRecord) -> list[list[str]]:
+        """Has a QBFT node write down the genesis's validators, so that it reads them at its first start as later.
+
+        Validators propose in an order that a node remembers in two ways: by the addresses' bytes, from the start that
+        made the first snapshot, until it ends; by their text, where capitals from the checksum come first, from any
+        start that reads one (consensus/istanbul/backend/snapshot.go, UnmarshalJSON). A node that was started again
+        then waits for another proposer than the rest, and they for another than it: rounds are lost for good.
+        """
+        if record.consensus.kind != "qbft":
+            return []
+        flags = ["--datadir", "data", "--networkid", str(record.chain_id), "--ipcdisable", "--nat", "none"]
+        flags += ["--port", "0", "--nodiscover", "--maxpeers", "0", "--nousb"]
+        return [[str(binary), *flags, "console", "--exec", 'istanbul.getValidators("0x0")']]
+
+    def can_be_asked(self, line: str, record: NodeRecord) -> bool:
+        """A raft node that is asked for its members while it reads them from its disk stands still for good: it takes a
+        lock for reading twice, and in between waits the one who writes (raft/handler.go, NodeInfo; raft/snapshot.go,
+        updateClusterMembership)."""
+        if record.consensus.kind == "raft":
+            return "raft node started" in line
+        return super().can_be_asked(line, record)
+
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.consensus.kind == "raft" and record.role == "observer"
 

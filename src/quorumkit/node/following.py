@@ -30,6 +30,7 @@ class Following:
         self._set_state = set_state
         self._record: NodeRecord | None = None
         self._standing: Standing | None = None
+        self._is_silent = False
         self._first_block: int | None = None
         self._highest = -1
         self._account_open = False
@@ -48,7 +49,7 @@ class Following:
         """The client has ended."""
         self._record = self._standing = self._first_block = None
         self._highest = -1
-        self._account_open = self._was_ready = self._is_stalled = False
+        self._account_open = self._was_ready = self._is_stalled = self._is_silent = False
         if self._stall is not None:
             self._stall.cancel()
         status = self._status
@@ -76,12 +77,17 @@ class Following:
     def stand(self, standing: Standing) -> None:
         """What the client says of the node's part in making blocks. Its role is what the chain says, in whatever way it
         came to it."""
-        if standing == self._standing:
+        if standing == self._standing and not self._is_silent:
             return
-        self._standing = standing
+        self._standing, self._is_silent = standing, False
         self._status.role = "validator" if standing.validates else "observer"
         if standing.members is not None:
             self._status.expected_peers = max(0, standing.members - 1)
+        self._reckon()
+
+    def silent(self) -> None:
+        """The client does not answer, and may still when it is asked again."""
+        self._is_silent = True
         self._reckon()
 
     async def follow_heads(self, rpc: IpcRpc) -> None:
@@ -163,7 +169,7 @@ class Following:
         advanced = status.block is not None and status.block != self._first_block
         on_demand = self._record.consensus.blocks_on_demand
         fit = standing is not None and status.block is not None and not alone if on_demand else advanced
-        trouble = standing.trouble if standing else None
+        trouble = "its client does not answer" if self._is_silent else standing.trouble if standing else None
         if standing is not None and standing.removed:
             self._set_state("removed", trouble)
         elif self._is_stalled or (trouble and self._was_ready):

@@ -291,9 +291,10 @@ class ManagedNode:
             )
             marker.unlink()  # until it is whole
         command = self._engine.init_command(self._binary.path, str(self._genesis.path))
-        failure = await self._run_to_end(command)
-        if failure is not None:
-            raise NodeError(f"the client refused {self._genesis.path.name}: {failure}")
+        for each in (command, *self._engine.first_commands(self._binary.path, self.record)):
+            failure = await self._run_to_end(each)
+            if failure is not None:
+                raise NodeError(f"the client refused {self._genesis.path.name}: {failure}")
         write_atomic(marker, (self._genesis.digest + "\n").encode())
 
     def _find_binary(self) -> Binary:
@@ -364,7 +365,7 @@ class ManagedNode:
         failure = None
         noise = Noise(self._engine.noise)
         async for line in lines_of(process.stdout):
-            if not listening.is_set() and self._engine.ipc_ready in line:
+            if not listening.is_set() and self._engine.can_be_asked(line, self.record):
                 listening.set()
             if not noise.is_one(line):
                 self._log.line(line)

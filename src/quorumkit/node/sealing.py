@@ -82,6 +82,9 @@ class Sealing:
                 await self._open_account(self._rpc)
         while self._rpc.is_open:
             standing = await self._ask()
+            if standing.removed:
+                await self._rpc.closed()  # it stays so
+                return
             with contextlib.suppress(RpcError):  # tried again at the next look
                 await self._follow(standing)
                 if self._splits is not None and self._seals:
@@ -106,6 +109,8 @@ class Sealing:
             try:
                 standing = await self._engine.standing(self._rpc, self._record)
             except RpcError:  # slow, or gone: then this task is cancelled
+                if self._rpc.is_open:
+                    self._following.silent()
                 await asyncio.sleep(1)
             else:
                 self._following.stand(standing)
