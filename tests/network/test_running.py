@@ -85,7 +85,7 @@ def test_status_tells_every_node(network: RunningNetwork) -> None:
 def test_status_for_people_is_a_table(network: RunningNetwork) -> None:
     lines = network.run("status").out.splitlines()
     assert "5 of 5 running" in lines[0]
-    assert lines[1].split() == ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID"]
+    assert lines[1].split() == ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID", "VALIDATOR", "ADDRESS"]
     assert [line.split()[0] for line in lines[2:]] == NAMES
 
 

@@ -30,13 +30,13 @@ def crashed(manager) -> bool:
     assert manager.process is not None
     code = manager.process.wait(timeout=10)
     manager.process = None
-    return code == -signal.SIGKILL
+    return bool(code == -signal.SIGKILL)
 
 
 def payloads(manager) -> int:
     with sqlite3.connect(manager.directory / "payloads.sqlite") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        return connection.execute("SELECT count(*) FROM payload").fetchone()[0]
+        return int(connection.execute("SELECT count(*) FROM payload").fetchone()[0])
 
 
 @pytest.mark.parametrize(

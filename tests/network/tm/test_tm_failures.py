@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tm_processes import until
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.network
 
 def stored(manager) -> int:
     with sqlite3.connect(manager.directory / "payloads.sqlite") as connection:
-        return connection.execute("SELECT count(*) FROM payload").fetchone()[0]
+        return int(connection.execute("SELECT count(*) FROM payload").fetchone()[0])
 
 
 def test_an_unreachable_party_makes_the_send_fail_with_its_name(network):
@@ -215,7 +216,7 @@ def test_a_peer_that_claims_anothers_key(network, pinned):
         liar.close()
 
 
-def peers(manager) -> dict[str, dict]:
+def peers(manager) -> dict[str, dict[str, Any]]:
     return {peer["url"]: peer for peer in manager.call("GET", "/parties").json["peers"]}
 
 

@@ -111,7 +111,7 @@ def test_a_locked_key_needs_its_password(network):
     from quorumkit.tm.keys import write_key_files
 
     one, two = network.make(2)
-    write_key_files(one.pair, one.directory, password="correct horse")
+    write_key_files(one.pair, one.directory, password=b"correct horse")
     _, error = start_and_fail(one)
     assert "tm.key: the private key is locked" in error
     (one.directory / "passwords").write_text("correct horse\n")

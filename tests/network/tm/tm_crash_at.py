@@ -52,13 +52,13 @@ def arm(step: str) -> None:
         return failure
 
     if step == "sender-before-push":
-        TransactionManager._push = die
+        TransactionManager._push = die  # type: ignore[method-assign, assignment]
     elif step == "sender-after-push":
-        TransactionManager._push = push_then_die
+        TransactionManager._push = push_then_die  # type: ignore[method-assign]
     elif step == "sender-before-answer":
-        TransactionManager.send = send_then_die
+        TransactionManager.send = send_then_die  # type: ignore[method-assign]
     elif step in ("before-commit", "after-commit"):
-        Store._commit = commit_or_die
+        Store._commit = commit_or_die  # type: ignore[method-assign]
     else:
         raise SystemExit(f"no such step: {step}")
 

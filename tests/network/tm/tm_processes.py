@@ -14,7 +14,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from quorumkit.tm.config import render_tm_conf
@@ -179,17 +181,16 @@ class Network:
 
     def configure(self, manager: Manager, members: list[Manager], *, pinned: bool = True, **options: object) -> None:
         others = [other for other in members if other is not manager]
-        conf = render_tm_conf(
-            **{
-                "url": manager.url,
-                "port": manager.port,
-                "interface": "127.0.0.1",
-                "other_nodes": [other.url for other in others],
-                "other_keys": [other.key for other in others] if pinned else [],
-                "verbosity": 2,
-                **options,
-            }
-        )
+        settings: dict[str, Any] = {
+            "url": manager.url,
+            "port": manager.port,
+            "interface": "127.0.0.1",
+            "other_nodes": [other.url for other in others],
+            "other_keys": [other.key for other in others] if pinned else [],
+            "verbosity": 2,
+            **options,
+        }
+        conf = render_tm_conf(**settings)
         (manager.directory / "tm.conf").write_bytes(conf)
 
     def start(self, count: int, *, pinned: bool = True, **options: object) -> list[Manager]:
@@ -200,7 +201,7 @@ class Network:
             until(manager.is_up, what="a manager to answer")
         for manager in made:
             others = [other for other in made if other is not manager]
-            until(lambda manager=manager, others=others: manager.knows(*others), what="the managers to meet")
+            until(partial(manager.knows, *others), what="the managers to meet")
         return made
 
     def close(self) -> None:

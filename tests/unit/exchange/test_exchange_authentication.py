@@ -16,6 +16,7 @@ from quorumkit.exchange.authentication import (
     CLOCK_TOLERANCE,
     JoinKeys,
     Nonces,
+    Ticket,
     check_ticket,
     hkdf_sha256,
     open_answer,
@@ -31,7 +32,9 @@ OTHER = JoinKeys.derive(b"correct horse battery stapler")
 PATH = "/v1/pull"
 
 
-def judge(header: str, *, keys: JoinKeys = KEYS, now: float = 1000.0, nonces: Nonces | None = None, path: str = PATH):
+def judge(
+    header: str, *, keys: JoinKeys = KEYS, now: float = 1000.0, nonces: Nonces | None = None, path: str = PATH
+) -> Ticket:
     return check_ticket(keys, "POST", path, header, now=now, nonces=nonces or Nonces(), source="10.0.0.9")
 
 
@@ -183,7 +186,9 @@ def test_a_secret_of_a_mount_that_is_read_only_is_not_judged_by_its_mode(
     monkeypatch.setattr(authentication, "_reachable_by_all", lambda file: True)
     with pytest.raises(UsageError):
         read_join_secret(path)
-    monkeypatch.setattr(authentication.os, "statvfs", lambda file: SimpleNamespace(f_flag=os.ST_RDONLY))
+    monkeypatch.setattr(
+        "quorumkit.exchange.authentication.os.statvfs", lambda file: SimpleNamespace(f_flag=os.ST_RDONLY)
+    )
     read_join_secret(path)
 
 

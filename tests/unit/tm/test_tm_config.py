@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -240,7 +241,7 @@ def test_what_is_rendered_is_read_back():
 
 
 def test_rendering_is_deterministic_and_says_no_more_than_asked():
-    arguments = {"url": "http://node1:9000/", "port": 9000, "other_nodes": ["http://node2:9000/"]}
+    arguments: dict[str, Any] = {"url": "http://node1:9000/", "port": 9000, "other_nodes": ["http://node2:9000/"]}
     content = render_tm_conf(**arguments)
     assert content == render_tm_conf(**arguments)
     assert set(tomllib.loads(content.decode())) == {
@@ -367,10 +368,8 @@ def test_a_missing_file_is_told(tmp_path):
 
 
 def rendered(**fields) -> bytes:
-    return render_tm_conf(
-        **{"url": "http://node1:9000/", "port": 9000, "other_nodes": ["http://node2:9000/"], "other_keys": [KEY]}
-        | fields
-    )
+    usual: dict[str, Any] = {"url": "http://node1:9000/", "port": 9000, "other_nodes": ["http://node2:9000/"]}
+    return render_tm_conf(**usual | {"other_keys": [KEY]} | fields)
 
 
 def test_what_an_operator_added_is_kept_and_what_the_network_says_is_not():

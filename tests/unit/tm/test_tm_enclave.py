@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -41,13 +42,13 @@ CAROL = generate_key_pair()
 
 def test_cipher_text_is_nacls_secretbox(monkeypatch):
     draws = iter([FIRST_KEY, NONCE, b"r" * 24])
-    monkeypatch.setattr(enclave_module.os, "urandom", lambda _: next(draws))
+    monkeypatch.setattr("quorumkit.tm.enclave.os.urandom", lambda _: next(draws))
     assert Enclave([ALICE]).seal(MESSAGE, ALICE.public, [BOB.public]).cipher_text == BOXED
 
 
 def test_recipient_box_is_nacls_box(monkeypatch):
     draws = iter([MESSAGE[:32], b"n" * 24, NONCE])
-    monkeypatch.setattr(enclave_module.os, "urandom", lambda _: next(draws))
+    monkeypatch.setattr("quorumkit.tm.enclave.os.urandom", lambda _: next(draws))
     (box,) = Enclave([ALICE]).seal(b"payload", ALICE.public, [BOB.public]).recipient_boxes
     # The box of a message's beginning is the beginning of its box, but for the authenticator in the first 16 bytes.
     assert box[16:] == BOXED[16:48]
@@ -115,8 +116,9 @@ def test_a_changed_bit_is_found_out(part):
     sealed = Enclave([ALICE]).seal(b"payload", ALICE.public, [BOB.public])
     changed = bytearray(getattr(sealed, part))
     changed[0] ^= 1
+    changes: dict[str, Any] = {part: bytes(changed)}
     with pytest.raises(PayloadNotFoundError):
-        Enclave([BOB]).open(replace(sealed, **{part: bytes(changed)}))
+        Enclave([BOB]).open(replace(sealed, **changes))
 
 
 def test_readdressing_keeps_the_hash_and_the_payload():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from quorumkit.tm.keys import (
 
 PRIVATE = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
 PRIVATE_BASE64 = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
-LOCKED = {
+LOCKED: dict[str, Any] = {
     "data": {
         "aopts": {"variant": "i", "memory": 64, "iterations": 2, "parallelism": 2},
         "asalt": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",

@@ -52,7 +52,12 @@ def test_many_puts_share_a_commit(path):
     async def put(store):
         commits = []
         commit = store._commit
-        store._commit = lambda statements: commits.append(len(statements)) or commit(statements)
+
+        def counted(statements):
+            commits.append(len(statements))
+            return commit(statements)
+
+        store._commit = counted
         await asyncio.gather(*(store.put(payload(number)) for number in range(100)))
         return commits
 
