@@ -101,6 +101,17 @@ def test_nodes_that_made_their_own_keys_keep_what_they_agreed_on(
         check_spec(directory, spec_of(3))
 
 
+def test_a_lost_or_replaced_node_is_no_other_number_of_validators(tmp_path: Path) -> None:
+    directory = formed(tmp_path / "bank")
+    record = directory.node("node2") / "node.json"
+    record.write_text(record.read_text().replace('"validator"', '"observer"'))
+    check_spec(directory, spec_of(2))
+    record.unlink()
+    check_spec(directory, spec_of(2))
+    with pytest.raises(GenesisMismatchError, match=r"^nodes\.validators: 3 "):
+        check_spec(directory, spec_of(3))
+
+
 def test_a_locked_node_names_the_field_that_differs(tmp_path: Path) -> None:
     (tmp_path / "genesis.json").write_bytes(to_json(planned(spec_of(2)).genesis))
     assert other_genesis(spec_of(2, consensus={"period": 9}), tmp_path, nodes=2).message.startswith(

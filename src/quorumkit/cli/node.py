@@ -19,6 +19,7 @@ from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
 from quorumkit.operate.known import known_network
+from quorumkit.plan import node_name
 from quorumkit.runtimes import Command, runtime_of
 from quorumkit.runtimes.inside import console_inside
 
@@ -203,16 +204,19 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
     quorumkit node replace node3
     docker compose exec node1 quorumkit node replace node3
     """
-    from quorumkit.operate.replacement import Collected, outcome, replace_node
+    from quorumkit.operate.replacement import Collected, outcome, recorded_nodes, replace_node
     from quorumkit.runtimes.program import NodeProgram
 
     if through is not None:
         program = NodeProgram(through / ".state", [through], network=through)
         collected = Collected(asyncio.run(program.call("node_replace", name)), {})
     else:
-        network = known_network(directory)
-        name = find_node(network, name).name
-        collected = asyncio.run(replace_node(runtime_of(directory, network.spec), network, name))
+        spec = directory.read_spec()
+        # What is lost may be a record here too: the names are the spec's.
+        if name not in (names := [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]):
+            raise UsageError(f"no node {name!r}", hint=f"there are {names[0]} to {names[-1]}")
+        known = recorded_nodes(directory, spec) or known_network(directory).nodes
+        collected = asyncio.run(replace_node(runtime_of(directory, spec), known, name))
     if as_json:
         print_json(collected.to_json())
     else:

@@ -13,10 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quorumkit.directory import NetworkDirectory, endpoints_of
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
-from quorumkit.plan import Network
+from quorumkit.identity import PublicIdentity
+from quorumkit.node.record import RECORD_NAME, read_record
+from quorumkit.plan import Node, node_name, role_of
 from quorumkit.runtimes import Runtime
 from quorumkit.runtimes.base import AdmittingRuntime, FormingRuntime
+from quorumkit.spec import NetworkSpec
 
 _KNOWN_WITHIN = 60.0
 _LOOK_EVERY = 0.5
@@ -42,7 +46,19 @@ class Collected:
         return {**self.told, "failures": self.failures}
 
 
-async def replace_node(runtime: Runtime, network: Network, name: str) -> Collected:
+def recorded_nodes(directory: NetworkDirectory, spec: NetworkSpec) -> list[Node]:
+    """The nodes that have a record: one that lost its disk has none."""
+    nodes = []
+    for ordinal in range(1, spec.nodes.total + 1):
+        path = directory.node(node_name(ordinal))
+        if (path / RECORD_NAME).exists():
+            record = read_record(path)
+            identity = PublicIdentity(record.enode_key, record.account, record.tm.public_key if record.tm else None)
+            nodes.append(Node(ordinal, role_of(ordinal, spec), identity, endpoints_of(record)))
+    return nodes
+
+
+async def replace_node(runtime: Runtime, known: Sequence[Node], name: str) -> Collected:
     """Has the other nodes that run sign for the new identity of the node of that name.
 
     Raises:
@@ -52,10 +68,10 @@ async def replace_node(runtime: Runtime, network: Network, name: str) -> Collect
     """
     if not isinstance(runtime, FormingRuntime) or not isinstance(runtime, AdmittingRuntime):
         raise UsageError(
-            f"{name}: the identities of {network.spec.name} were generated together, not exchanged",
+            f"{name}: the identities of this network were generated together, not exchanged",
             hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
         )
-    nodes = {node.name: node for node in network.nodes}
+    nodes = {node.name: node for node in known}
 
     async def ask(other: str) -> dict[str, Any]:
         told: dict[str, Any] = await runtime.call_program(nodes[other], "node_replace", name)

@@ -69,6 +69,8 @@ class IpcRpc:
             raise RpcError(f"{self._where}: {method}: connection lost ({error.strerror or error})") from None
         finally:
             self._waiting.pop(request_id, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # taken note of, even where something else failed before
         return result_of(answer, method, self._where)
 
     async def subscribe(self, *params: Any, namespace: str = "eth", idle: float | None = None) -> AsyncGenerator[Any]:

@@ -6,10 +6,10 @@ import contextlib
 import json
 from collections.abc import Container, Iterable, Sequence
 
-from quorumkit.directory import NetworkDirectory, recorded_validators
+from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift
-from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError
+from quorumkit.errors import CorruptFileError, GenesisMismatchError, NewerFormatError, NodeError
 from quorumkit.files import private_directory, read_json, to_json, write_atomic, write_if_changed
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
@@ -98,7 +98,21 @@ def check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
             hint="undo the change, or make a new network",
         )
     genesis = read_json(present[0], what="genesis", hint="put it back from a backup, or from a node")
-    check_drift(spec, genesis, validators=recorded_validators(directory))
+    check_drift(spec, genesis, validators=_genesis_validators(directory, spec))
+
+
+def _genesis_validators(directory: NetworkDirectory, spec: NetworkSpec) -> int | None:
+    """How many validators the genesis names, by the nodes' records. One that lost its disk has no record, and once it
+    is replaced it says that it is an observer; so what may be such a one counts as the spec has it: the nodes judge it
+    themselves."""
+    records = {}
+    for path in directory.nodes.glob("node*"):
+        with contextlib.suppress(CorruptFileError, NewerFormatError):
+            records[path.name] = read_record(path)
+    told = {peer.name for record in records.values() for peer in record.peers} | set(records)
+    validators = {name for name, record in records.items() if record.role == "validator"}
+    first = {node_name(ordinal) for ordinal in range(1, spec.nodes.validators + 1)}
+    return len(validators | (first & told)) or None
 
 
 def knows_nodes(directory: NetworkDirectory) -> bool:
