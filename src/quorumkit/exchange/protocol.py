@@ -115,6 +115,11 @@ class Document(_Part):
         return self.host, self.p2p_port, self.exchange_port, self.tm_url, self.raft_port
 
     @property
+    def parts(self) -> tuple[bool, bool, bool]:
+        """What it has beside its client: alike on all nodes of a network, for the terms are."""
+        return self.tm_key is not None, self.tm_url is not None, self.raft_port is not None
+
+    @property
     def tm(self) -> Endpoint | None:
         """Where its transaction manager is, if it has one."""
         if self.tm_url is None:
