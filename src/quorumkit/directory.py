@@ -50,6 +50,11 @@ class NetworkDirectory:
     def node(self, name: str) -> Path:
         return self.nodes / name
 
+    def former_nodes(self, spec: NetworkSpec) -> list[Path]:
+        """The directories of nodes that the spec had once and has no more; what they left may still run."""
+        present = {node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)}
+        return sorted(node for node in self.nodes.glob("node[0-9]*") if node.is_dir() and node.name not in present)
+
     def exists(self) -> bool:
         return self.spec.is_file()
 

@@ -37,7 +37,8 @@ def read_mark(directory: Path) -> str | None:
     if not _PATTERN.fullmatch(text):
         raise CorruptFileError(
             f"{path}: not a network's id (16 hexadecimal digits)",
-            hint="put it back from a backup: without it, volumes and claims are not known to be this network's",
+            hint="put it back from a backup: without it, volumes and claims are not known to be this network's. "
+            "Where the nodes are processes of this machine, remove it: another is made",
         )
     return text
 

@@ -273,6 +273,14 @@ def test_status_of_a_network_that_does_not_run(capsys: Capture) -> None:
     assert "0 of 2 running" in capsys.readouterr().out
 
 
+def test_a_network_is_destroyed_by_a_link_to_it() -> None:
+    assert run(["init", "bank", "-n", "1", "--json"]) == 0
+    Path("link").symlink_to("bank")
+    assert run(["destroy", "link", "--yes", "--json"]) == 0
+    assert not Path("bank").exists()
+    assert not Path("link").is_symlink()
+
+
 def test_what_does_not_run_can_be_stopped_and_destroyed(capsys: Capture) -> None:
     assert run(["init", "bank", "-n", "1"]) == 0
     assert run(["down", "bank", "--json"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from quorumkit.files import to_json
 from quorumkit.mark import MARK_NAME, ensure_mark, read_mark
 from quorumkit.operate.generate import generate
 from quorumkit.progress import silent
+from quorumkit.runtimes.exchanged import ExchangedRuntime
 from quorumkit.runtimes.program import NodeProgram
 from quorumkit.runtimes.register import open_register
 from quorumkit.runtimes.twins import check_no_twin_needs_them, claim_start, twins_of
@@ -75,6 +77,30 @@ def test_a_directory_that_was_moved_while_its_network_ran_still_has_its_process(
     assert program_of(moved).process() is not None
 
 
+@pytest.mark.parametrize("note", [b'{"pid": 999999999, "created": 1.0}', None], ids=["an old one's", "gone"])
+def test_a_program_is_found_when_a_backup_was_put_back_over_its_directory(
+    generated: NetworkDirectory, tmp_path: Path, note: bytes | None
+) -> None:
+    """`down` said that it was stopped, and a second program was started over the same keys."""
+    program = program_of(generated)
+    generated.state.mkdir(exist_ok=True)
+    words = [sys.executable, "-c", "import time; time.sleep(600)", "node", "run", "--state", str(generated.state)]
+    with program.log_path.open("ab") as log, subprocess.Popen(words, stdout=log) as process:
+        (generated.state / "control.sock").touch()
+        program.log_path.unlink()
+        program.log_path.touch()
+        if note:
+            (generated.state / "supervisor.json").write_bytes(note)
+        found = program.process()
+        moved = NetworkDirectory(generated.path.rename(tmp_path / "moved"))
+        generate(generated, spec_of(3, 1), fixed_addresses, silent)
+        others = program_of(generated).process()
+        process.kill()
+    assert found and found.pid == process.pid
+    assert others is None, "of a network that was made where this one was"
+    assert program_of(moved).process() is None
+
+
 @pytest.mark.parametrize("marked", [True, False], ids=["marked", "from before there were marks"])
 def test_a_copy_does_not_start_while_the_network_runs(
     running: NetworkDirectory, tmp_path: Path, *, marked: bool
@@ -119,3 +145,23 @@ def test_what_a_copy_stands_on_is_not_removed(generated: NetworkDirectory, tmp_p
     assert refused.value.hint and f"rm -r {copy.path}" in refused.value.hint
     shutil.rmtree(generated.path)
     check_no_twin_needs_them(copy, "volumes", ["bank_node1"])
+
+
+def test_what_nodes_left_running_that_the_spec_has_no_more_is_stopped(tmp_path: Path) -> None:
+    """`down` and `destroy` left the program of an observer that was taken out of the spec while it ran."""
+    spec = spec_of(2, identities="exchanged")
+    directory = NetworkDirectory(tmp_path / "bank")
+    state = directory.node("node3") / ".state"
+    state.mkdir(parents=True)
+    words = [sys.executable, "-c", "import time; time.sleep(600)", "node", "run", "--state", str(state)]
+    with subprocess.Popen(words) as process:
+        created = psutil.Process(process.pid).create_time()
+        (state / "supervisor.json").write_bytes(to_json({"pid": process.pid, "created": created}))
+        runtime = ExchangedRuntime(directory, spec)
+        try:
+            assert asyncio.run(runtime.is_running())
+            assert asyncio.run(runtime.stop(silent))
+            assert not psutil.pid_exists(process.pid)
+        finally:
+            process.kill()
+    assert not asyncio.run(runtime.is_running())

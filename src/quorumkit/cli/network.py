@@ -258,7 +258,9 @@ def destroy(path: Path | None, named: Path | None, as_json: bool, yes: bool) -> 
         asyncio.run(runtime.stop(progress))
         asyncio.run(runtime.discard(progress))
         progress("removing files")
-        remove_tree(path)
+        remove_tree(path.resolve())
+        if path.is_symlink():
+            path.unlink()
     if as_json:
         print_json({"network": spec.name, "destroyed": True})
     else:

@@ -41,6 +41,10 @@ class ExchangedRuntime(ProcessRuntime):
             name: NodeProgram(directory.node(name) / ".state", [directory.node(name)], network=directory.path)
             for name in self._names
         }
+        self._former = {
+            node.name: NodeProgram(node / ".state", [node], network=directory.path)
+            for node in directory.former_nodes(spec)
+        }
         self._started = False
 
     async def form(self, progress: Progress, timeout: float) -> Network:
@@ -96,7 +100,8 @@ class ExchangedRuntime(ProcessRuntime):
             progress("stopping", len(stopped), len(self._names))
             return ran
 
-        present = [(name, program) for name, program in self._programs.items() if program.state.exists()]
+        programs = self._programs | self._former
+        present = [(name, program) for name, program in programs.items() if program.state.exists()]
         return any(await asyncio.gather(*(end(name, program) for name, program in present)))
 
     async def is_running(self) -> bool:
@@ -225,10 +230,10 @@ class ExchangedRuntime(ProcessRuntime):
         return list(range(first, first + len(self._names)))
 
     def _any_program(self) -> bool:
-        return any(program.process() for program in self._programs.values())
+        return any(program.process() for program in (self._programs | self._former).values())
 
     def _any_orphan(self) -> bool:
-        return any(program.orphans() for program in self._programs.values())
+        return any(program.orphans() for program in (self._programs | self._former).values())
 
     def _endpoints_on_disk(self, name: str) -> NodeEndpoints | None:
         directory = self._directory.node(name)

@@ -39,7 +39,7 @@ class ProcessRuntime:
         self._override = binary or directory.engine_override(spec)
         self._tm_override = tm_binary or directory.manager_override(spec)
         nodes = [directory.node(node_name(ordinal)) for ordinal in range(1, spec.nodes.total + 1)]
-        self._program = NodeProgram(directory.state, nodes, network=directory.path)
+        self._program = NodeProgram(directory.state, nodes, network=directory.path, former=directory.former_nodes(spec))
 
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         runs = self._any_program()

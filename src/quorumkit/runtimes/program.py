@@ -24,12 +24,14 @@ from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.managed import STOP_GRACE
 from quorumkit.node.supervisor import INFO_NAME, read_info
 from quorumkit.rpc import IpcRpc
+from quorumkit.runtimes.running import process_writing
 
 PROGRAM_LOG = "supervisor.log"
 CONTROL_TIMEOUT = 2 * STOP_GRACE
 _CONTROL_POLL = 0.02  # seconds between two tries to reach a node program that is starting
 
 _STATE = "--state"
+_WORDS = ["node", "run", _STATE]
 
 _OURS = {"--datadir", *(manager.config for manager in managers())}
 """What is on a client's command line, or on a transaction manager's."""
@@ -38,10 +40,12 @@ _OURS = {"--datadir", *(manager.config for manager in managers())}
 class NodeProgram:
     """One, whether it runs or not."""
 
-    def __init__(self, state: Path, nodes: Sequence[Path], *, network: Path) -> None:
-        """`nodes` are the directories of the nodes it carries; `network` is what a person calls it all by."""
+    def __init__(self, state: Path, nodes: Sequence[Path], *, network: Path, former: Sequence[Path] = ()) -> None:
+        """`nodes` are the directories of the nodes it carries, `former` of those that it carried once; `network` is
+        what a person calls it all by."""
         self.state = state
         self._nodes = nodes
+        self._former = former
         self._network = network
 
     @property
@@ -49,16 +53,17 @@ class NodeProgram:
         return self.state / PROGRAM_LOG
 
     def process(self) -> psutil.Process | None:
-        """The process, if there is one: a pid alone could be somebody else's by now."""
+        """The process, if there is one: a pid alone could be somebody else's by now. One whose note of itself is lost,
+        or an old one's again (a backup was put back over its directory), is found by the log that it writes."""
         info = read_info(self.state)
-        if info is None:
-            return None
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(info["pid"])
-            alive = abs(process.create_time() - info["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-            if alive and not self._is_of_another(process):
-                return process
-        return None
+        if info is not None:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(info["pid"])
+                alive = abs(process.create_time() - info["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+                if alive and not self._is_of_another(process):
+                    return process
+        # Without a socket nothing could be said to it, and it may be that of a directory which was here before.
+        return process_writing(self.log_path, _WORDS) if self._control_socket.exists() else None
 
     def _is_of_another(self, process: psutil.Process) -> bool:
         """Whether it keeps another state directory than this one, which is then a copy of that. One that was moved
@@ -119,7 +124,7 @@ class NodeProgram:
         private_directory(self.state)
         reader, writer = os.pipe()
         # -P: a folder named like one of our modules, where the person stands, is not to be imported.
-        command = [sys.executable, "-P", "-m", "quorumkit", "node", "run", _STATE, str(self.state.absolute())]
+        command = [sys.executable, "-P", "-m", "quorumkit", *_WORDS, str(self.state.absolute())]
         command += ["--ready-descriptor", str(writer), *arguments]
         try:
             with self.log_path.open("ab") as log:
@@ -193,7 +198,7 @@ class NodeProgram:
         their node's."""
         if read_info(self.state) is None or self.process():
             return []
-        nodes = {node.resolve() for node in self._nodes}
+        nodes = {node.resolve() for node in (*self._nodes, *self._former)}
         orphans = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
