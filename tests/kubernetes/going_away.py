@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from cluster import Release, eventually
+
+from support.validators_away import settled
 
 PODS = ((3,), (1, 2), (0, 3), (0, 1, 2))
 """Who of four is deleted at once: as many as blocks go on without, and more."""
@@ -41,11 +45,21 @@ def all_go_on(release: Release) -> None:
         release.grows_beyond(index, max(heads) + 1)
 
 
+def hashes(release: Release, index: int, numbers: list[int]) -> list[str]:
+    script = f"JSON.stringify({numbers}.map(function (number) {{ return eth.getBlock(number).hash }}))"
+    return [str(each) for each in json.loads(json.loads(release.console(index, script)))]
+
+
 def go_away_and_come_back(release: Release, *, blocks_on_demand: bool = False) -> None:
-    """Again and again, in a release of four; verified afterwards."""
+    """Again and again, in a release of four; it has all blocks afterwards, and is verified."""
+    known = {}
     for end, rounds in ((delete_pods, PODS), (kill_clients, CLIENTS)):
         for indexes in rounds:
+            number = settled(node["block"] for node in release.whole(4))
+            [known[number]] = hashes(release, 0, [number])
             end(release, *indexes)
             if not blocks_on_demand:
                 all_go_on(release)
+    for index in range(4):
+        assert hashes(release, index, list(known)) == list(known.values())
     assert "verified" in release.test()

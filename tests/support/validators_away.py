@@ -16,3 +16,8 @@ def goes_on(
     numbers = list(nodes)
     goal = max(map(height, numbers)) + 2
     eventually(lambda: all(height(number) >= goal for number in numbers), what)
+
+
+def settled(heads: Iterable[int]) -> int:
+    """The number of a block that all have, and that no other takes the place of: of four, three have sealed on it."""
+    return max(0, min(heads) - 3)
