@@ -14,7 +14,7 @@ from pathlib import Path
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
 from quorumkit.errors import UsageError
-from quorumkit.exchange.membership import Membership, late_peer_ordinals
+from quorumkit.exchange.membership import NOWHERE, Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
@@ -158,7 +158,10 @@ class Healer:
         endpoint = self._settings.names.endpoint(ordinal)
         if ordinal == self._settings.ordinal:
             return self._settings.host
-        return endpoint.host if endpoint else membership.current[ordinal].document.host
+        if endpoint is not None:
+            return endpoint.host
+        late = membership.current.get(ordinal)  # it may have lost its place meanwhile
+        return late.document.host if late else NOWHERE
 
     def _write(self, membership: Membership) -> None:
         """Renders the files, where what they rest on has changed since."""

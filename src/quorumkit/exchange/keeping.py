@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Collection
 from typing import Protocol
 
 from quorumkit.errors import QuorumkitError
@@ -34,8 +35,9 @@ class Client(Protocol):
         """Whether it cannot start before a member's client has taken it in."""
         ...
 
-    async def admit(self, enode: str) -> str:
-        """Takes in the node of that enode URL; what that one must be told.
+    async def admit(self, enode: str, replaced: Collection[str]) -> str:
+        """Takes in the node of that enode URL; what that one must be told. Whose place it takes must be one of the
+        `replaced` (enode keys).
 
         Raises:
             NodeError, RpcError: it cannot, or not now.
@@ -100,7 +102,8 @@ class Keeping:
             return None
         name = node_name(ordinal)
         try:
-            return await self._runs.admit(self._healer.network(self.membership).node(ordinal).enode)
+            enode = self._healer.network(self.membership).node(ordinal).enode
+            return await self._runs.admit(enode, self.membership.admissions.retired)
         except QuorumkitError as error:
             self._local.log("cannot take in", name, f"cannot take in {name}: {error.message}")
             return None

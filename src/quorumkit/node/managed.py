@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -103,18 +103,19 @@ class ManagedNode:
         """Whether the client cannot start before the members have taken the node in."""
         return self._engine.needs_admission(self.record) and self._admission() is None
 
-    async def admit(self, enode: str) -> str:
-        """Has this node's client take in another node; what that one must be told of it.
+    async def admit(self, enode: str, replaced: Collection[str] | None = None) -> str:
+        """Has this node's client take in another node; what that one must be told of it. `replaced`: see
+        `Engine.admit`.
 
         Raises:
-            NodeError: this node cannot do it, or not now.
+            NodeError: this node cannot do it, or not now; or another has that one's place.
             RpcError: its client cannot be asked.
         """
         async with (
             self._admitting,
             await IpcRpc.connect(self.directory / self._engine.ipc, where=self.status.name) as rpc,
         ):
-            return await self._engine.admit(rpc, enode)
+            return await self._engine.admit(rpc, enode, replaced)
 
     def admitted(self, admission: str) -> None:
         """The members have taken this node in: its client can start, now and for good."""

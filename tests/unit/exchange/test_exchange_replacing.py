@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from quorumkit.exchange.client import ExchangeClient
 from quorumkit.exchange.protocol import Admission, PullAnswer, PullRequest, sign
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.store import ExchangeStore
+from quorumkit.identity import generate_secrets, write_secrets
+from quorumkit.identity.store import KEYSTORE, PASSWORD
 from quorumkit.operate.replacement import Collected, collect, outcome
 
 
@@ -102,6 +105,33 @@ def test_operators_sign_one_by_one_and_the_last_one_brings_it_about(play: Callab
             await exchange_of(four).replace("node5")
 
     play(scene, 5)
+
+
+def test_nobody_signs_for_who_has_another_nodes_account(play: Callable[..., None]) -> None:
+    """It could have no place, and its own would be given away for good."""
+
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one, two, three = stage.participants
+        await three.die()
+        new = stage.participant(3, spec_of(3), name="node3 with node2's keystore")
+        secrets = generate_secrets()
+        new.directory.mkdir(mode=0o700)
+        write_secrets(new.directory, secrets)
+        for folder in (new.directory, two.directory):
+            assert (folder / PASSWORD).exists()
+        shutil.rmtree(new.directory / KEYSTORE)
+        shutil.copytree(two.directory / KEYSTORE, new.directory / KEYSTORE)
+        shutil.copy(two.directory / PASSWORD, new.directory / PASSWORD)
+        stage.participants.append(new)
+        new.start()
+        await until(lambda: "quorumkit node replace" in new.waits_for, new.waits_for)
+        for each in (one, two):
+            with pytest.raises(NodeError, match="account or the transaction manager's key of another node"):
+                await exchange_of(each).replace("node3")
+            assert not exchange_of(each)._local.membership.admissions.signed
+
+    play(scene)
 
 
 def test_the_join_secret_alone_takes_over_nothing(play: Callable[..., None]) -> None:
