@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 import shutil
+import socket
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from exchange_samples import spec_of
+from exchange_samples import proven_of, spec_of
 from exchange_stage import Field, Participant, form, until
 
 from quorumkit.errors import NodeError, UsageError
@@ -309,3 +311,54 @@ def test_a_name_that_leads_to_another_node_is_told_and_that_one_is_not_taken_for
         assert agreement.ordinal == 1
 
     play(scene)
+
+
+def test_latecomers_that_never_answer_hold_up_no_restart_and_no_replacement(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the join secret can be many of them, at names of his own that nobody ever answers for."""
+    given_up = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slowly(host: Any, *arguments: Any, **more: Any) -> Any:
+        if str(host).startswith("slow"):
+            given_up.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return look_up(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        writer.close()
+
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one, two = stage.participants[:2]
+        silent = await asyncio.start_server(silence, "127.0.0.1")
+        port = silent.sockets[0].getsockname()[1]
+        members = exchange_of(one)._local.membership
+        for ordinal in range(4, 40):
+            host = f"slow{ordinal}.example" if ordinal % 3 else "127.0.0.1"
+            members.offer(proven_of(ordinal, spec=spec_of(3), host=host, exchange_port=port), source="x")
+        exchange_of(one)._keeping.members_changed()
+        await until(lambda: len(exchange_of(two)._local.membership.current) == 39, f"{two.log}")
+        await lose(stage, 3)
+        async with asyncio.timeout(12):
+            for each in (one, two):
+                await each.die()
+                each.start()
+                await each.locked()
+            assert (await admit(stage, "node3", [one, two])).complete
+        silent.close()
+
+    def released(stage: Field) -> Any:
+        async def whole() -> None:
+            try:
+                await scene(stage)
+            finally:
+                given_up.set()
+
+        return whole()
+
+    play(released)
