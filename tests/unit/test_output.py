@@ -97,6 +97,15 @@ def test_head_ends_a_command_quietly(network: Path) -> None:
     assert (network / "code").read_text().strip() in ("0", str(128 + signal.SIGPIPE))
 
 
+def test_who_reads_nothing_at_all_ends_it_quietly_too(network: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-P", "-m", "quorumkit", "status", str(network)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
 def test_a_stopped_node_has_no_console(network: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for more in ([], ["--exec", "1"]):
         assert run(["console", "node1", "--dir", str(network), *more]) == 1

@@ -34,7 +34,9 @@ def running(generated: NetworkDirectory) -> Iterator[NetworkDirectory]:
     """A network whose node program runs, as far as can be seen from outside."""
     claim_start(generated)
     words = [sys.executable, "-c", "import time; time.sleep(600)", "node", "run", "--state", str(generated.state)]
-    with subprocess.Popen(words) as process:
+    # Its socket and log too: when the system's clock is set, a process was created at another time.
+    (generated.state / "control.sock").touch()
+    with program_of(generated).log_path.open("ab") as log, subprocess.Popen(words, stdout=log) as process:
         created = psutil.Process(process.pid).create_time()
         (generated.state / "supervisor.json").write_bytes(to_json({"pid": process.pid, "created": created}))
         yield generated

@@ -87,13 +87,18 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 128 + signal.SIGINT
-    except BrokenPipeError:  # as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 128 + signal.SIGPIPE
+    except (BrokenPipeError, SystemExit):  # as with `| head`; click exits by itself then, and otherwise never
+        return _unread()
     except OSError as error:
         print_error(_explain(error), as_json=as_json)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _unread() -> int:
+    """The exit code where nobody reads any more what is printed; and no word of it at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 128 + signal.SIGPIPE
 
 
 def _as_usage_error(error: click.ClickException) -> UsageError:

@@ -159,6 +159,10 @@ class Membership:
         original = self.lock.documents[ordinal - 1].document
         return not self.current[ordinal].document.same_identity(original)
 
+    def takes_anothers(self, document: Document) -> bool:
+        """Whether its account or transaction manager's key belongs to another, so that it can have no place at all."""
+        return not self._sharing(document).isdisjoint(self._established)
+
     def _sharing(self, document: Document) -> set[int]:
         """The ordinals of other nodes whose account or transaction manager's key it has: their due would come to it.
         Those of the lock count on when their node was replaced, for who stole its disk has them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import itertools
 from collections.abc import Callable, Iterable
@@ -202,6 +203,20 @@ def test_who_does_not_say_what_all_say_of_themselves_is_refused(more: dict[str, 
     for ordinal, key in ((4, "E"), (2, "C")):
         odd = proven_of(ordinal, **{**tm_parts(key, ordinal), "revision": 9, **more})
         assert code_of(members.offer, odd, source="x") == "spec"
+
+
+def test_a_transaction_managers_key_has_one_spelling() -> None:
+    """X25519 reads both alike, so one could be told as another's."""
+    key = bytes(31) + b"\x09"
+    assert document_of(4, tm_key=base64.b64encode(key).decode())
+    with pytest.raises(ValidationError, match="last bit"):
+        document_of(4, tm_key=base64.b64encode(key[:31] + b"\x89").decode())
+
+
+@pytest.mark.parametrize("host", ["..", "a..b", ":::", "::1::", "1:2", "fe80::1%eth0"])
+def test_what_cannot_be_a_host_is_none(host: str) -> None:
+    with pytest.raises(ValidationError):
+        document_of(4, host=host)
 
 
 @pytest.mark.parametrize("key", ["", "x", "A" * 44, "A" * 43, "A" * 42 + "\n=", '"]\nsocket="x'])
