@@ -89,7 +89,9 @@ class Release:
         return ""
 
     def delete_pods(self, *indexes: int) -> None:
-        self.kubectl("delete", "pods", *(f"{self.name}-{index}" for index in indexes))
+        """Marks them for deletion, so that none of them counts as ready (`whole`) before its successor is."""
+        # kubectl's own wait can miss that a pod went, where another of its name is there at once.
+        self.kubectl("delete", "pods", "--wait=false", *(f"{self.name}-{index}" for index in indexes))
 
     def node(self, index: int) -> dict[str, Any] | None:
         """What a node program tells of its node."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cluster import LOADER, PATIENCE, Release, command
+from going_away import go_away_and_come_back
 
 from quorumkit.engines import engine_of
 from quorumkit.image import build_image
@@ -65,6 +66,14 @@ def test_pods_that_come_back_elsewhere_are_found_again_by_client_raft_and_manage
     release.install("--set", f"image.tag={tag},replicaCount=5,{kinds}")
     assert release.whole(5)[4]["role"] == "observer"
     release.test()
+
+
+@pytest.mark.parametrize("consensus", ["clique", "qbft", "ibft", "raft"])
+def test_validators_that_end_at_once_come_back(release: Release, goquorum_image: str, consensus: str) -> None:
+    kinds = f"network.engine.kind=goquorum,network.consensus.kind={consensus}"
+    release.install("--set", f"image.tag={goquorum_image.rpartition(':')[2]},replicaCount=4,{kinds}")
+    release.whole(4)
+    go_away_and_come_back(release, blocks_on_demand=consensus == "raft")
 
 
 def test_the_command_line_verifies_a_private_contract(

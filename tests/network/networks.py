@@ -102,14 +102,18 @@ class RunningNetwork:
         """Nodes by name."""
         return {node["name"]: node for node in self.run("status", "--json").json["nodes"]}
 
-    def complete(self) -> bool:
-        """Whether every node runs and sees all its peers, as the node program says."""
+    def told(self) -> dict[str, dict[str, Any]]:
+        """Nodes by name, as the node program tells them: quicker than a command."""
 
         async def ask() -> Any:
             async with await IpcRpc.connect(self.path / ".state" / SOCKET_NAME) as rpc:
                 return await rpc.call("node_status")
 
-        nodes = asyncio.run(ask())
+        return {node["name"]: node for node in asyncio.run(ask())}
+
+    def complete(self) -> bool:
+        """Whether every node runs and sees all its peers, as the node program says."""
+        nodes = self.told().values()
         return all(node["state"] == "running" and node["peers"] == node["expected_peers"] for node in nodes)
 
     def verify(self) -> dict[str, Any]:

@@ -103,7 +103,10 @@ def test_a_password_that_does_not_open_the_keystore_is_told(network: RunningNetw
         assert error["kind"] == "NodeError"
         assert "node2: " in error["message"]
         assert "could not decrypt key with given password" in error["message"]
-        status = network.status()["node2"]  # failed, or just being tried again
+        # Between two tries its client is up for a moment, and has no fault then.
+        status = eventually(
+            lambda: (told := network.status()["node2"])["error"] and told, "the last try's fault is in its status"
+        )
         assert "could not decrypt key" in status["error"]
         assert status["state"] in ("failed", "starting")
         network.down()

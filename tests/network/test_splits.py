@@ -1,8 +1,9 @@
-"""Clique validators on branches of equal weight, on real geth: they find together again by themselves."""
+"""Clique validators on branches of equal weight, on real clients: they find together again by themselves."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from quorumkit.engines import Binary
 from quorumkit.rpc import IpcRpc
 
 pytestmark = pytest.mark.network
+
+BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
+needs_goquorum = pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary")
 
 NODES = (1, 2, 3, 4)
 
@@ -70,8 +74,14 @@ def pay_oneself(network: RunningNetwork, number: int, account: str) -> str:
     return str(network.ask(number, "eth_sendTransaction", {"from": account, "to": account, "gas": hex(21_000)}))
 
 
-def test_two_halves_of_equal_weight_find_together_and_lose_no_transaction(tmp_path: Path, geth: Binary) -> None:
-    with brought_up(tmp_path / "bank", "-n", "4") as network:
+@pytest.mark.parametrize("engine", ["geth", pytest.param("goquorum", marks=needs_goquorum)])
+def test_two_halves_of_equal_weight_find_together_and_lose_no_transaction(
+    tmp_path: Path, geth: Binary, engine: str
+) -> None:
+    arguments = [] if engine == "geth" else [
+        "--engine", "goquorum", "--consensus", "clique", "--engine-binary", str(BINARY),
+    ]  # fmt: skip
+    with brought_up(tmp_path / "bank", "-n", "4", *arguments) as network:
         halves = Halves(network)
         eventually(halves.can_part_evenly, "all turns are kept", pause=0.02)
         halves.cut()

@@ -217,6 +217,20 @@ def test_a_lost_member_is_taken_off_the_list_before_the_node_in_its_place_comes_
     assert leader.removed == {3}
 
 
+def test_who_gives_another_members_place_for_his_own_puts_nobody_out() -> None:
+    """Whoever has the join secret can come as an observer and say what host and port he likes."""
+    network = network_of("raft", 3, 1)
+    keys = [node.identity.enode_key for node in network.nodes[:3]]
+    leader = Member("minter", keys)
+    thief = f"enode://{network.node(4).identity.enode_key}@node3:30303?discport=0&raftport=50400"
+    with pytest.raises(NodeError, match="was not replaced"):
+        asyncio.run(GOQUORUM.admit(rpc(leader), thief, replaced={keys[1]}))
+    assert not leader.removed
+    assert not leader.proposed
+    assert asyncio.run(GOQUORUM.admit(rpc(leader), thief, replaced={keys[2]})) == "4"
+    assert leader.removed == {3}
+
+
 @pytest.mark.parametrize("role", ["verifier", "learner", ""])
 def test_nobody_but_the_leader_takes_a_node_in(role: str) -> None:
     network = network_of("raft", 3, 1)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from samples import planned, spec_of
 
-from quorumkit.engines import Binary, engine_of
+from quorumkit.engines import Binary, Standing, engine_of
 from quorumkit.errors import NodeError
-from quorumkit.node import managed
+from quorumkit.node import restarts
 from quorumkit.node.log import StandardOutput
 from quorumkit.node.managed import ADMISSION, ManagedNode
 from quorumkit.node.noise import Noise
@@ -128,7 +129,7 @@ def test_a_stop_before_the_node_program_turns_to_the_node_is_heeded(tmp_path: Pa
 def test_a_client_that_dies_is_a_death_also_after_a_stop_and_a_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(managed, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(restarts, "FIRST_DELAY", 0.01)
 
     async def play(node: Sleeper) -> None:
         node.start()
@@ -141,6 +142,34 @@ def test_a_client_that_dies_is_a_death_also_after_a_stop_and_a_start(
         node._process.kill()
         await until(lambda: node.status.restarts == 1)
         await until(lambda: node.pid)
+
+    run(tmp_path, play)
+
+
+def died_often(node: Sleeper, times: int) -> bool:
+    return node.status.restarts == times
+
+
+def test_a_client_that_was_in_step_with_its_peers_is_started_again_at_once_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restarts, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(restarts, "LONGEST_DELAY", 1000.0)
+
+    async def play(node: Sleeper) -> None:
+        node.start()
+        for deaths in range(10):  # twice as long each time, that would be 10 s in the end
+            await until(lambda: node.pid)
+            node._following.account_opened()
+            node._following.stand(Standing(validates=True, validators=1))
+            node._following.see_head({"number": "0x1", "hash": "0x01"})
+            node._following._first_block = 0
+            node._following.see_head({"number": "0x2", "hash": "0x02"})
+            assert node.status.ready
+            assert node._process is not None
+            node._process.kill()
+            await until(partial(died_often, node, deaths + 1))
+            assert node.status.state != "failed"
 
     run(tmp_path, play)
 
@@ -182,7 +211,7 @@ def test_a_start_tries_a_failed_node_at_once_and_its_old_error_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waited for its next try, and `up` told the old error again although there was room by then."""
-    monkeypatch.setattr(managed, "LONGEST_DELAY", 1000.0)
+    monkeypatch.setattr(restarts, "LONGEST_DELAY", 1000.0)
 
     async def run() -> None:
         node = Failing(tmp_path, override=None, log=StandardOutput(""), changed=lambda: None)
@@ -191,8 +220,8 @@ def test_a_start_tries_a_failed_node_at_once_and_its_old_error_is_gone(
             node.start()
             await until(lambda: node.status.state == "failed")
             assert f"{tmp_path}: no room on the disk: write data/geth/LOCK" in (node.status.error or "")
-            node._delay = 500.0
-            await until(lambda: node._delay == 1000.0)
+            node._restarts._delay = 500.0
+            await until(lambda: node._restarts._delay == 1000.0)
             node.mended = True
             node.start()
             assert (node.status.state, node.status.error) == ("starting", None)

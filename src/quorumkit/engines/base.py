@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -140,12 +140,14 @@ class Engine(Protocol):
         """Whether running members must take the node in (`admit`) before its client can start for the first time."""
         ...
 
-    async def admit(self, rpc: Rpc, enode: str) -> str:
+    async def admit(self, rpc: Rpc, enode: str, replaced: Collection[str] | None = None) -> str:
         """Has a running member take in the node of that enode URL, if it is no member yet; what that node's client must
         be told of it (`run_command`), for good. Asking twice does no harm.
 
+        Whose place it takes must be one of the `replaced` (enode keys); without them, whoever has it.
+
         Raises:
-            NodeError: this member cannot do it, or not now.
+            NodeError: this member cannot do it, or not now; or another member has that place.
             RpcError: it cannot be asked.
         """
         ...

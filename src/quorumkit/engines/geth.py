@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,7 +198,7 @@ class Geth:
     def needs_admission(self, record: NodeRecord) -> bool:
         return False
 
-    async def admit(self, rpc: Rpc, enode: str) -> str:
+    async def admit(self, rpc: Rpc, enode: str, replaced: Collection[str] | None = None) -> str:
         raise NotImplementedError("no node of geth's needs it")
 
     def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -209,14 +209,15 @@ class GoQuorum(Geth):
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.consensus.kind == "raft" and record.role == "observer"
 
-    async def admit(self, rpc: Rpc, enode: str) -> str:
+    async def admit(self, rpc: Rpc, enode: str, replaced: Collection[str] | None = None) -> str:
         """The node's raft id. It comes in as a learner, which gets the log and has no vote.
 
         Only the leader is asked: a raft id is one more than the highest that a member knows of (raft/handler.go,
         nextRaftId), and one that lags could give the same to two nodes. What it proposes counts once it has applied it.
 
         A member with another key at that very place has lost its disk and was replaced: raft takes it off its list
-        first, for good, and counts its vote no more.
+        first, for good, and counts its vote no more. Where `replaced` says who was, nobody else is taken off: whoever
+        may come in could otherwise put out any member by giving its host and port for his own.
         """
         key = enode_key_in(enode)
         try:
@@ -227,10 +228,12 @@ class GoQuorum(Geth):
                         return str(raft_id)
                     if await rpc.call("raft_role") != "minter":
                         raise NodeError("it does not lead the raft")
-                    if (lost := _raft_id_at(members, enode)) is None:
+                    if (lost := _member_at(members, enode)) is None:
                         await rpc.call("raft_addLearner", enode)
+                    elif replaced is None or lost["nodeId"] in replaced:
+                        await rpc.call("raft_removePeer", int(lost["raftId"]))
                     else:
-                        await rpc.call("raft_removePeer", lost)
+                        raise NodeError("another member of the raft has its host and port, and was not replaced")
                     await asyncio.sleep(_APPLIED_SOON)
         except TimeoutError:
             raise NodeError(f"raft did not take the node in within {_ADMITTED_WITHIN:g} s") from None
@@ -270,8 +273,8 @@ def _raft_id(members: list[dict[str, Any]], key: str) -> int | None:
     return next((int(member["raftId"]) for member in members if member["nodeId"] == key), None)
 
 
-def _raft_id_at(members: list[dict[str, Any]], enode: str) -> int | None:
-    """The raft id of the member at the host and port of that enode URL."""
+def _member_at(members: list[dict[str, Any]], enode: str) -> dict[str, Any] | None:
+    """The member at the host and port of that enode URL."""
     url = urlsplit(enode)
     place = url.hostname, url.port
-    return next((int(member["raftId"]) for member in members if (member["hostname"], member["p2pPort"]) == place), None)
+    return next((member for member in members if (member["hostname"], member["p2pPort"]) == place), None)

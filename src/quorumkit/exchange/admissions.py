@@ -133,6 +133,8 @@ class Admissions:
                 identity_changed: whom it admits may not have it.
         """
         name = node_name(admission.ordinal)
+        if admission.genesis != self._genesis:
+            raise Refusal("not_admitted", f"{source}: an admission of {name} for another network")
         for step in self.steps:
             if step.is_of(admission):
                 # Of one that took effect further signatures do no more than convince others of it.
@@ -140,8 +142,6 @@ class Admissions:
                     return False
                 step.signatures[admission.by] = signed
                 return True
-        if admission.genesis != self._genesis:
-            raise Refusal("not_admitted", f"{source}: an admission of {name} for another network")
         if admission.by not in self.sitting:
             raise Refusal("not_admitted", f"{source}: {name} was admitted by one who is no sitting validator")
         if admission.enode_key in self.retired:

@@ -144,6 +144,8 @@ class Agreement:
             raise Refusal("spec", f"{source}: {name} was started with other settings{self._difference(terms)}")
         if document.ordinal > self.total:
             return
+        if document.parts != own.parts:
+            raise Refusal("spec", f"{source}: {name} does not say what a node of this network has to say of itself")
         if document.ordinal == self.ordinal and not self.joins:
             if not document.same_identity(own):
                 raise Refusal("ordinal_taken", f"{source}: another node claims {name}, which is this one")

@@ -8,13 +8,14 @@ up itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
 from quorumkit.errors import UsageError
-from quorumkit.exchange.membership import Membership, late_peer_ordinals
+from quorumkit.exchange.membership import NOWHERE, Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
@@ -29,6 +30,9 @@ RESOLVE_EVERY = 3.0
 ABSENT_AFTER = 20.0
 """Seconds that an observer that came later must have had no name before it is no peer any more: a pod or container that
 is made anew has none for a moment."""
+
+LATE_PATIENCE = 2.0
+"""Seconds that the names of those who came later may take to be looked up."""
 
 _RETRY = 1.0
 
@@ -97,8 +101,7 @@ class Healer:
         """Looks up where the peers and the node itself are now; who has no address at all."""
         own = self._settings.ordinal
         everyone = self._peers(membership)
-        hosts = [self._host(membership, ordinal) for ordinal in everyone]
-        answers = await asyncio.gather(*(self._where(host) for host in hosts))
+        answers = await asyncio.gather(*(self._where(membership, ordinal) for ordinal in everyone))
         before = dict(self._addresses)
         absent = await self._absent(membership, [ordinal for ordinal in everyone if ordinal > membership.total])
         for ordinal, found in zip(everyone, answers, strict=True):
@@ -116,10 +119,10 @@ class Healer:
         """The observers that came later and have had no name for a while: scaled away, most likely. They stay members,
         and are peers again when their names lead somewhere. A node of the genesis is missed for ever."""
         absent = set()
+        if self._engine.keeps_names(self._settings.spec.consensus.kind):  # then nobody has looked yet
+            await asyncio.gather(*(self._look_up(self._host(membership, ordinal), late=True) for ordinal in late))
         for ordinal in late:
             host = self._host(membership, ordinal)
-            if self._engine.keeps_names(self._settings.spec.consensus.kind):  # then nobody has looked yet
-                await self._resolver.addresses(host)
             if ordinal == self._settings.ordinal or not self._resolver.is_missing(host):
                 self._missing_since.pop(ordinal, None)
                 continue
@@ -130,12 +133,22 @@ class Healer:
                     self._say("INFO", f"{node_name(ordinal)} has no name any more, and is no peer until it has")
         return absent
 
-    async def _where(self, host: str) -> list[str]:
-        """What the client is to find a host by: its addresses, or its name where the client looks it up itself."""
+    async def _where(self, membership: Membership, ordinal: int) -> list[str]:
+        """What the client is to find a node by: its addresses, or its name where the client looks it up itself."""
+        host = self._host(membership, ordinal)
         with contained(self._troubles, f"the address of {host}"):
             if self._engine.keeps_names(self._settings.spec.consensus.kind):
                 return self._resolver.from_file(host) or [host]
+            return await self._look_up(host, late=ordinal > membership.total)
+        return []
+
+    async def _look_up(self, host: str, *, late: bool) -> list[str]:
+        """A latecomer says itself what it is called. Names that are never answered keep nobody else's waiting."""
+        if not late:
             return await self._resolver.addresses(host)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LATE_PATIENCE):
+                return await self._resolver.addresses(host, apart=True)
         return []
 
     def _managers(self, membership: Membership) -> dict[int, Endpoint]:
@@ -158,7 +171,10 @@ class Healer:
         endpoint = self._settings.names.endpoint(ordinal)
         if ordinal == self._settings.ordinal:
             return self._settings.host
-        return endpoint.host if endpoint else membership.current[ordinal].document.host
+        if endpoint is not None:
+            return endpoint.host
+        late = membership.current.get(ordinal)  # it may have lost its place meanwhile
+        return late.document.host if late else NOWHERE
 
     def _write(self, membership: Membership) -> None:
         """Renders the files, where what they rest on has changed since."""

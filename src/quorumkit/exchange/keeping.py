@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Collection
 from typing import Protocol
 
 from quorumkit.errors import QuorumkitError
@@ -34,8 +35,9 @@ class Client(Protocol):
         """Whether it cannot start before a member's client has taken it in."""
         ...
 
-    async def admit(self, enode: str) -> str:
-        """Takes in the node of that enode URL; what that one must be told.
+    async def admit(self, enode: str, replaced: Collection[str]) -> str:
+        """Takes in the node of that enode URL; what that one must be told. Whose place it takes must be one of the
+        `replaced` (enode keys).
 
         Raises:
             NodeError, RpcError: it cannot, or not now.
@@ -100,7 +102,8 @@ class Keeping:
             return None
         name = node_name(ordinal)
         try:
-            return await self._runs.admit(self._healer.network(self.membership).node(ordinal).enode)
+            enode = self._healer.network(self.membership).node(ordinal).enode
+            return await self._runs.admit(enode, self.membership.admissions.retired)
         except QuorumkitError as error:
             self._local.log("cannot take in", name, f"cannot take in {name}: {error.message}")
             return None
@@ -155,7 +158,9 @@ class Keeping:
         while True:
             change = local.change
             while self._unsynced:
-                await self._try_to_sync(self._unsynced.pop())
+                ordinal = min(self._unsynced)  # those of the genesis before whoever came later
+                self._unsynced.discard(ordinal)
+                await self._try_to_sync(ordinal)
             if not await happens(change, SYNC_EVERY * random.uniform(0.7, 1.3)):  # noqa: S311
                 self._unsynced |= set(self._others_at_random()[:1])
 
@@ -172,14 +177,15 @@ class Keeping:
                 local.log_refusal(refusal, name)
 
     async def sync_all(self, at_once: int = 16) -> None:
-        """Hears of the members from everybody who answers."""
+        """Hears of the members from everybody of the genesis who answers: they know all that was signed."""
         places = asyncio.Semaphore(at_once)
 
         async def one(ordinal: int) -> None:
             async with places:
                 await self._try_to_sync(ordinal)
 
-        await asyncio.gather(*(one(ordinal) for ordinal in self._others_at_random()))
+        genesis = [ordinal for ordinal in self._others_at_random() if ordinal <= self.membership.total]
+        await asyncio.gather(*(one(ordinal) for ordinal in genesis))
 
     async def sync_with(self, ordinal: int) -> None:
         """Takes over what another node knows of the members.
@@ -213,6 +219,8 @@ class Keeping:
         return changed
 
     def _others_at_random(self) -> list[int]:
+        """Those of the genesis first. Latecomers tell by themselves what is new with them, and whoever has the join
+        secret can be a hundred of them that answer slowly."""
         others = [ordinal for ordinal in self.membership.current if ordinal != self._local.ordinal]
         random.shuffle(others)
-        return others
+        return sorted(others, key=lambda ordinal: ordinal > self.membership.total)

@@ -88,6 +88,8 @@ class Membership:
             raise Refusal("chain_id", f"{source}: {name} has chain id {document.chain_id}, and this is {ours.chain_id}")
         if document.spec != ours.spec:
             raise Refusal("spec", f"{source}: {name} was started with other settings")
+        if document.parts != ours.parts:
+            raise Refusal("spec", f"{source}: {name} does not say what a node of this network has to say of itself")
         if document.enode_key in self.admissions.retired:
             raise Refusal("replaced", f"{source}: the key {document.enode_key[:16]}… was replaced")
         if document.ordinal > self.places:
@@ -102,9 +104,13 @@ class Membership:
                 return False
             self.current[document.ordinal] = proven
             return True
-        if document.enode_key in self._others(document.ordinal) or self._shares(document):
-            raise Refusal("identity_changed", f"{source}: {name} has the identity of another node")
         step = self.admissions.last(document.ordinal)
+        admitted = step is not None and step.new == document.enode_key
+        sharing = self._sharing(document)
+        if document.enode_key in self._others(document.ordinal) or (
+            sharing and not (admitted and sharing.isdisjoint(self._established))
+        ):
+            raise Refusal("identity_changed", f"{source}: {name} has the identity of another node")
         if present is not None or step is not None:
             held = present.document.enode_key if present else ""
             if step is None or step.new != document.enode_key or held == document.enode_key:
@@ -113,6 +119,9 @@ class Membership:
                     f"{source}: {name} has another identity ({document.enode_key[:16]}…) than the one that was "
                     f"agreed on ({(step.new if step else held)[:16]}…)",
                 )
+        for ordinal in sharing:
+            # It was heard of first and took what belongs to one whom the validators have signed for.
+            del self.current[ordinal]
         self.current[document.ordinal] = proven
         return True
 
@@ -150,14 +159,27 @@ class Membership:
         original = self.lock.documents[ordinal - 1].document
         return not self.current[ordinal].document.same_identity(original)
 
-    def _shares(self, document: Document) -> bool:
-        """Whether the account or the transaction manager's key is another node's: its due would come to this one."""
-        return any(
-            document.account.lower() == other.document.account.lower()
-            or (document.tm_key is not None and document.tm_key == other.document.tm_key)
-            for ordinal, other in self.current.items()
-            if ordinal != document.ordinal
-        )
+    def takes_anothers(self, document: Document) -> bool:
+        """Whether its account or transaction manager's key belongs to another, so that it can have no place at all."""
+        return not self._sharing(document).isdisjoint(self._established)
+
+    def _sharing(self, document: Document) -> set[int]:
+        """The ordinals of other nodes whose account or transaction manager's key it has: their due would come to it.
+        Those of the lock count on when their node was replaced, for who stole its disk has them."""
+        return {
+            other.document.ordinal
+            for other in (*self.current.values(), *self.lock.documents)
+            if other.document.ordinal != document.ordinal
+            and (
+                document.account.lower() == other.document.account.lower()
+                or (document.tm_key is not None and document.tm_key == other.document.tm_key)
+            )
+        }
+
+    @property
+    def _established(self) -> set[int]:
+        """The places that were not had for coming: those of the lock, and those that the validators gave."""
+        return {*range(1, self.total + 1), *(step.ordinal for step in self.admissions.steps)}
 
     def _others(self, ordinal: int) -> set[str]:
         """The enode keys of all places but one."""

@@ -6,13 +6,16 @@ import asyncio
 import re
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from quorumkit.errors import UsageError
 from quorumkit.plan import Endpoint, node_name
 from quorumkit.spec import is_literal_address
 
+_APART = 4
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
@@ -104,9 +107,11 @@ class Resolver:
         """`hosts_file` is looked at first (hosts(5): an address and its names a line)."""
         self._hosts_file = hosts_file
         self._missing: set[str] = set()
+        self._apart = ThreadPoolExecutor(_APART, thread_name_prefix="names apart")
 
-    async def addresses(self, host: str) -> list[str]:
-        """Every address of a name, in the order they came; empty when it has none now."""
+    async def addresses(self, host: str, *, apart: bool = False) -> list[str]:
+        """Every address of a name, in the order they came; empty when it has none now. Those looked up `apart` have few
+        threads of their own: a name that is never answered holds one for as long as the system tries."""
         self._missing.discard(host)
         if is_literal_address(host):
             return [host]
@@ -114,7 +119,11 @@ class Resolver:
             return found
         loop = asyncio.get_running_loop()
         try:
-            answers = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            if apart:
+                look_up = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+                answers = await loop.run_in_executor(self._apart, look_up)
+            else:
+                answers = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
         except socket.gaierror as error:
             if error.errno in _NO_SUCH_NAME:

@@ -22,7 +22,7 @@ from quorumkit.exchange.refusal import Refusal
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Endpoint
-from quorumkit.spec import ALWAYS_FREE, NetworkSpec
+from quorumkit.spec import ALWAYS_FREE, NetworkSpec, is_literal_address
 from quorumkit.tm.config import normalise_url
 from quorumkit.tm.errors import TmKeyError
 from quorumkit.tm.keys import format_public_key, parse_public_key
@@ -46,7 +46,7 @@ _HOST = re.compile(r"[0-9A-Za-z]([-0-9A-Za-z_.]{0,251}[0-9A-Za-z])?|[0-9A-Fa-f:.
 
 
 def _host(value: str) -> str:
-    if not _HOST.fullmatch(value):
+    if not _HOST.fullmatch(value) or ".." in value or (":" in value and not is_literal_address(value)):
         raise ValueError("not a host name or address")
     return value
 
@@ -54,9 +54,13 @@ def _host(value: str) -> str:
 def _tm_key(value: str) -> str:
     """One that a transaction manager could not read would keep every other node's from starting."""
     try:
-        return format_public_key(parse_public_key(value))
+        key = parse_public_key(value)
     except TmKeyError as error:
         raise ValueError(error.message) from None
+    if key[-1] & 0x80:
+        # X25519 does not look at that bit (RFC 7748, section 5): the same key could be told as another.
+        raise ValueError("not a TM public key: its last bit is set")
+    return format_public_key(key)
 
 
 def _tm_url(value: str) -> str:
@@ -113,6 +117,11 @@ class Document(_Part):
     def place(self) -> tuple[str, int, int, str | None, int | None]:
         """Where the node is reached, as it says: all that may change while it stays the same node."""
         return self.host, self.p2p_port, self.exchange_port, self.tm_url, self.raft_port
+
+    @property
+    def parts(self) -> tuple[bool, bool, bool]:
+        """What it has beside its client: alike on all nodes of a network, for the terms are."""
+        return self.tm_key is not None, self.tm_url is not None, self.raft_port is not None
 
     @property
     def tm(self) -> Endpoint | None:

@@ -13,7 +13,8 @@ from quorumkit.errors import NodeError, QuorumkitError
 from quorumkit.exchange.admissions import Standing
 from quorumkit.exchange.keeping import Keeping
 from quorumkit.exchange.local import LocalNode
-from quorumkit.exchange.protocol import Admission, sign
+from quorumkit.exchange.membership import Membership
+from quorumkit.exchange.protocol import Admission, Proven, sign
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import node_name
 
@@ -55,16 +56,8 @@ async def replace(local: LocalNode, keeping: Keeping | None, name: str) -> Repla
         raise NodeError(f"{name}: not a member of the locked set", hint="see `quorumkit status` for their names")
     if ordinal == local.ordinal:
         raise NodeError(f"{name}: it is the node you are asking", hint="ask through another node")
-    try:
-        answer = await local.pull(ordinal, "documents")
-        proven = local.proven(answer.sender, name)
-    except QuorumkitError as error:
-        raise NodeError(
-            f"{name}: does not answer with its new identity: {error.message}", hint="start it first, then try again"
-        ) from None
+    proven = await _asked(local, members, ordinal)
     new = proven.document
-    if new.ordinal != ordinal:
-        raise NodeError(f"{name}: {node_name(new.ordinal)} answers at that name", hint="look at names and addresses")
     # What others have signed by now is to be known first, so that all sign the same.
     await keeping.sync_all()
     step = members.admissions.last(ordinal)
@@ -93,7 +86,8 @@ async def replace(local: LocalNode, keeping: Keeping | None, name: str) -> Repla
             members.admit(sign(admission, local.nodekey()), source=name, latest=local.latest)
     standing = members.standing(ordinal, old, new.enode_key)
     if standing.complete:
-        members.offer(proven, source=name, latest=local.latest)
+        with local.refusals_logged(name):  # what was signed is to be kept and told all the same
+            members.offer(proven, source=name, latest=local.latest)
         local.say("WARN", f"{name} was replaced: its identity is now {new.enode_key[:16]}…")
     else:
         local.say(
@@ -102,3 +96,28 @@ async def replace(local: LocalNode, keeping: Keeping | None, name: str) -> Repla
         )
     keeping.members_changed()
     return Replacement(name, new.identity, standing, counts)
+
+
+async def _asked(local: LocalNode, members: Membership, ordinal: int) -> Proven:
+    """The document of who answers at a node's name, where it can have that node's place.
+
+    Raises:
+        NodeError: nobody answers, or one who cannot.
+    """
+    name = node_name(ordinal)
+    try:
+        answer = await local.pull(ordinal, "documents")
+        proven = local.proven(answer.sender, name)
+    except QuorumkitError as error:
+        raise NodeError(
+            f"{name}: does not answer with its new identity: {error.message}", hint="start it first, then try again"
+        ) from None
+    new = proven.document
+    if new.ordinal != ordinal:
+        raise NodeError(f"{name}: {node_name(new.ordinal)} answers at that name", hint="look at names and addresses")
+    if members.takes_anothers(new):
+        raise NodeError(
+            f"{name}: has the account or the transaction manager's key of another node",
+            hint="empty its directory, start it and try again",
+        )
+    return proven

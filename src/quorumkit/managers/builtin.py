@@ -33,14 +33,19 @@ class Builtin:
         own, bind = node.endpoints.tm, node.endpoints.tm_bind
         if own is None or bind is None:
             raise ValueError(f"{node.name} has a transaction manager and no endpoint for it")
-        others = [other for other in network.members if other is not node]
+        others = [
+            (other.endpoints.tm, other.identity.tm_key)
+            for other in network.members
+            if other is not node and other.endpoints.tm and other.identity.tm_key
+        ]
         content = render_tm_conf(
             url=tm_url(own),
             port=bind.port,
             interface=bind.host,
             socket=TM_SOCKET.name,
-            other_nodes=[tm_url(other.endpoints.tm) for other in others if other.endpoints.tm],
-            other_keys=[other.identity.tm_key for other in others if other.identity.tm_key],
+            # Key by URL: one who has told the one without the other must not shift the others' keys.
+            other_nodes=[tm_url(endpoint) for endpoint, _ in others],
+            other_keys=[key for _, key in others],
         )
         return {self.config: content}
 

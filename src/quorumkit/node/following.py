@@ -56,6 +56,11 @@ class Following:
         status.pid = status.peers = status.block = status.block_hash = None
 
     @property
+    def was_ready(self) -> bool:
+        """Whether this client was in step with its peers at some time."""
+        return self._was_ready
+
+    @property
     def is_stalled(self) -> bool:
         """Whether no block came for too long."""
         return self._is_stalled

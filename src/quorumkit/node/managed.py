@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,7 @@ from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.noise import Noise
 from quorumkit.node.peering import Peering
 from quorumkit.node.record import NodeRecord, read_record
+from quorumkit.node.restarts import Restarts
 from quorumkit.node.room import told_of_room
 from quorumkit.node.sealing import Sealing
 from quorumkit.node.status import NodeStatus, State
@@ -36,17 +37,8 @@ from quorumkit.rpc import IpcRpc
 ADMISSION = Path("admission")
 """What the members answered when they took this node in, where it had to be admitted. It holds for good."""
 
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 30.0
-HEALTHY_AFTER = 60.0
-"""Seconds: a client that dies waits 0.1 s for its next start, then twice as long each time, up to 30 s; one that ran
-for a minute starts over."""
-
 STOP_GRACE = 60.0
 """Seconds a client gets to write out its state after SIGTERM, before SIGKILL."""
-
-FAILED_AFTER = 3
-"""Deaths in a row before a node that is still being restarted is called failed."""
 
 
 class Gate(Protocol):
@@ -79,8 +71,7 @@ class ManagedNode:
         self._process: asyncio.subprocess.Process | None = None
         self._stop_asked = False
         self._anew = asyncio.Event()
-        self._deaths = 0
-        self._delay = FIRST_DELAY
+        self._restarts = Restarts()
         self._admitted = asyncio.Event()
         self._admitting = asyncio.Lock()
         self._refusal: str | None = None
@@ -112,18 +103,19 @@ class ManagedNode:
         """Whether the client cannot start before the members have taken the node in."""
         return self._engine.needs_admission(self.record) and self._admission() is None
 
-    async def admit(self, enode: str) -> str:
-        """Has this node's client take in another node; what that one must be told of it.
+    async def admit(self, enode: str, replaced: Collection[str] | None = None) -> str:
+        """Has this node's client take in another node; what that one must be told of it. `replaced`: see
+        `Engine.admit`.
 
         Raises:
-            NodeError: this node cannot do it, or not now.
+            NodeError: this node cannot do it, or not now; or another has that one's place.
             RpcError: its client cannot be asked.
         """
         async with (
             self._admitting,
             await IpcRpc.connect(self.directory / self._engine.ipc, where=self.status.name) as rpc,
         ):
-            return await self._engine.admit(rpc, enode)
+            return await self._engine.admit(rpc, enode, replaced)
 
     def admitted(self, admission: str) -> None:
         """The members have taken this node in: its client can start, now and for good."""
@@ -156,7 +148,7 @@ class ManagedNode:
         """Makes the node run, now and whenever its client dies; one that waits for its next try is tried at once, and
         what it failed of before counts no more."""
         if self._wanted.is_set() and self.status.state in ("restarting", "failed"):
-            self._begin_anew()
+            self._restarts.forget()
             self._set_state("starting")
             self._anew.set()
         self._unwanted.clear()
@@ -176,15 +168,15 @@ class ManagedNode:
 
     async def run(self) -> None:
         """Never returns; to be cancelled after `stop`."""
-        self._begin_anew()
+        self._restarts.forget()
         while True:
             if not self._stop_asked:
                 await self._wanted.wait()
             began = time.monotonic()
             try:
                 # One that keeps dying is failed until its client is up.
-                state: State = "failed" if self._deaths >= FAILED_AFTER else "starting"
-                self._set_state(state, error=self.status.error if self._deaths else None)
+                state: State = "failed" if self._restarts.failed else "starting"
+                self._set_state(state, error=self.status.error if self._restarts.any else None)
                 if await self._may_start():
                     await self._prepare()
                     async with transaction_manager(
@@ -207,28 +199,22 @@ class ManagedNode:
                 reason = one_line(f"{type(error).__name__}: {error}")
             else:
                 self.troubles.note("the care of the node", None)
+            was_ready = self._following.was_ready
             self._forget_client()
             if self._stop_asked:
-                self._begin_anew()
+                self._restarts.forget()
                 self._now_stopped()
                 continue
-            if time.monotonic() - began > HEALTHY_AFTER:
-                self._begin_anew()
-            self._deaths += 1
+            pause = self._restarts.died(ran_for=time.monotonic() - began, was_ready=was_ready)
             self.status.restarts += 1
             reason = told_of_room(reason, self.directory, _free(self.directory))
-            self._say("WARN", f"{self.status.name} ended: {reason}; next start in {self._delay:g} s")
-            self._set_state("failed" if self._deaths >= FAILED_AFTER else "restarting", error=reason)
-            pause, self._delay = self._delay, min(self._delay * 2, LONGEST_DELAY)
+            self._say("WARN", f"{self.status.name} ended: {reason}; next start in {pause:g} s")
+            self._set_state("failed" if self._restarts.failed else "restarting", error=reason)
             await self._comes(self._anew, within=pause)
             self._anew.clear()
             if self._stop_asked:
-                self._begin_anew()
+                self._restarts.forget()
                 self._now_stopped()
-
-    def _begin_anew(self) -> None:
-        """Forgets the deaths before."""
-        self._deaths, self._delay = 0, FIRST_DELAY
 
     def _now_stopped(self) -> None:
         """Lets everybody go on who waits in `stop`. Somebody may have asked for a start since."""

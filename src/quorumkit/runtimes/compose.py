@@ -22,8 +22,8 @@ from quorumkit.image.build import build_image, find_image, image_tag
 from quorumkit.image.docker import compose_command, docker, refusal, run
 from quorumkit.managers import manager_of
 from quorumkit.node.control import SOCKET_NAME
-from quorumkit.node.managed import FAILED_AFTER
 from quorumkit.node.record import RECORD_NAME
+from quorumkit.node.restarts import FAILED_AFTER
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress

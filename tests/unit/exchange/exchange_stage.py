@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,14 +128,16 @@ class Client:
     leads: bool = False
     admission: str | None = None
     took_in: list[str] = field(default_factory=list)
+    may_put_out: set[str] = field(default_factory=set)
 
     def needs_admission(self) -> bool:
         return self.admission is None
 
-    async def admit(self, enode: str) -> str:
+    async def admit(self, enode: str, replaced: Collection[str]) -> str:
         if not self.leads:
             raise NodeError("it does not lead the raft")
         self.took_in.append(enode)
+        self.may_put_out = set(replaced)
         return str(3 + len(self.took_in))
 
     def admitted(self, admission: str) -> None:

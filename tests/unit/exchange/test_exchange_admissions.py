@@ -103,6 +103,14 @@ def test_a_signature_for_another_network_does_not_count() -> None:
     assert refused.value.code == "not_admitted"
 
 
+def test_a_signature_for_another_network_is_not_handed_on_with_a_step_either() -> None:
+    members = members_of()
+    for by in (1, 2, 3):
+        members.admit(admission_of(5, "new", by=by, total=5), source="x")
+    with pytest.raises(Refusal):
+        members.admit(admission_of(5, "new", by=4, total=5, genesis="0" * 64), source="x")
+
+
 def test_a_signature_for_another_does_not_add_up() -> None:
     members = members_of(5)
     sign(members, 5, "a", [1, 2])

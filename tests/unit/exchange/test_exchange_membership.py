@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import itertools
 from collections.abc import Callable, Iterable
@@ -149,13 +150,73 @@ def test_what_lies_in_the_future_is_refused_and_holds_against_nothing() -> None:
 
 def test_nobody_takes_anothers_account_or_transaction_managers_key() -> None:
     """What is meant for that one would go to whoever says that it is his."""
-    key = "A" * 43 + "="
-    documents = tuple(proven_of(n, **({"tm_key": key} if n == 1 else {})) for n in (1, 2, 3))
+    documents = tuple(proven_of(n, **tm_parts(key, n)) for n, key in ((1, "B"), (2, "C"), (3, "D")))
     members = Membership(Lock(genesis_of(), documents, ()))
     account = documents[1].document.account.upper().replace("X", "x")
-    assert code_of(members.offer, proven_of(4, tm_key=key), source="x") == "identity_changed"
-    assert code_of(members.offer, proven_of(4, account=account), source="x") == "identity_changed"
-    assert members.offer(proven_of(4, tm_key="B" * 42 + "A="), source="x")
+    assert code_of(members.offer, proven_of(4, **tm_parts("B", 4)), source="x") == "identity_changed"
+    assert code_of(members.offer, proven_of(4, **tm_parts("E", 4), account=account), source="x") == "identity_changed"
+    assert members.offer(proven_of(4, **tm_parts("E", 4)), source="x")
+
+
+def tm_parts(key: str, ordinal: int) -> dict[str, str]:
+    return {"tm_key": key * 42 + "A=", "tm_url": f"http://node{ordinal}:9001/"}
+
+
+def test_a_replaced_nodes_account_and_transaction_managers_key_do_not_come_back_elsewhere() -> None:
+    """Who stole its disk has them, and would be resent what was meant for it."""
+    documents = tuple(proven_of(n, **tm_parts(key, n)) for n, key in ((1, "B"), (2, "C"), (3, "D")))
+    members = Membership(Lock(genesis_of(), documents, ()))
+    admit(members, 3, "new")
+    assert members.offer(proven_of(3, "new", **tm_parts("E", 3)), source="x")
+    assert code_of(members.offer, proven_of(4, **tm_parts("D", 4)), source="x") == "identity_changed"
+    account = documents[2].document.account
+    assert code_of(members.offer, proven_of(4, **tm_parts("F", 4), account=account), source="x") == "identity_changed"
+    assert members.offer(proven_of(4, **tm_parts("F", 4)), source="x")
+
+
+def test_nobody_keeps_another_out_of_the_place_it_was_given_by_taking_what_is_its_own() -> None:
+    """Who has the join secret can read a newcomer's document before it is admitted, and come first with its keys."""
+    documents = tuple(proven_of(n, **tm_parts(key, n)) for n, key in ((1, "B"), (2, "C"), (3, "D")))
+    new = proven_of(3, "new", **tm_parts("E", 3))
+    thieves = [
+        proven_of(4, **tm_parts("E", 4)),
+        proven_of(5, **tm_parts("F", 5), account=new.document.account),
+    ]
+    digests = set()
+    for thieves_first in (True, False):
+        members = Membership(Lock(genesis_of(), documents, ()))
+        for proven in thieves if thieves_first else ():
+            assert members.offer(proven, source="x")
+        admit(members, 3, "new")
+        assert members.offer(new, source="x")
+        for proven in thieves:
+            assert code_of(members.offer, proven, source="x") == "identity_changed"
+        assert sorted(members.current) == [1, 2, 3]
+        digests.add(members.digest)
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("more", [{"tm_key": None}, {"tm_url": None}, {"raft_port": 50400}])
+def test_who_does_not_say_what_all_say_of_themselves_is_refused(more: dict[str, Any]) -> None:
+    documents = tuple(proven_of(n, **tm_parts(key, n)) for n, key in ((1, "B"), (2, "C"), (3, "D")))
+    members = Membership(Lock(genesis_of(), documents, ()))
+    for ordinal, key in ((4, "E"), (2, "C")):
+        odd = proven_of(ordinal, **{**tm_parts(key, ordinal), "revision": 9, **more})
+        assert code_of(members.offer, odd, source="x") == "spec"
+
+
+def test_a_transaction_managers_key_has_one_spelling() -> None:
+    """X25519 reads both alike, so one could be told as another's."""
+    key = bytes(31) + b"\x09"
+    assert document_of(4, tm_key=base64.b64encode(key).decode())
+    with pytest.raises(ValidationError, match="last bit"):
+        document_of(4, tm_key=base64.b64encode(key[:31] + b"\x89").decode())
+
+
+@pytest.mark.parametrize("host", ["..", "a..b", ":::", "::1::", "1:2", "fe80::1%eth0"])
+def test_what_cannot_be_a_host_is_none(host: str) -> None:
+    with pytest.raises(ValidationError):
+        document_of(4, host=host)
 
 
 @pytest.mark.parametrize("key", ["", "x", "A" * 44, "A" * 43, "A" * 42 + "\n=", '"]\nsocket="x'])

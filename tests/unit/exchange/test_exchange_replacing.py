@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
+import socket
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from exchange_samples import spec_of
+from exchange_samples import proven_of, spec_of
 from exchange_stage import Field, Participant, form, until
 
 from quorumkit.errors import NodeError, UsageError
@@ -18,6 +21,8 @@ from quorumkit.exchange.client import ExchangeClient
 from quorumkit.exchange.protocol import Admission, PullAnswer, PullRequest, sign
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.store import ExchangeStore
+from quorumkit.identity import generate_secrets, write_secrets
+from quorumkit.identity.store import KEYSTORE, PASSWORD
 from quorumkit.operate.replacement import Collected, collect, outcome
 
 
@@ -102,6 +107,33 @@ def test_operators_sign_one_by_one_and_the_last_one_brings_it_about(play: Callab
             await exchange_of(four).replace("node5")
 
     play(scene, 5)
+
+
+def test_nobody_signs_for_who_has_another_nodes_account(play: Callable[..., None]) -> None:
+    """It could have no place, and its own would be given away for good."""
+
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one, two, three = stage.participants
+        await three.die()
+        new = stage.participant(3, spec_of(3), name="node3 with node2's keystore")
+        secrets = generate_secrets()
+        new.directory.mkdir(mode=0o700)
+        write_secrets(new.directory, secrets)
+        for folder in (new.directory, two.directory):
+            assert (folder / PASSWORD).exists()
+        shutil.rmtree(new.directory / KEYSTORE)
+        shutil.copytree(two.directory / KEYSTORE, new.directory / KEYSTORE)
+        shutil.copy(two.directory / PASSWORD, new.directory / PASSWORD)
+        stage.participants.append(new)
+        new.start()
+        await until(lambda: "quorumkit node replace" in new.waits_for, new.waits_for)
+        for each in (one, two):
+            with pytest.raises(NodeError, match="account or the transaction manager's key of another node"):
+                await exchange_of(each).replace("node3")
+            assert not exchange_of(each)._local.membership.admissions.signed
+
+    play(scene)
 
 
 def test_the_join_secret_alone_takes_over_nothing(play: Callable[..., None]) -> None:
@@ -279,3 +311,54 @@ def test_a_name_that_leads_to_another_node_is_told_and_that_one_is_not_taken_for
         assert agreement.ordinal == 1
 
     play(scene)
+
+
+def test_latecomers_that_never_answer_hold_up_no_restart_and_no_replacement(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the join secret can be many of them, at names of his own that nobody ever answers for."""
+    given_up = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slowly(host: Any, *arguments: Any, **more: Any) -> Any:
+        if str(host).startswith("slow"):
+            given_up.wait(60)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return look_up(host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        writer.close()
+
+    async def scene(stage: Field) -> None:
+        await form(stage)
+        one, two = stage.participants[:2]
+        silent = await asyncio.start_server(silence, "127.0.0.1")
+        port = silent.sockets[0].getsockname()[1]
+        members = exchange_of(one)._local.membership
+        for ordinal in range(4, 40):
+            host = f"slow{ordinal}.example" if ordinal % 3 else "127.0.0.1"
+            members.offer(proven_of(ordinal, spec=spec_of(3), host=host, exchange_port=port), source="x")
+        exchange_of(one)._keeping.members_changed()
+        await until(lambda: len(exchange_of(two)._local.membership.current) == 39, f"{two.log}")
+        await lose(stage, 3)
+        async with asyncio.timeout(12):
+            for each in (one, two):
+                await each.die()
+                each.start()
+                await each.locked()
+            assert (await admit(stage, "node3", [one, two])).complete
+        silent.close()
+
+    def released(stage: Field) -> Any:
+        async def whole() -> None:
+            try:
+                await scene(stage)
+            finally:
+                given_up.set()
+
+        return whole()
+
+    play(released)

@@ -517,6 +517,7 @@ def test_a_latecomer_whose_client_must_be_taken_in_asks_until_the_leader_does(
         clients[1].leads = True
         await eventually(lambda: lates.admission is not None)
         assert clients[1].took_in == [late.record["enode"]]
+        assert clients[1].may_put_out == set()  # nobody was replaced
         assert late.record["role"] == "observer"
         await asyncio.gather(*(one.die() for one in (*participants, late)))
 

@@ -1,0 +1,62 @@
+"""When a client that died is started again."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 30.0
+"""Seconds: a client that dies waits 0.1 s for its next start, then twice as long each time, up to 30 s."""
+
+HEALTHY_AFTER = 60.0
+"""Seconds: one that ran for so long starts over at 0.1 s, whatever it did meanwhile."""
+
+FAILED_AFTER = 3
+"""Deaths in a row before a node that is still being restarted is called failed."""
+
+MOST_DEATHS = 30
+WITHIN = 600.0
+"""One that was in step with its peers before it died starts over too: what ends it then comes from outside, and others
+may wait for it. If it died more than 30 times within 600 s it ends by itself, and counts as one that never ran."""
+
+
+class Restarts:
+    """Of one node: its deaths in a row, and how long it waits after each."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._in_a_row = 0
+        self._delay = FIRST_DELAY
+        self._latest: deque[float] = deque(maxlen=MOST_DEATHS + 1)
+
+    def forget(self) -> None:
+        """Somebody stopped or started the node: what was before counts no more."""
+        self._latest.clear()
+        self._start_over()
+
+    def died(self, *, ran_for: float, was_ready: bool) -> float:
+        """Seconds until the next start of a client that ran for `ran_for` seconds, and in that time was in step with
+        its peers, or not."""
+        now = self._now()
+        self._latest.append(now)
+        too_often = len(self._latest) > MOST_DEATHS and now - self._latest[0] <= WITHIN
+        if ran_for > HEALTHY_AFTER or (was_ready and not too_often):
+            self._start_over()
+        self._in_a_row += 1
+        pause, self._delay = self._delay, min(self._delay * 2, LONGEST_DELAY)
+        return pause
+
+    @property
+    def any(self) -> bool:
+        """Whether the node is being started again after a death."""
+        return self._in_a_row > 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether it keeps dying."""
+        return self._in_a_row >= FAILED_AFTER
+
+    def _start_over(self) -> None:
+        self._in_a_row, self._delay = 0, FIRST_DELAY
