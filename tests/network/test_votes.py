@@ -28,7 +28,7 @@ def author(network: RunningNetwork, consensus: str, block: int) -> str:
     """Who made it."""
     if consensus in ("qbft", "ibft"):
         return str(network.ask(1, "istanbul_getSignersFromBlock", hex(block))["Author"]).lower()
-    return str(network.ask(1, "clique_getSigner", hex(block))).lower()
+    return str(network.ask(1, "clique_getSnapshot", hex(block))["recents"][str(block)]).lower()
 
 
 def makes_a_block(network: RunningNetwork, consensus: str, address: str, after: int) -> bool:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -197,3 +202,51 @@ def test_the_health_server_keeps_no_connection_that_asks_nothing(monkeypatch: py
             await server.close()
 
     assert asyncio.run(run()) == b""
+
+
+@pytest.fixture(params=["http", "https"])
+def ends(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext] | None:
+    """The server's and the client's side of TLS."""
+    if request.param == "http":
+        return None
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "key.pem")
+    made = ("openssl", "req", "-x509", *key, "-days", "2", "-subj", "/CN=localhost", "-out", "cert.pem")
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    return server, client
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_connection_that_comes_up_as_the_server_ends_is_not_answered(
+    ends: tuple[ssl.SSLContext, ssl.SSLContext] | None, turns: int
+) -> None:
+    """It was accepted, so many turns of the loop ago, and with TLS has not shaken hands. A client that were answered
+    would keep it, and never learn that another server has the port now."""
+    asked = False
+
+    async def late(_: web.BaseRequest) -> web.Response:
+        nonlocal asked
+        asked = True
+        return web.Response()
+
+    def ask(comer: socket.socket) -> bytes:
+        comer.settimeout(5)
+        with ends[1].wrap_socket(comer) if ends else comer as stream:
+            stream.sendall(REQUEST)
+            return stream.recv(100)
+
+    async def run() -> None:
+        guard = Guard(late, replace(BOUNDS, first_request=60))
+        async with guard.listening(host="127.0.0.1", port=0, tls=ends[0] if ends else None) as port:
+            comer = socket.create_connection(("127.0.0.1", port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with comer, contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+            assert await asyncio.to_thread(ask, comer) == b""
+        assert not asked
+
+    asyncio.run(run())

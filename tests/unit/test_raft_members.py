@@ -50,8 +50,20 @@ class Removed:
         self.refusal = refusal
 
     async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
+        if method == "raft_leader":
+            return ""
         if method == "raft_cluster":
             return []
+        raise RpcError(self.refusal)
+
+
+class Leaderless(Removed):
+    """A client whose list of members is not to be asked for."""
+
+    async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
+        if method == "raft_leader":
+            raise RpcError("node1: raft_leader: no leader is currently elected")
+        assert method == "raft_promoteToPeer"
         raise RpcError(self.refusal)
 
 
@@ -60,3 +72,10 @@ def test_a_removed_member_is_told_apart_from_one_that_is_only_starting() -> None
     assert asyncio.run(raft_standing(gone, "key1")).removed  # type: ignore[arg-type]
     new = Removed("node1: raft_promoteToPeer: 0 is not a learner. only learner can be promoted to peer")
     assert not asyncio.run(raft_standing(new, "key1")).removed  # type: ignore[arg-type]
+
+
+def test_one_that_knows_no_leader_is_not_asked_for_its_members() -> None:
+    new = Leaderless("node1: raft_promoteToPeer: 0 is not a learner. only learner can be promoted to peer")
+    assert "knows no leader" in str(asyncio.run(raft_standing(new, "key1")).trouble)  # type: ignore[arg-type]
+    gone = Leaderless("node1: raft_promoteToPeer: node not part of raft cluster. operations not allowed")
+    assert asyncio.run(raft_standing(gone, "key1")).removed  # type: ignore[arg-type]

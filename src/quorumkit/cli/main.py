@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,28 @@ _COMMANDS = {
 """By name, in the order of the help text. Loaded when asked for, so that no command waits for another's imports."""
 
 
+class _NobodyReadsError(Exception):
+    """What is printed into was closed by who reads it, as with `| head`."""
+
+
+@contextlib.contextmanager
+def _broken_pipe_told() -> Iterator[None]:
+    """click takes a broken pipe for itself, and exits with 1, which says that the command failed."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _NobodyReadsError from error
+
+
 class _Commands(click.Group):
+    def make_context(self, *arguments: Any, **more: Any) -> click.Context:
+        with _broken_pipe_told():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _broken_pipe_told():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -73,7 +96,16 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command; returns its exit code."""
+    """Runs one command; returns its exit code. Where nobody reads what it prints that is a shell's of SIGPIPE, 141."""
+    try:
+        with _broken_pipe_told():
+            return _run(arguments)
+    except _NobodyReadsError:
+        _drop_what_is_unread()
+        return 128 + signal.SIGPIPE
+
+
+def _run(arguments: list[str]) -> int:
     # What stands behind -- is another program's.
     as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
     try:
@@ -87,18 +119,22 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 128 + signal.SIGINT
-    except (BrokenPipeError, SystemExit):  # as with `| head`; click exits by itself then, and otherwise never
-        return _unread()
     except OSError as error:
         print_error(_explain(error), as_json=as_json)
         return 1
     return code if isinstance(code, int) else 0
 
 
-def _unread() -> int:
-    """The exit code where nobody reads any more what is printed; and no word of it at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 128 + signal.SIGPIPE
+def _drop_what_is_unread() -> None:
+    """Python would try again to write it when it exits, and say so."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def _as_usage_error(error: click.ClickException) -> UsageError:

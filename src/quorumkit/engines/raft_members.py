@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 NO_MEMBER = 0
 """No raft id: they begin at 1."""
 
+_NO_LEADER = "raft knows no leader: it is cut off from the others, or too few of them run"
+
 
 async def raft_standing(rpc: Rpc, key: str) -> Standing:
     """That of the node with that enode key.
@@ -22,6 +24,16 @@ async def raft_standing(rpc: Rpc, key: str) -> Standing:
     Raises:
         RpcError: the client cannot be asked.
     """
+    try:
+        # Asked first: for the list of members GoQuorum takes its lock twice (raft/handler.go, NodeInfo), and hangs for
+        # good where a change of members comes in between, as while one that joins hears of all of them.
+        await rpc.call("raft_leader")
+    except RpcError as error:
+        if "no leader" not in error.message:
+            raise
+        if await _is_removed(rpc):
+            return standing_of([], key, removed=True)
+        return Standing(False, 0, trouble=_NO_LEADER)
     members = await rpc.call("raft_cluster")
     return standing_of(members, key, removed=not members and await _is_removed(rpc))
 
@@ -37,7 +49,7 @@ def standing_of(members: Sequence[dict[str, Any]], key: str, *, removed: bool) -
     if own is None:
         return _but(standing, "it is not in raft's list of members yet")
     if not voters:
-        return _but(standing, "raft knows no leader: it is cut off from the others, or too few of them run")
+        return _but(standing, _NO_LEADER)
     active = sum(bool(member["nodeActive"]) for member in voters)
     if active < (quorum := consensus_of("raft").quorum(len(voters))):
         return _but(standing, f"it reaches {active} of raft's {len(voters)} voting members, and blocks take {quorum}")

@@ -64,8 +64,10 @@ class Collecting:
                     if agreement.locked:
                         break
                     waiting = asyncio.create_task(change.wait())
-                    await asyncio.wait([waiting, *collecting], return_when=asyncio.FIRST_COMPLETED)
-                    waiting.cancel()
+                    try:
+                        await asyncio.wait([waiting, *collecting], return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        waiting.cancel()
                     for task in collecting:
                         if task.done():
                             task.result()

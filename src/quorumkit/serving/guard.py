@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import socket
@@ -56,6 +57,19 @@ class Bounds:
     """For the requests that are under way at the end."""
 
 
+class _Http(web.Server):
+    """aiohttp's server, which at its end forgets connections that were accepted and are not up yet (with TLS, that have
+    not shaken hands): they would come up afterwards, and a server that has ended would answer on them."""
+
+    ended = False
+
+    def connection_made(self, handler: Connection, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if self.ended:
+            # Not before the handler's task has begun, which cannot bear to find its connection gone.
+            asyncio.get_running_loop().call_soon(transport.abort)
+
+
 class Guard:
     """Serves HTTP on one address or socket, within bounds."""
 
@@ -67,7 +81,7 @@ class Guard:
         self._names = names
         self._counted: dict[Connection, asyncio.TimerHandle | None] = {}
         """Those that are not trusted, by age; with a timer until their first request is there."""
-        self._http: web.Server | None = None
+        self._http: _Http | None = None
 
     @contextlib.asynccontextmanager
     async def listening(
@@ -81,7 +95,7 @@ class Guard:
         """
         loop = asyncio.get_running_loop()
         bounds = self._bounds
-        http = self._http = web.Server(
+        http = self._http = _Http(
             self._answer,
             access_log=None,
             logger=_log,
@@ -91,18 +105,19 @@ class Guard:
             max_line_size=bounds.field,
             max_field_size=bounds.field,
         )
+        connected = functools.partial(self._connected, http)
         patience = bounds.first_request if tls else None
         # Without serving: that takes a turn of the loop, and one who is cancelled in it would leave the port taken.
         if sock is None:
             server = await loop.create_server(
-                self._connected, host, port or 0, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=patience,
+                connected, host, port or 0, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=patience,
                 start_serving=False,
             )  # fmt: skip
         elif sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(self._connected, sock=sock, backlog=_BACKLOG, start_serving=False)
+            server = await loop.create_unix_server(connected, sock=sock, backlog=_BACKLOG, start_serving=False)
         else:
             server = await loop.create_server(
-                self._connected, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=patience,
+                connected, sock=sock, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=patience,
                 start_serving=False,
             )  # fmt: skip
         try:
@@ -110,6 +125,7 @@ class Guard:
             name = server.sockets[0].getsockname()
             yield int(name[1]) if isinstance(name, tuple) else 0
         finally:
+            http.ended = True
             server.close()
             for connection, timer in list(self._counted.items()):
                 if timer is not None:
@@ -129,9 +145,11 @@ class Guard:
         if connection.transport is not None:
             connection.transport.abort()
 
-    def _connected(self) -> Connection:
-        assert self._http is not None
-        connection = self._http()
+    def _connected(self, http: _Http) -> Connection:
+        if http.ended:
+            # Accepted just before the end. asyncio closes what has no protocol; with one, it forgets to (Python 3.11).
+            raise ConnectionAbortedError("the server has ended")
+        connection = http()
         timer = asyncio.get_running_loop().call_later(self._bounds.first_request, self.drop, connection)
         self._counted[connection] = timer
         if len(self._counted) > self._bounds.connections:
