@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,12 +35,16 @@ def program_of(directory: NetworkDirectory) -> NodeProgram:
 def running(generated: NetworkDirectory) -> Iterator[NetworkDirectory]:
     """A network whose node program runs, as far as can be seen from outside."""
     claim_start(generated)
-    words = [sys.executable, "-c", "import time; time.sleep(600)", "node", "run", "--state", str(generated.state)]
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    words = [sys.executable, "-c", code, "node", "run", "--state", str(generated.state)]
     # Its socket and log too: when the system's clock is set, a process was created at another time.
     (generated.state / "control.sock").touch()
     with program_of(generated).log_path.open("ab") as log, subprocess.Popen(words, stdout=log) as process:
         created = psutil.Process(process.pid).create_time()
         (generated.state / "supervisor.json").write_bytes(to_json({"pid": process.pid, "created": created}))
+        while not log.tell() and process.poll() is None:  # before that, its command line may not be there yet
+            time.sleep(0.01)
+            log.seek(0, os.SEEK_END)
         yield generated
         process.kill()
 
@@ -86,7 +92,8 @@ def test_a_program_is_found_when_a_backup_was_put_back_over_its_directory(
     """`down` said that it was stopped, and a second program was started over the same keys."""
     program = program_of(generated)
     generated.state.mkdir(exist_ok=True)
-    words = [sys.executable, "-c", "import time; time.sleep(600)", "node", "run", "--state", str(generated.state)]
+    code = "import time; print('up', flush=True); time.sleep(600)"
+    words = [sys.executable, "-c", code, "node", "run", "--state", str(generated.state)]
     with program.log_path.open("ab") as log, subprocess.Popen(words, stdout=log) as process:
         (generated.state / "control.sock").touch()
         program.log_path.unlink()
