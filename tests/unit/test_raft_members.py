@@ -79,3 +79,30 @@ def test_one_that_knows_no_leader_is_not_asked_for_its_members() -> None:
     assert "knows no leader" in str(asyncio.run(raft_standing(new, "key1")).trouble)  # type: ignore[arg-type]
     gone = Leaderless("node1: raft_promoteToPeer: node not part of raft cluster. operations not allowed")
     assert asyncio.run(raft_standing(gone, "key1")).removed  # type: ignore[arg-type]
+
+
+def test_the_members_are_not_asked_for_again_while_the_leader_stays() -> None:
+    class Client:
+        leader, asked = "key1", 0
+
+        async def call(self, method: str, *params: Any, timeout: float = 10) -> Any:
+            if method == "raft_leader":
+                return self.leader
+            assert method == "raft_cluster"
+            self.asked += 1
+            return [member(1, "minter"), member(2, active=False), member(3, active=self.leader != "gone")]
+
+    async def scene(client: Any) -> None:
+        standing = await raft_standing(client, "key1")
+        assert standing.trouble is None
+        assert await raft_standing(client, "key1") == standing
+        assert client.asked == 1
+        client.leader = "key2"
+        await raft_standing(client, "key1")
+        assert client.asked == 2
+        client.leader = "gone"  # with trouble, it is looked at each time
+        for asked in (3, 4):
+            assert (await raft_standing(client, "key1")).trouble is not None
+            assert client.asked == asked
+
+    asyncio.run(scene(Client()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines.base import Standing
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 NO_MEMBER = 0
 """No raft id: they begin at 1."""
 
+MEMBERS_EVERY = 15.0
+"""Seconds between two looks at the list of members, while the leader stays and nothing is amiss."""
+
+_last: WeakKeyDictionary[Rpc, tuple[str, float, Standing]] = WeakKeyDictionary()
+"""By connection: the leader, until when the standing holds (by the monotonic clock), and the standing."""
+
 _NO_LEADER = "raft knows no leader: it is cut off from the others, or too few of them run"
 
 
@@ -25,17 +33,21 @@ async def raft_standing(rpc: Rpc, key: str) -> Standing:
         RpcError: the client cannot be asked.
     """
     try:
-        # Asked first: for the list of members GoQuorum takes its lock twice (raft/handler.go, NodeInfo), and hangs for
-        # good where a change of members comes in between, as while one that joins hears of all of them.
-        await rpc.call("raft_leader")
+        # Asked first, and often. For the list of members GoQuorum takes its lock twice (raft/handler.go, NodeInfo), and
+        # hangs for good where a change comes in between, as while one that joins hears of all members.
+        leader = await rpc.call("raft_leader")
     except RpcError as error:
         if "no leader" not in error.message:
             raise
         if await _is_removed(rpc):
             return standing_of([], key, removed=True)
         return Standing(False, 0, trouble=_NO_LEADER)
+    if (last := _last.get(rpc)) is not None and last[0] == leader and time.monotonic() < last[1]:
+        return last[2]
     members = await rpc.call("raft_cluster")
-    return standing_of(members, key, removed=not members and await _is_removed(rpc))
+    standing = standing_of(members, key, removed=not members and await _is_removed(rpc))
+    _last[rpc] = leader, time.monotonic() + (MEMBERS_EVERY if standing.trouble is None else 0), standing
+    return standing
 
 
 def standing_of(members: Sequence[dict[str, Any]], key: str, *, removed: bool) -> Standing:
