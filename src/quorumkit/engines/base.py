@@ -123,6 +123,14 @@ class Engine(Protocol):
         `had_chain` says whether it is known to have had one."""
         ...
 
+    def clear_unfinished(self, directory: Path) -> None:
+        """Removes what a client that was killed left half written, would not start with, and makes anew by itself.
+
+        Raises:
+            OSError: it cannot be read or removed.
+        """
+        ...
+
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         """Makes the chain's first block from the genesis file at that path."""
         ...

@@ -267,6 +267,7 @@ class ManagedNode:
         self.load()
         self._binary = await asyncio.to_thread(self._find_binary)
         await asyncio.to_thread(self._check_identity)
+        await asyncio.to_thread(self._engine.clear_unfinished, self.directory)
         self._genesis = await asyncio.to_thread(read_genesis, self.directory)
         if not is_to_be_made(self.directory, self._engine, self.record, self._genesis):
             return
