@@ -12,8 +12,8 @@ from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
     from quorumkit.engines.branches import BranchSearch
-    from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
+    from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
 
 

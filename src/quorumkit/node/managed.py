@@ -26,12 +26,12 @@ from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.noise import Noise
 from quorumkit.node.peering import Peering
-from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.restarts import Restarts
 from quorumkit.node.room import told_of_room
 from quorumkit.node.sealing import Sealing
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.node.trouble import Troubles, kept_up
+from quorumkit.record import NodeRecord, read_record
 from quorumkit.rpc import IpcRpc
 
 ADMISSION = Path("admission")
