@@ -27,10 +27,10 @@ from Crypto.Hash import keccak
 
 from measuring import Load, Table, options, ratios, rounds_of, spread
 from quorumkit.directory import NetworkDirectory
-from quorumkit.operate.generate import generate
 from quorumkit.progress import silent
-from quorumkit.runtimes import runtime_of
+from quorumkit.providers import runtime_of
 from quorumkit.spec import NetworkSpec, NodesSpec
+from quorumkit.stages.generate import generate
 
 LARGE, MANY = 100, 5
 """Networks of more nodes than that are measured not more often than that."""

@@ -32,10 +32,10 @@ from measuring import Load, Table, options, quorumkit, ratios, rounds_of, spread
 from quorumkit.contracts import storage_contract
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
-from quorumkit.node.record import NodeRecord
-from quorumkit.operate.transactions import contract_address
 from quorumkit.plan import Network
 from quorumkit.progress import silent
+from quorumkit.record import NodeRecord
+from quorumkit.stages.transactions import contract_address
 
 PATIENCE = 120.0  # seconds
 

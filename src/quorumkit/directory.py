@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from quorumkit.errors import CorruptFileError, NewerFormatError, NotANetworkError, NotRunningError
 from quorumkit.identity import PublicIdentity
-from quorumkit.node.record import RECORD_NAME, EndpointRecord, NodeRecord, read_record
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
+from quorumkit.record import RECORD_NAME, EndpointRecord, NodeRecord, read_record
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
 
 _NO_ACCOUNT = "0x" + "00" * 20

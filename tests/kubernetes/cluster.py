@@ -89,9 +89,15 @@ class Release:
         return ""
 
     def delete_pods(self, *indexes: int) -> None:
-        """Marks them for deletion, so that none of them counts as ready (`whole`) before its successor is."""
+        """Returns when none of them is there any more; others of their names may be already."""
+        names = [f"{self.name}-{index}" for index in indexes]
+        uids = {name: pod["metadata"]["uid"] for name, pod in self.pods().items() if name in names}
+        self.kubectl("delete", "pods", "--wait=false", *names)
         # kubectl's own wait can miss that a pod went, where another of its name is there at once.
-        self.kubectl("delete", "pods", "--wait=false", *(f"{self.name}-{index}" for index in indexes))
+        eventually(
+            lambda: not uids.items() & {name: pod["metadata"]["uid"] for name, pod in self.pods().items()}.items(),
+            f"{', '.join(names)} went",
+        )
 
     def node(self, index: int) -> dict[str, Any] | None:
         """What a node program tells of its node."""

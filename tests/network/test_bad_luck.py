@@ -207,10 +207,12 @@ def test_ports_of_before_that_are_taken_are_left_for_others(network: RunningNetw
 
 
 def test_a_node_that_loses_its_chain_takes_it_from_the_others(network: RunningNetwork) -> None:
-    """Although the marker beside it stays: a client that finds no chain begins one on Ethereum's main network."""
+    """Although the marker beside it stays: a client that finds no chain begins one on Ethereum's main network. And
+    although it was killed while it wrote the secret of its Engine API."""
     network.up()
     network.on_node("node stop node2")
     shutil.rmtree(network.node(2) / "data/geth/chaindata")
+    (network.node(2) / "data/geth/jwtsecret").write_bytes(b"")
     keys = network.keys()
     network.on_node("node start node2")
     network.up()

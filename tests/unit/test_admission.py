@@ -12,10 +12,10 @@ from test_goquorum_engine import network_of
 
 from quorumkit.errors import NotRunningError, RpcError
 from quorumkit.node.status import NodeStatus, State
-from quorumkit.operate import admission
-from quorumkit.operate.admission import admit_newcomers
 from quorumkit.plan import Network, Node
-from quorumkit.runtimes.process import ProcessRuntime
+from quorumkit.providers.process import ProcessRuntime
+from quorumkit.stages import admission
+from quorumkit.stages.admission import admit_newcomers
 
 
 class Runtime(ProcessRuntime):

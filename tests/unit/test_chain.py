@@ -17,7 +17,7 @@ from quorumkit.genesis_block import genesis_block_hash
 from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
 from quorumkit.node.log import StandardOutput
 from quorumkit.node.managed import ManagedNode
-from quorumkit.node.record import NodeRecord
+from quorumkit.record import NodeRecord
 from quorumkit.render import render_genesis
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc

@@ -17,9 +17,9 @@ from samples import endpoints_number, identity_number, spec_of
 from quorumkit.errors import NodeError
 from quorumkit.managers.tessera import Tessera
 from quorumkit.node.companion import Companion, transaction_manager
-from quorumkit.node.record import NodeRecord
 from quorumkit.node.trouble import Troubles
 from quorumkit.plan import Endpoint, plan
+from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
 
 PATIENCE = 60.0

@@ -64,8 +64,8 @@ def test_only_raft_connects_everyone_in_a_large_network(kind: str, everyone: boo
 def test_only_raft_members_keep_the_ports_they_started_with(
     kind: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whose port is taken by another then is refused; others get another port (runtimes/ports.py, `fixed`)."""
-    from quorumkit.runtimes import process
+    """Whose port is taken by another then is refused; others get another port (providers/ports.py, `fixed`)."""
+    from quorumkit.providers import process
 
     engine = "geth" if kind == "clique" else "goquorum"
     spec = spec_of(2, engine={"kind": engine}, consensus={"kind": kind}, transaction_manager=None)

@@ -16,11 +16,11 @@ from quorumkit.engines import Binary, engine_of
 from quorumkit.engines.geth import Geth
 from quorumkit.errors import RpcError
 from quorumkit.files import to_json
-from quorumkit.operate.sender import own_account
+from quorumkit.providers.compose import _give
+from quorumkit.providers.inside import console_inside
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
-from quorumkit.runtimes.compose import _give
-from quorumkit.runtimes.inside import console_inside
+from quorumkit.stages.sender import own_account
 
 
 def test_the_consoles_script_lies_where_only_the_node_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

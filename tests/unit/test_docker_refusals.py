@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from quorumkit.container_engine import compose_command, refusal, run
 from quorumkit.errors import RuntimeUnavailableError
-from quorumkit.image.docker import compose_command, refusal, run
 
 SEEN = [
     ("permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: Get "

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from quorumkit.cli.doctor import doctor
+from quorumkit.container_engine import compose_command
 from quorumkit.engines import Binary
 from quorumkit.engines.goquorum import GoQuorum
-from quorumkit.image.docker import compose_command
-from quorumkit.operate.doctor import Finding, examine
+from quorumkit.stages.doctor import Finding, examine
 
 
 @pytest.fixture

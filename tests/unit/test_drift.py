@@ -15,8 +15,8 @@ from quorumkit.errors import GenesisMismatchError
 from quorumkit.exchange.other_genesis import other_genesis
 from quorumkit.files import to_json
 from quorumkit.node.status import NodeStatus
+from quorumkit.providers.forming import check_spec, write_down
 from quorumkit.render.containers import container_endpoints
-from quorumkit.runtimes.forming import check_spec, write_down
 
 SOMEBODY = "0x" + "ab" * 20
 GOQUORUM = {"engine": {"kind": "goquorum"}}

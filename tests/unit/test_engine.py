@@ -276,3 +276,15 @@ def test_a_client_fetches_from_its_first_peer_on(nodes: int) -> None:
     config = tomllib.loads(GETH.node_files(network, network.node(1))["geth.toml"].decode())
     assert config["Node"]["P2P"]["MaxPeers"] - config["Eth"]["LightPeers"] == 1
     assert config["Eth"]["LightServ"] > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "stays"), [(b"", False), (b"0x1234", False), (b"0x" + 32 * b"ab", True), (32 * b"ab" + b"\n", True)]
+)
+def test_a_secret_that_was_half_written_is_made_anew(content: bytes, stays: bool, tmp_path: Path) -> None:
+    path = tmp_path / "data/geth/jwtsecret"
+    GETH.clear_unfinished(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    GETH.clear_unfinished(tmp_path)
+    assert path.exists() == stays

@@ -13,7 +13,7 @@ from quorumkit.engines import engine_of
 from quorumkit.engines.geth_gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
-from quorumkit.node.record import NodeRecord
+from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 

@@ -140,7 +140,7 @@ def test_a_base_that_was_named_once_is_kept_when_the_package_changes(
 
 
 def test_an_image_that_is_not_there_is_none_and_no_daemon_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from quorumkit.image.docker import refusal
+    from quorumkit.container_engine import refusal
 
     def missing(*arguments: str) -> str:
         raise refusal(["docker", *arguments], "Error response from daemon: No such image: x:1")

@@ -10,9 +10,9 @@ from samples import fixed_addresses, spec_of
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.generate import generate
-from quorumkit.operate.moved import known_urls, moves, told_moves
 from quorumkit.progress import silent
+from quorumkit.stages.generate import generate
+from quorumkit.stages.moved import known_urls, moves, told_moves
 
 
 @pytest.fixture

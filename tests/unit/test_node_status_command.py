@@ -10,7 +10,7 @@ import pytest
 
 from quorumkit.cli.main import run
 from quorumkit.node.status import NodeStatus
-from quorumkit.runtimes.program import NodeProgram
+from quorumkit.providers.program import NodeProgram
 
 Capture = pytest.CaptureFixture[str]
 

@@ -11,10 +11,10 @@ import pytest
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, RuntimeUnavailableError
 from quorumkit.node.status import NodeStatus
-from quorumkit.runtimes import volumes
-from quorumkit.runtimes.belongings import Belongings, check_claims, check_release, unmarked
-from quorumkit.runtimes.forming import check_none_begins_anew, is_known, raise_lost
-from quorumkit.runtimes.volumes import Volumes, find_volumes
+from quorumkit.providers import volumes
+from quorumkit.providers.belongings import Belongings, check_claims, check_release, unmarked
+from quorumkit.providers.forming import check_none_begins_anew, is_known, raise_lost
+from quorumkit.providers.volumes import Volumes, find_volumes
 
 MINE, OTHER = "a" * 16, "b" * 16
 NODES = ["node1", "node2"]

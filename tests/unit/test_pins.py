@@ -17,9 +17,9 @@ from quorumkit.engines.go_modules import GoModule, go_modules, parse_modules
 from quorumkit.errors import CorruptFileError, EngineError, RuntimeUnavailableError
 from quorumkit.image import base as base_image
 from quorumkit.image.base import registry_digest, settle_base
-from quorumkit.operate.pinning import check_programs
 from quorumkit.pins import PINS_NAME, Pin, check_pins
 from quorumkit.progress import silent
+from quorumkit.stages.pinning import check_programs
 
 IMAGE = "quorumengineering/tessera:24.4.2"
 
@@ -92,7 +92,7 @@ def test_an_image_that_holds_another_client_than_the_first_time_is_refused_befor
             name="GoQuorum", version_line=re.compile(r"Version: (?P<version>\S+)"), progress=silent,
         )  # fmt: skip
 
-    monkeypatch.setattr("quorumkit.image.docker.docker", docker)
+    monkeypatch.setattr("quorumkit.container_engine.docker", docker)
     client.write_text("#!/bin/sh\necho Version: 1.2.3\n")
     kept = take().path
     kept.unlink()

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from samples import endpoints_number, identity_number, planned, spec_of
 
 from quorumkit.identity.keystore import checksum_address
-from quorumkit.node.record import NodeRecord
 from quorumkit.plan import FULL_MESH, Endpoint, peer_ordinals, plan
+from quorumkit.record import NodeRecord
 from quorumkit.render import render_genesis, render_node
 
 sizes = st.integers(1, 600)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from quorumkit.node.status import NodeStatus
-from quorumkit.runtimes.kubectl import refusal
-from quorumkit.runtimes.pods import FAILED_AFTER, PodState, pod_state
+from quorumkit.providers.kubectl import refusal
+from quorumkit.providers.pods import FAILED_AFTER, PodState, pod_state
 
 
 def pod(container: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:

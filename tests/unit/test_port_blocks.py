@@ -15,9 +15,9 @@ import pytest
 from samples import endpoints_number
 
 from quorumkit.errors import PortError
-from quorumkit.runtimes import ports
-from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports, port_is_free
-from quorumkit.runtimes.register import open_register
+from quorumkit.providers import ports
+from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports, port_is_free
+from quorumkit.providers.register import open_register
 from quorumkit.spec import PortsSpec
 
 ANY = PortsSpec()

@@ -6,7 +6,7 @@ import pytest
 
 from quorumkit.cli.output import ProgressLine
 from quorumkit.node.status import NodeStatus, State
-from quorumkit.operate.wait import _what
+from quorumkit.stages.wait import _what
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorumkit.runtimes.register import open_register
+from quorumkit.providers.register import open_register
 
 
 def network(tmp_path: Path, name: str) -> Path:

@@ -15,9 +15,9 @@ from quorumkit.engines import Standing, engine_of
 from quorumkit.errors import RpcError
 from quorumkit.node import sealing
 from quorumkit.node.following import Following
-from quorumkit.node.record import NodeRecord
 from quorumkit.node.sealing import Sealing
 from quorumkit.node.status import NodeStatus
+from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
 
 

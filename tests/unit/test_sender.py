@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorumkit.errors import RpcError
-from quorumkit.operate.sender import AccountSender, KeySender, choose_sender, first_free
-from quorumkit.operate.transactions import key_of, signed_transaction
 from quorumkit.rpc import Rpc
+from quorumkit.stages.sender import AccountSender, KeySender, choose_sender, first_free
+from quorumkit.stages.transactions import key_of, signed_transaction
 
 GAS_PRICE = 1000
 RICH = 10**21

@@ -14,8 +14,8 @@ from samples import planned, spec_of
 from quorumkit.errors import NodeError, WaitTimeoutError
 from quorumkit.node.health import HealthServer
 from quorumkit.node.status import NodeStatus, State
-from quorumkit.operate.wait import patience, wait_until_complete
 from quorumkit.progress import silent
+from quorumkit.stages.wait import patience, wait_until_complete
 
 
 def status(number: int = 1, state: State = "running", **fields: Any) -> NodeStatus:

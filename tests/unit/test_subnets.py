@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorumkit.errors import PortError
-from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, room
+from quorumkit.providers.subnets import Subnet, address, choose_subnet, clash, host_subnets, room
 
 
 def network(tmp_path: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quorumkit.operate import doctor, tried
+from quorumkit.stages import doctor, tried
 
 
 def subjects() -> dict[str, str]:

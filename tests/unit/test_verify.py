@@ -11,9 +11,9 @@ from eth_utils.crypto import keccak
 
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import RpcError, WaitTimeoutError
-from quorumkit.operate.transactions import contract_address
-from quorumkit.operate.verify import VALUE, Verification, verify
 from quorumkit.progress import silent
+from quorumkit.stages.transactions import contract_address
+from quorumkit.stages.verify import VALUE, Verification, verify
 
 SENDER = "0x6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0"
 CONTRACT = "0xcd234a471b72ba2f1ccf0a70fcaba648a5eecd8d"

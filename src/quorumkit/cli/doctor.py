@@ -18,7 +18,7 @@ def doctor(as_json: bool) -> None:
     \b
     quorumkit doctor
     """
-    from quorumkit.operate.doctor import examine
+    from quorumkit.stages.doctor import examine
 
     findings = examine()
     missing = [finding for finding in findings if finding.verdict == "missing"]

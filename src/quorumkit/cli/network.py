@@ -22,22 +22,22 @@ from quorumkit.errors import NotRunningError, UsageError
 from quorumkit.files import remove_tree
 from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate import verify as verifying
-from quorumkit.operate.admission import admit_newcomers
-from quorumkit.operate.generate import check_request, generate
-from quorumkit.operate.known import known_network
-from quorumkit.operate.moved import known_urls, moves, told_moves
-from quorumkit.operate.pinning import check_programs
-from quorumkit.operate.verify import TIMEOUT, Verification
-from quorumkit.operate.verify_private import ask_tm_keys
-from quorumkit.operate.wait import patience, wait_until_complete
 from quorumkit.plan import Network
 from quorumkit.progress import Progress, silent
+from quorumkit.providers import Runtime, runtime_of
+from quorumkit.providers.base import FormingRuntime, PreparedRuntime
+from quorumkit.providers.twins import claim_start
 from quorumkit.rpc.http import connect_patiently
-from quorumkit.runtimes import Runtime, runtime_of
-from quorumkit.runtimes.base import FormingRuntime, PreparedRuntime
-from quorumkit.runtimes.twins import claim_start
 from quorumkit.spec import NetworkSpec, parse_spec
+from quorumkit.stages import verify as verifying
+from quorumkit.stages.admission import admit_newcomers
+from quorumkit.stages.generate import check_request, generate
+from quorumkit.stages.known import known_network
+from quorumkit.stages.moved import known_urls, moves, told_moves
+from quorumkit.stages.pinning import check_programs
+from quorumkit.stages.verify import TIMEOUT, Verification
+from quorumkit.stages.verify_private import ask_tm_keys
+from quorumkit.stages.wait import patience, wait_until_complete
 from quorumkit.urls import shown_urls
 
 _LOOK_EVERY = 1.0  # seconds between two looks at nodes that have not agreed yet

@@ -18,10 +18,10 @@ from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
-from quorumkit.operate.known import known_network
 from quorumkit.plan import node_name
-from quorumkit.runtimes import Command, runtime_of
-from quorumkit.runtimes.inside import console_inside
+from quorumkit.providers import Command, runtime_of
+from quorumkit.providers.inside import console_inside
+from quorumkit.stages.known import known_network
 
 
 @click.command()
@@ -204,8 +204,8 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
     quorumkit node replace node3
     docker compose exec node1 quorumkit node replace node3
     """
-    from quorumkit.operate.replacement import Collected, outcome, recorded_nodes, replace_node
-    from quorumkit.runtimes.program import NodeProgram
+    from quorumkit.providers.program import NodeProgram
+    from quorumkit.stages.replacement import Collected, outcome, recorded_nodes, replace_node
 
     if through is not None:
         program = NodeProgram(through / ".state", [through], network=through)
@@ -239,7 +239,7 @@ def call_(method: str, through: Path, as_json: bool) -> None:
     \b
     quorumkit node call node_status --through mynet/nodes/node1 <<< '[]'
     """
-    from quorumkit.runtimes.program import NodeProgram
+    from quorumkit.providers.program import NodeProgram
 
     program = NodeProgram(through / ".state", [through], network=through)
     print_json({"result": asyncio.run(program.call(method, *json.load(sys.stdin)))})

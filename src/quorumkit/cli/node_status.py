@@ -29,7 +29,7 @@ def node_status(directory: Path | None, as_json: bool) -> None:
     kubectl exec mynet-0 -- quorumkit node status
     docker compose exec node1 quorumkit node status
     """
-    from quorumkit.runtimes.program import NodeProgram
+    from quorumkit.providers.program import NodeProgram
 
     if directory is None:
         raise UsageError(

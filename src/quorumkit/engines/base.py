@@ -12,8 +12,8 @@ from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
     from quorumkit.engines.branches import BranchSearch
-    from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
+    from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
 
 
@@ -121,6 +121,14 @@ class Engine(Protocol):
     def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
         """Why a node that has no chain cannot begin from the genesis and take its blocks from its peers, if so;
         `had_chain` says whether it is known to have had one."""
+        ...
+
+    def clear_unfinished(self, directory: Path) -> None:
+        """Removes what a client that was killed left half written, would not start with, and makes anew by itself.
+
+        Raises:
+            OSError: it cannot be read or removed.
+        """
         ...
 
     def init_command(self, binary: Path, genesis: str) -> list[str]:

@@ -75,7 +75,7 @@ def take_from_image(
         EngineError: there is no container engine, or it has no such image and cannot get it; or the image holds another
             client than the first time.
     """
-    from quorumkit.image.docker import docker
+    from quorumkit.container_engine import docker
 
     progress(f"taking {name} out of {image} (once)")
     path = _kept_path(kind, version, image)

@@ -25,7 +25,7 @@ from quorumkit.identity.keys import enode_key_in
 
 if TYPE_CHECKING:
     from quorumkit.engines.base import Engine
-    from quorumkit.node.record import NodeRecord
+    from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
 
 KEPT_BLOCKS = Path("data/own-branch.rlp")

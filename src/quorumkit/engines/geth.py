@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Collection, Mapping
@@ -19,8 +20,8 @@ from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
     from quorumkit.engines.branches import BranchSearch
-    from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
+    from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
 
 VERSION = "1.13.15"
@@ -42,6 +43,8 @@ _NO_ORIGIN = "https://none.invalid"
 """An origin that no page has (RFC 2606): with an empty list the client lets pages of localhost connect."""
 
 _CHAIN = Path("data/geth/chaindata")
+_JWT_SECRET = Path("data/geth/jwtsecret")
+_WHOLE_JWT_SECRET = re.compile(rb"\s*(0x)?[0-9a-fA-F]{64}\s*")
 
 
 class Geth:
@@ -185,6 +188,14 @@ class Geth:
 
     def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
         return None
+
+    def clear_unfinished(self, directory: Path) -> None:
+        """The secret of its Engine API, which it does not write in one step, and does not start with half of
+        (node/node.go, obtainJWTSecret); it makes another."""
+        path = directory / _JWT_SECRET
+        with contextlib.suppress(FileNotFoundError):
+            if not _WHOLE_JWT_SECRET.fullmatch(path.read_bytes()):
+                path.unlink()
 
     def init_command(self, binary: Path, genesis: str) -> list[str]:
         return [str(binary), "init", "--datadir", "data", genesis]

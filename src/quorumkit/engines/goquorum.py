@@ -20,8 +20,8 @@ from quorumkit.spec import is_literal_address
 
 if TYPE_CHECKING:
     from quorumkit.engines.branches import BranchSearch
-    from quorumkit.node.record import NodeRecord
     from quorumkit.plan import Network, Node
+    from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
 
 VERSION = "24.4.1"

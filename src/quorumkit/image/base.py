@@ -14,9 +14,9 @@ from typing import Any
 from filelock import FileLock
 
 from quorumkit.cache import cache_directory
+from quorumkit.container_engine import docker
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.files import to_json, write_atomic
-from quorumkit.image.docker import docker
 from quorumkit.progress import Progress
 
 _PULL_PATIENCE = 1800.0  # seconds

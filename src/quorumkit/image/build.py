@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit import __version__
 from quorumkit.cache import cache_directory
+from quorumkit.container_engine import docker, refusal
 from quorumkit.engines import Binary, Engine
 from quorumkit.engines.go_modules import GoModule, go_modules
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.files import remove_tree, to_json
 from quorumkit.image.base import settle_base
-from quorumkit.image.docker import docker, refusal
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from quorumkit.engines import Engine
 from quorumkit.errors import CorruptFileError, GenesisMismatchError
 from quorumkit.foreign import one_line
 from quorumkit.genesis_block import genesis_block_hash
-from quorumkit.node.record import NodeRecord
+from quorumkit.record import NodeRecord
 from quorumkit.rpc import Rpc
 from quorumkit.rpc.base import expecting
 

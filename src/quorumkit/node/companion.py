@@ -16,8 +16,8 @@ from quorumkit.foreign import one_line
 from quorumkit.managers import TM_SOCKET, Manager, manager_of
 from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
-from quorumkit.node.record import NodeRecord
 from quorumkit.node.trouble import Troubles, kept_up
+from quorumkit.record import NodeRecord
 from quorumkit.rpc.sockets import short_socket_path
 
 STOP_PATIENCE = 15.0

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 from quorumkit.engines.base import Standing
 from quorumkit.errors import RpcError
-from quorumkit.node.record import NodeRecord
 from quorumkit.node.status import NodeStatus, State
+from quorumkit.record import NodeRecord
 from quorumkit.rpc import IpcRpc
 
 SHORTEST_PEER_PAUSE = 0.2

@@ -27,12 +27,12 @@ from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.noise import Noise
 from quorumkit.node.peering import Peering
-from quorumkit.node.record import NodeRecord, read_record
 from quorumkit.node.restarts import Restarts
 from quorumkit.node.room import told_of_room
 from quorumkit.node.sealing import Sealing
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.node.trouble import Troubles, kept_up
+from quorumkit.record import NodeRecord, read_record
 from quorumkit.rpc import IpcRpc
 
 ADMISSION = Path("admission")
@@ -272,6 +272,7 @@ class ManagedNode:
         self.load()
         self._binary = await asyncio.to_thread(self._find_binary)
         await asyncio.to_thread(self._check_identity)
+        await asyncio.to_thread(self._engine.clear_unfinished, self.directory)
         self._genesis = await asyncio.to_thread(read_genesis, self.directory)
         if not is_to_be_made(self.directory, self._engine, self.record, self._genesis):
             return

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from quorumkit.engines import Engine
 from quorumkit.errors import RpcError
 from quorumkit.identity.keys import enode_key_in
-from quorumkit.node.record import NodeRecord
+from quorumkit.record import NodeRecord
 from quorumkit.rpc import IpcRpc
 
 OLD_ADDRESS_LOOK = 3.0

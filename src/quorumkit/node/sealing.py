@@ -11,9 +11,9 @@ from quorumkit.consensus import consensus_of
 from quorumkit.engines import Engine, Standing
 from quorumkit.errors import RpcError
 from quorumkit.node.following import Following
-from quorumkit.node.record import NodeRecord
 from quorumkit.node.splits import SplitWatch
 from quorumkit.node.status import NodeStatus
+from quorumkit.record import NodeRecord
 from quorumkit.rpc import IpcRpc
 
 SEAL_ANYWAY_AFTER = 3.0

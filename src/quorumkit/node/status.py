@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from quorumkit.consensus import address_to_vote_for
 from quorumkit.identity import PublicIdentity
-from quorumkit.node.record import NodeRecord
+from quorumkit.record import NodeRecord
 
 State = Literal[
     "stopped", "exchanging", "admitting", "starting", "waiting", "syncing", "running", "stalled", "restarting",

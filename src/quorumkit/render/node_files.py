@@ -10,7 +10,8 @@ from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
 from quorumkit.files import to_json
 from quorumkit.managers import manager_of, tm_url
-from quorumkit.node.record import (
+from quorumkit.plan import Endpoint, Network, Node
+from quorumkit.record import (
     RECORD_NAME,
     ConsensusRecord,
     EndpointRecord,
@@ -19,7 +20,6 @@ from quorumkit.node.record import (
     PeerRecord,
     TmRecord,
 )
-from quorumkit.plan import Endpoint, Network, Node
 
 
 def render_genesis(network: Network) -> bytes:

@@ -12,20 +12,18 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from quorumkit.container_engine import compose_command, docker, run
 from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
 from quorumkit.errors import RuntimeUnavailableError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, write_atomic, write_if_changed
-from quorumkit.image.docker import compose_command, docker, run
 from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
-from quorumkit.render.compose import render_exchanged_compose
-from quorumkit.render.containers import container_endpoints
-from quorumkit.runtimes.calling import call_inside
-from quorumkit.runtimes.compose import IMAGE_USER, ComposeRuntime
-from quorumkit.runtimes.forming import (
+from quorumkit.providers.calling import call_inside
+from quorumkit.providers.compose import IMAGE_USER, ComposeRuntime
+from quorumkit.providers.forming import (
     answers,
     asking,
     check_none_begins_anew,
@@ -35,11 +33,13 @@ from quorumkit.runtimes.forming import (
     raise_lost,
     write_down,
 )
-from quorumkit.runtimes.ports import LOOPBACK, choose_block
-from quorumkit.runtimes.projects import sole_user_of
-from quorumkit.runtimes.register import open_register
-from quorumkit.runtimes.twins import check_no_twin_needs_them
-from quorumkit.runtimes.volumes import Volumes, find_volumes, rendered_plain
+from quorumkit.providers.ports import LOOPBACK, choose_block
+from quorumkit.providers.projects import sole_user_of
+from quorumkit.providers.register import open_register
+from quorumkit.providers.twins import check_no_twin_needs_them
+from quorumkit.providers.volumes import Volumes, find_volumes, rendered_plain
+from quorumkit.render.compose import render_exchanged_compose
+from quorumkit.render.containers import container_endpoints
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name

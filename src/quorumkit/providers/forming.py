@@ -14,13 +14,13 @@ from quorumkit.files import private_directory, read_json, to_json, write_atomic,
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.mark import MARK_NAME
-from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
+from quorumkit.providers.base import stopped_status
+from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.render import render_genesis
 from quorumkit.render.containers import HEALTH_PORT
 from quorumkit.render.node_files import record_of
-from quorumkit.runtimes.base import stopped_status
 from quorumkit.spec import NetworkSpec
 
 

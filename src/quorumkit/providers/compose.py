@@ -14,27 +14,27 @@ from typing import Any
 from ruamel.yaml.error import YAMLError
 
 from quorumkit.consensus import consensus_of
+from quorumkit.container_engine import compose_command, docker, refusal, run
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavailableError
 from quorumkit.files import write_if_changed
 from quorumkit.image.build import build_image, find_image, image_tag
-from quorumkit.image.docker import compose_command, docker, refusal, run
 from quorumkit.managers import manager_of
 from quorumkit.node.control import SOCKET_NAME
-from quorumkit.node.record import RECORD_NAME
 from quorumkit.node.restarts import FAILED_AFTER
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
+from quorumkit.providers.base import Command, stopped_status
+from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports
+from quorumkit.providers.projects import sole_user_of
+from quorumkit.providers.register import open_register
+from quorumkit.providers.subnets import Subnet, address, choose_subnet, clash, host_subnets, manager_address, room
+from quorumkit.record import RECORD_NAME
 from quorumkit.render.compose import render_compose, services_of
 from quorumkit.render.containers import container_endpoints
 from quorumkit.rpc import HttpRpc, IpcRpc, Rpc
-from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports
-from quorumkit.runtimes.projects import sole_user_of
-from quorumkit.runtimes.register import open_register
-from quorumkit.runtimes.subnets import Subnet, address, choose_subnet, clash, host_subnets, manager_address, room
 from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 IMAGE_USER = 10001

@@ -11,12 +11,12 @@ from typing import Any
 
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import QuorumkitError, RpcError, WaitTimeoutError
-from quorumkit.operate.sender import DEPLOY_GAS, SET_GAS, Sender, choose_sender, when_ready
-from quorumkit.operate.transactions import contract_address
-from quorumkit.operate.verify_private import PrivateVerification, verify_private
 from quorumkit.progress import Progress
 from quorumkit.rpc import Rpc
 from quorumkit.rpc.base import expecting
+from quorumkit.stages.sender import DEPLOY_GAS, SET_GAS, Sender, choose_sender, when_ready
+from quorumkit.stages.transactions import contract_address
+from quorumkit.stages.verify_private import PrivateVerification, verify_private
 
 VALUE = 42
 TIMEOUT = 60.0

@@ -24,11 +24,8 @@ from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
-from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
-from quorumkit.render.containers import RPC_PORT
-from quorumkit.rpc import Rpc
-from quorumkit.runtimes.base import Command
-from quorumkit.runtimes.belongings import (
+from quorumkit.providers.base import Command
+from quorumkit.providers.belongings import (
     Belongings,
     check_claims,
     check_release,
@@ -36,8 +33,8 @@ from quorumkit.runtimes.belongings import (
     mark_claims,
     unmarked,
 )
-from quorumkit.runtimes.calling import call_inside
-from quorumkit.runtimes.forming import (
+from quorumkit.providers.calling import call_inside
+from quorumkit.providers.forming import (
     UnknownNodesError,
     answers,
     asking,
@@ -50,9 +47,12 @@ from quorumkit.runtimes.forming import (
     raise_lost,
     write_down,
 )
-from quorumkit.runtimes.kubectl import Cluster, ForwardedRpc, run
-from quorumkit.runtimes.pods import NO_POD, PodState, pod_state
-from quorumkit.runtimes.twins import check_no_twin_needs_them
+from quorumkit.providers.kubectl import Cluster, ForwardedRpc, run
+from quorumkit.providers.pods import NO_POD, PodState, pod_state
+from quorumkit.providers.twins import check_no_twin_needs_them
+from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
+from quorumkit.render.containers import RPC_PORT
+from quorumkit.rpc import Rpc
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 _POLL = 1.0  # seconds between two looks at the pods

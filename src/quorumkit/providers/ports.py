@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from quorumkit.errors import PortError
 from quorumkit.plan import NodeEndpoints
-from quorumkit.runtimes.register import Register
+from quorumkit.providers.register import Register
 from quorumkit.spec import SPEC_NAME
 
 LOOPBACK = "127.0.0.1"

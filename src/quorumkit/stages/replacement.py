@@ -16,10 +16,10 @@ from typing import Any
 from quorumkit.directory import NetworkDirectory, endpoints_of
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
 from quorumkit.identity import PublicIdentity
-from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.plan import Node, node_name, role_of
-from quorumkit.runtimes import Runtime
-from quorumkit.runtimes.base import AdmittingRuntime, FormingRuntime
+from quorumkit.providers import Runtime
+from quorumkit.providers.base import AdmittingRuntime, FormingRuntime
+from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.spec import NetworkSpec
 
 _KNOWN_WITHIN = 60.0

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from quorumkit.engines import engine_of
 from quorumkit.errors import QuorumkitError
 from quorumkit.plan import Network, Node
+from quorumkit.providers import Runtime
+from quorumkit.providers.base import AdmittingRuntime
 from quorumkit.render.node_files import record_of
-from quorumkit.runtimes import Runtime
-from quorumkit.runtimes.base import AdmittingRuntime
 
 _LOOK_EVERY = 0.3  # seconds
 

@@ -9,8 +9,8 @@ from quorumkit.contracts import console_script
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError
 from quorumkit.files import SECRET_MODE, private_directory, write_atomic
-from quorumkit.node.record import read_record
-from quorumkit.runtimes.base import Command
+from quorumkit.providers.base import Command
+from quorumkit.record import read_record
 
 
 def console_inside(directory: Path, *, execute: str | None) -> Command:

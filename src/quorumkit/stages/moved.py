@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import QuorumkitError
 from quorumkit.node.status import NodeStatus
-from quorumkit.runtimes.ports import LOOPBACK, port_holder, port_is_free
+from quorumkit.providers.ports import LOOPBACK, port_holder, port_is_free
 from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 

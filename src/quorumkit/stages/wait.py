@@ -10,7 +10,7 @@ from quorumkit.errors import NodeError, WaitTimeoutError
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network
 from quorumkit.progress import Progress
-from quorumkit.runtimes import Runtime
+from quorumkit.providers import Runtime
 
 _NAMED = 4  # how many late nodes are named
 

@@ -23,8 +23,8 @@ from quorumkit.managers import managers
 from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.managed import STOP_GRACE
 from quorumkit.node.supervisor import INFO_NAME, read_info
+from quorumkit.providers.running import process_writing
 from quorumkit.rpc import IpcRpc
-from quorumkit.runtimes.running import process_writing
 
 PROGRAM_LOG = "supervisor.log"
 CONTROL_TIMEOUT = 2 * STOP_GRACE

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quorumkit.container_engine import docker
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import RuntimeUnavailableError
-from quorumkit.image.docker import docker
 from quorumkit.mark import DOCKER_LABEL
-from quorumkit.node.record import RECORD_NAME
+from quorumkit.providers.forming import known_key
+from quorumkit.record import RECORD_NAME
 from quorumkit.render.compose import plain_volume_name, volume_name
-from quorumkit.runtimes.forming import known_key
 
 _READ_KEYS = f"""
 import json, pathlib

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quorumkit.runtimes.base import Command, Runtime
+from quorumkit.providers.base import Command, Runtime
 
 if TYPE_CHECKING:
     from quorumkit.directory import NetworkDirectory
@@ -20,21 +20,21 @@ def runtime_of(
     """The runtime that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
     transaction manager."""
     if spec.runtime == "compose" and spec.identities == "exchanged":
-        from quorumkit.runtimes.compose_exchanged import ExchangedComposeRuntime
+        from quorumkit.providers.compose_exchanged import ExchangedComposeRuntime
 
         return ExchangedComposeRuntime(directory, spec, binary=binary)
     if spec.runtime == "compose":
-        from quorumkit.runtimes.compose import ComposeRuntime
+        from quorumkit.providers.compose import ComposeRuntime
 
         return ComposeRuntime(directory, spec, binary=binary)
     if spec.runtime == "kubernetes":
-        from quorumkit.runtimes.kubernetes import KubernetesRuntime
+        from quorumkit.providers.kubernetes import KubernetesRuntime
 
         return KubernetesRuntime(directory, spec)
     if spec.identities == "exchanged":
-        from quorumkit.runtimes.exchanged import ExchangedRuntime
+        from quorumkit.providers.exchanged import ExchangedRuntime
 
         return ExchangedRuntime(directory, spec, binary=binary)
-    from quorumkit.runtimes.process import ProcessRuntime
+    from quorumkit.providers.process import ProcessRuntime
 
     return ProcessRuntime(directory, spec, binary=binary, tm_binary=tm_binary)

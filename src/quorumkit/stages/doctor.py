@@ -19,7 +19,7 @@ from quorumkit.engines.geth import VERSION
 from quorumkit.engines.geth_build import find_built
 from quorumkit.engines.go_toolchain import OLDEST, WHEEL_SHA256, go_on_path
 from quorumkit.errors import RuntimeUnavailableError
-from quorumkit.operate.tried import podman, unreachable_proxy, untried
+from quorumkit.stages.tried import podman, unreachable_proxy, untried
 
 Verdict = Literal["ok", "note", "missing"]
 
@@ -85,9 +85,9 @@ def _go() -> Finding:
 
 def _goquorum() -> Finding:
     """Only its own networks need it, so that it is never missing."""
+    from quorumkit.container_engine import docker
     from quorumkit.engines.goquorum import VERSION as version
     from quorumkit.engines.goquorum import GoQuorum, official_image
-    from quorumkit.image.docker import docker
 
     image = official_image(version)
     if binary := GoQuorum().find(version):
@@ -139,7 +139,7 @@ def _open_files() -> Finding:
 
 def _containers() -> list[Finding]:
     """What the `compose` runtime stands on. Nothing of it is `missing`: processes need none of it."""
-    from quorumkit.image.docker import docker
+    from quorumkit.container_engine import docker
 
     try:
         version = docker("version", "--format", "{{.Server.Version}}", timeout=_DOCKER_TIMEOUT).strip()
@@ -163,7 +163,7 @@ def _proxy() -> list[Finding]:
 
 
 def _compose() -> Finding:
-    from quorumkit.image.docker import compose_command, run
+    from quorumkit.container_engine import compose_command, run
 
     try:
         command = compose_command()
@@ -195,7 +195,7 @@ def _image() -> Finding:
 
 def _kubernetes() -> list[Finding]:
     """What the `kubernetes` runtime stands on. Nothing of it is `missing`: other runtimes need none of it."""
-    from quorumkit.runtimes.kubectl import Cluster, run
+    from quorumkit.providers.kubectl import Cluster, run
 
     async def ask() -> tuple[str, str]:
         async with asyncio.timeout(_CLUSTER_TIMEOUT):

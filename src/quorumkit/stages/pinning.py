@@ -6,10 +6,10 @@ import hashlib
 import json
 from pathlib import Path
 
+from quorumkit.container_engine import docker
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import RuntimeUnavailableError
-from quorumkit.image.docker import docker
 from quorumkit.managers import manager_of
 from quorumkit.pins import Pin, check_pins
 from quorumkit.spec import NetworkSpec

@@ -31,9 +31,9 @@ from quorumkit.files import (
 )
 from quorumkit.identity import PublicIdentity, check_identity, generate_secrets, load_identity, write_secrets
 from quorumkit.mark import ensure_mark
-from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import Progress
+from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.render import keeping, render_genesis, render_node
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 

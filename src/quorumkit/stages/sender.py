@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
 from quorumkit.errors import RpcError
-from quorumkit.operate.transactions import Key, fresh_key, signed_transaction
 from quorumkit.rpc import Rpc
 from quorumkit.rpc.base import expecting
+from quorumkit.stages.transactions import Key, fresh_key, signed_transaction
 
 _SOON = 0.02  # seconds
 _TOO_EARLY = ("authentication needed", "indexing is in progress")

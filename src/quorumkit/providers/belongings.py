@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.mark import KUBERNETES_LABEL, MARK_NAME
-from quorumkit.runtimes.kubectl import Cluster, run
+from quorumkit.providers.kubectl import Cluster, run
 from quorumkit.spec import SPEC_NAME
 
 _CHART = "quorumkit-"

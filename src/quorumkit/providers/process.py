@@ -18,11 +18,11 @@ from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
+from quorumkit.providers.base import Command, stopped_status
+from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports, port_is_free
+from quorumkit.providers.program import NodeProgram
+from quorumkit.providers.register import open_register
 from quorumkit.rpc import IpcRpc, Rpc
-from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.ports import LOOPBACK, choose_each, held_ports, port_is_free
-from quorumkit.runtimes.program import NodeProgram
-from quorumkit.runtimes.register import open_register
 from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 

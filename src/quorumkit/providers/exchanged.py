@@ -15,16 +15,16 @@ from quorumkit.directory_lock import locked
 from quorumkit.errors import NodeError, NotRunningError, QuorumkitError, RpcError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, private_directory, read_json, to_json, write_atomic
 from quorumkit.mark import ensure_mark
-from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
-from quorumkit.runtimes.base import Command, stopped_status
-from quorumkit.runtimes.forming import check_spec
-from quorumkit.runtimes.ports import LOOPBACK, choose_block
-from quorumkit.runtimes.process import ProcessRuntime
-from quorumkit.runtimes.program import NodeProgram
-from quorumkit.runtimes.register import open_register
+from quorumkit.providers.base import Command, stopped_status
+from quorumkit.providers.forming import check_spec
+from quorumkit.providers.ports import LOOPBACK, choose_block
+from quorumkit.providers.process import ProcessRuntime
+from quorumkit.providers.program import NodeProgram
+from quorumkit.providers.register import open_register
+from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from quorumkit.contracts import storage_contract
 from quorumkit.errors import RpcError
 from quorumkit.node.status import NodeStatus
-from quorumkit.operate.sender import first_free, own_account
 from quorumkit.rpc import Rpc
+from quorumkit.stages.sender import first_free, own_account
 from quorumkit.urls import shown_urls
 
 _GAS = 300_000

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from quorumkit.errors import PortError
-from quorumkit.runtimes.register import open_register
+from quorumkit.providers.register import open_register
 from quorumkit.spec import FIRST_HOST, SPEC_NAME
 
 Subnet = ipaddress.IPv4Network

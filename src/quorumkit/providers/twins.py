@@ -18,9 +18,9 @@ import psutil
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, QuorumkitError
 from quorumkit.mark import read_mark
-from quorumkit.node.record import RECORD_NAME, read_record
 from quorumkit.plan import node_name
-from quorumkit.runtimes.register import open_register
+from quorumkit.providers.register import open_register
+from quorumkit.record import RECORD_NAME, read_record
 
 
 def claim_start(directory: NetworkDirectory) -> None:
@@ -81,7 +81,7 @@ def _marks(path: Path) -> set[str]:
 
 
 async def _runs(path: Path) -> bool:
-    from quorumkit.runtimes import runtime_of
+    from quorumkit.providers import runtime_of
 
     directory = NetworkDirectory(path)
     # One that cannot be asked (its Docker is gone, say) does not hinder this one.

@@ -6,8 +6,8 @@ import asyncio
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.plan import Network
-from quorumkit.runtimes import runtime_of
-from quorumkit.runtimes.base import FormingRuntime
+from quorumkit.providers import runtime_of
+from quorumkit.providers.base import FormingRuntime
 
 
 def known_network(directory: NetworkDirectory) -> Network:
