@@ -199,7 +199,7 @@ def test_a_network_of_a_newer_version_is_told(command: str, here: Path, capsys: 
     assert error_json(capsys, command)["kind"] == "NewerFormatError"
 
 
-@pytest.mark.parametrize("command", ["init", "up", "verify", "status", "down"])
+@pytest.mark.parametrize("command", ["init", "up", "verify", "status"])
 def test_a_wrong_spec_is_told_with_file_and_field(command: str, here: Path, capsys: Capture) -> None:
     (here / "mynet").mkdir()
     (here / "mynet/quorumkit.yaml").write_text("name: bank\nnodes:\n  validators: 0\n")
@@ -345,7 +345,7 @@ def test_the_systems_errors_are_told_in_words(
 
         raise OSError(number, os.strerror(number), "/some/file")
 
-    monkeypatch.setattr("quorumkit.cli.network.generate", fail)
+    monkeypatch.setattr("quorumkit.stages.make.generate", fail)
     text = refused(capsys, "init", "bank", code=1)
     assert f"/some/file: {told}" in text
 
@@ -354,7 +354,7 @@ def test_ctrl_c_is_no_traceback(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("quorumkit.cli.network.generate", interrupt)
+    monkeypatch.setattr("quorumkit.stages.make.generate", interrupt)
     assert run(["init", "bank"]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
 

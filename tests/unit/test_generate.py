@@ -22,7 +22,8 @@ from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, 
 from quorumkit.plan import Network
 from quorumkit.progress import silent
 from quorumkit.spec import NetworkSpec, spec_to_yaml
-from quorumkit.stages.generate import check_request, generate
+from quorumkit.stages.generate import generate
+from quorumkit.stages.request import check_request
 
 KEYS = ("data/geth/nodekey", "password")
 

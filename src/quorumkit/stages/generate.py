@@ -15,11 +15,7 @@ from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of, rec
 from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift, differences
 from quorumkit.engines import engine_of
-from quorumkit.errors import (
-    CorruptFileError,
-    GenesisMismatchError,
-    UsageError,
-)
+from quorumkit.errors import CorruptFileError, GenesisMismatchError
 from quorumkit.files import (
     private_directory,
     read_json,
@@ -161,20 +157,3 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
                 hint="undo the change, or make a new network: a chain cannot change its genesis",
             )
     write_atomic(directory.genesis, content)
-
-
-def check_request(spec: NetworkSpec, asked: dict[str, Any], directory: NetworkDirectory) -> None:
-    """What was asked for on the command line must be what an existing network is.
-
-    Raises:
-        UsageError: it is not; `asked` holds dotted spec paths and values, None for what was not asked.
-    """
-    for path, value in asked.items():
-        present: Any = spec
-        for part in path.split("."):
-            present = getattr(present, part, None)
-        if value is not None and value != present:
-            raise UsageError(
-                f"{directory.path} is there already, with {path}: {present}, not {value}",
-                hint=f"leave the option out, edit {directory.spec}, or name another directory",
-            )

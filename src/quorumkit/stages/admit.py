@@ -12,11 +12,12 @@ from quorumkit.plan import Network, Node
 from quorumkit.providers import Runtime
 from quorumkit.providers.base import AdmittingRuntime
 from quorumkit.render.node_files import record_of
+from quorumkit.stages.form import can_admit
 
 _LOOK_EVERY = 0.3  # seconds
 
 
-async def admit_newcomers(runtime: Runtime, network: Network) -> None:
+async def admit_newcomers(provider: Runtime, network: Network) -> None:
     """Has the members take in every node that waits for it, one after the other, as soon as one of them can.
 
     Returns when none waits any more, which can be never: to be cancelled. Interrupted anywhere, the next call goes on.
@@ -24,27 +25,27 @@ async def admit_newcomers(runtime: Runtime, network: Network) -> None:
     engine = engine_of(network.spec.engine.kind)
     newcomers = [node for node in network.nodes if engine.needs_admission(record_of(network, node))]
     members = [node for node in network.nodes if node not in newcomers]
-    if not newcomers or not isinstance(runtime, AdmittingRuntime) or network.spec.identities == "exchanged":
+    if not newcomers or not can_admit(provider) or network.spec.identities == "exchanged":
         return  # nodes that share nothing ask each other
     waiting = {node.name: node for node in newcomers}
     while True:
-        for status in await runtime.status(network):
+        for status in await provider.status(network):
             if status.started:
                 waiting.pop(status.name, None)
             elif status.state == "admitting" and (newcomer := waiting.get(status.name)):
-                admission = await _ask(runtime, members, newcomer)
+                admission = await _ask(provider, members, newcomer)
                 if admission is None:
                     break
                 with contextlib.suppress(QuorumkitError):  # asked again at the next look
-                    await runtime.call_program(newcomer, "node_admitted", newcomer.name, admission)
+                    await provider.call_program(newcomer, "node_admitted", newcomer.name, admission)
         if not waiting:
             return
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _ask(runtime: AdmittingRuntime, members: Sequence[Node], newcomer: Node) -> str | None:
+async def _ask(provider: AdmittingRuntime, members: Sequence[Node], newcomer: Node) -> str | None:
     """What the first member answers that can take the node in now; None if none can."""
     for member in members:
         with contextlib.suppress(QuorumkitError):
-            return str(await runtime.call_program(member, "node_admit", member.name, newcomer.enode))
+            return str(await provider.call_program(member, "node_admit", member.name, newcomer.enode))
     return None
