@@ -249,6 +249,9 @@ class Geth:
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return False
 
+    def sign_of_life(self, record: NodeRecord) -> str:
+        return "eth_blockNumber"
+
     async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
         """With free gas it mines what pays nothing only when it is told so while it runs: on its command line a price
         of 0 counts as none (eth/backend.go, "Sanitizing invalid miner gas price")."""

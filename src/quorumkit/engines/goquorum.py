@@ -146,6 +146,10 @@ class GoQuorum(Geth):
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in _TOLD_THEIR_PEERS
 
+    def sign_of_life(self, record: NodeRecord) -> str:
+        """Where raft stands still its client answers all else: only this takes raft's lock, and it takes it once."""
+        return "raft_leader" if record.consensus.kind == "raft" else super().sign_of_life(record)
+
     async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
         kind = record.consensus.kind
         if kind == "raft":

@@ -115,10 +115,15 @@ def outcome(told: dict[str, Any]) -> str:
     if told["replaced"]:
         return f"{name}: replaced, its account is now {told['account']}, and it follows"
     own = "" if told["counts"] else "; the asked node is no sitting validator, so it signs nothing that counts"
-    signed, missing = ", ".join(told["signed"]) or "none", ", ".join(told["missing"])
+    signed = ", ".join(told["signed"]) or "none"
+    # Its own place counts among the sitting ones, and its old key is gone.
+    others = ", ".join(each for each in told["missing"] if each != name)
+    left = (
+        f"of {others} have signed: run this command on their nodes too" if others else "have signed, and none is left"
+    )
     return (
         f"{name}: {len(told['signed'])} of {needed} signatures ({signed}){own}; it takes effect when "
-        f"{needed - len(told['signed'])} more of {missing} have signed: run this command on their nodes too"
+        f"{needed - len(told['signed'])} more {left}"
     )
 
 
