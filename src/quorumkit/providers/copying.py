@@ -50,12 +50,12 @@ def copy_local(directory: Path, name: str, to: Path) -> None:
         raise NodeError(f"{directory / path}: {error.strerror}") from None
     finally:
         os.close(folder)
-    with os.fdopen(source, "rb") as reader:
-        if not stat.S_ISREG(os.fstat(reader.fileno()).st_mode):
-            raise NodeError(f"{directory / path}: not a file")
-        with _written(to) as writer:
-            while data := reader.read(_CHUNK):
-                writer.write(data)
+    if not stat.S_ISREG(os.fstat(source).st_mode):
+        os.close(source)
+        raise NodeError(f"{directory / path}: not a file")
+    with os.fdopen(source, "rb") as reader, _written(to) as writer:
+        while data := reader.read(_CHUNK):
+            writer.write(data)
 
 
 def reading(name: str, *, directory: str = "/node") -> list[str]:
