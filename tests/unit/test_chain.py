@@ -12,7 +12,7 @@ import pytest
 from samples import planned, spec_of
 
 from quorumkit.engines import Binary, engine_of
-from quorumkit.errors import CorruptFileError, GenesisMismatchError, RpcError
+from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, RpcError
 from quorumkit.genesis_block import genesis_block_hash
 from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
 from quorumkit.node.log import StandardOutput
@@ -210,7 +210,7 @@ def test_a_client_that_answers_nonsense_is_no_client_on_the_chain(node: Path, bl
 
 CLIENT = """#!/bin/sh
 echo "$@" >> calls
-case "$*" in *init*) mkdir -p data/geth/chaindata; touch data/geth/chaindata/CURRENT;; esac
+case "$*" in *init*) mkdir -p data/geth/chaindata; touch data/geth/chaindata/CURRENT; test ! -e full;; esac
 """
 
 
@@ -245,3 +245,14 @@ def test_a_chain_is_made_once_and_again_when_it_is_gone_and_never_from_another_g
     with pytest.raises(GenesisMismatchError):
         calls(node)
     assert len((node / "calls").read_text().splitlines()) == 2
+
+
+def test_a_chain_whose_second_making_was_interrupted_is_made_once_more(node: Path) -> None:
+    """The first one's marker must not vouch for it."""
+    assert calls(node) == 1
+    (node / "data/geth/chaindata/CURRENT").unlink()
+    (node / "full").touch()
+    with pytest.raises(NodeError, match=r"refused genesis\.json: exit code 1"):
+        calls(node)
+    (node / "full").unlink()
+    assert [calls(node), calls(node)] == [3, 3]

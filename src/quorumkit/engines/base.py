@@ -183,6 +183,11 @@ class Driver(Protocol):
         """
         ...
 
+    def sign_of_life(self, record: NodeRecord) -> str:
+        """A JSON-RPC method without parameters that a client in order answers at once, with a result or an error, and
+        one that stands still does not. It is asked again and again, so it costs nothing."""
+        ...
+
     async def is_level(self, rpc: Rpc) -> bool:
         """Whether the client has every block that the peers it is connected to had when they came, as far as it knows.
 

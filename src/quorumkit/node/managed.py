@@ -19,6 +19,7 @@ from quorumkit.files import write_atomic
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity, check_identity
 from quorumkit.identity.store import PASSWORD
+from quorumkit.node import silence
 from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
 from quorumkit.node.companion import Companion, transaction_manager
 from quorumkit.node.following import Following
@@ -75,6 +76,7 @@ class ManagedNode:
         self._admitted = asyncio.Event()
         self._admitting = asyncio.Lock()
         self._refusal: str | None = None
+        self._silent_since: float | None = None
         self._following = Following(self.status, self._set_state)
         self._peering: Peering | None = None
         self._gate: Gate | None = None
@@ -199,13 +201,16 @@ class ManagedNode:
                 reason = one_line(f"{type(error).__name__}: {error}")
             else:
                 self.troubles.note("the care of the node", None)
-            was_ready = self._following.was_ready
+            was_ready, silent_since = self._following.was_ready, self._silent_since
             self._forget_client()
             if self._stop_asked:
                 self._restarts.forget()
                 self._now_stopped()
                 continue
-            pause = self._restarts.died(ran_for=time.monotonic() - began, was_ready=was_ready)
+            # One that fell silent ran for as long as it answered, and that once it was in step excuses nothing: on a
+            # machine that is only too busy it is not to be ended again and again.
+            ran_for = (silent_since or time.monotonic()) - began
+            pause = self._restarts.died(ran_for=ran_for, was_ready=was_ready and silent_since is None)
             self.status.restarts += 1
             reason = told_of_room(reason, self.directory, _free(self.directory))
             self._say("WARN", f"{self.status.name} ended: {reason}; next start in {pause:g} s")
@@ -316,17 +321,23 @@ class ManagedNode:
         self._changed()
         if self._stop_asked:  # in the moment of the start
             await self._end(process)
-        watching = kept_up(functools.partial(self._watch, listening), "the watch over its client", self.troubles)
-        watch = asyncio.create_task(watching, name=f"watch {self.record.name}")
+        works = {
+            "the watch over its client": functools.partial(self._watch, listening),
+            "the watch over its answers": functools.partial(self._end_if_silent, process, listening),
+        }
+        watches = [
+            asyncio.create_task(kept_up(work, about, self.troubles), name=f"{self.record.name}: {about}")
+            for about, work in works.items()
+        ]
         try:
             failure = await self._pump(process, listening)
             code = await process.wait()
         finally:
             if process.returncode is None:
                 await self._end(process)
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
         if failure or self._refusal:
             return failure or str(self._refusal)
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -372,6 +383,19 @@ class ManagedNode:
                     await self._attend(rpc)
             # Only a client that closes a connection, or is too slow to answer, and lives comes here.
             await asyncio.sleep(1)
+
+    async def _end_if_silent(self, process: asyncio.subprocess.Process, listening: asyncio.Event) -> None:
+        """Ends a client that lives and answers no more, so that it is started again."""
+        await listening.wait()
+        await silence.falls_silent(
+            self.directory / self._engine.ipc, self._engine.sign_of_life(self.record), process.pid
+        )
+        if self._stop_asked:
+            return
+        self._silent_since = time.monotonic() - silence.SILENT_AFTER
+        self._refusal = f"its client had not answered for {silence.SILENT_AFTER:g} s"
+        self._say("WARN", f"{self._refusal}: it is ended")
+        await self._end(process, grace=silence.ENDS_WITHIN)
 
     async def _is_on_our_chain(self, rpc: IpcRpc) -> bool:
         """Ends a client that is on another chain, before it seals or sends anything."""
@@ -426,8 +450,7 @@ class ManagedNode:
                 return
 
     def _forget_client(self) -> None:
-        self._process = None
-        self._peering = None
+        self._process = self._peering = self._silent_since = None
         self._following.forget()
 
     def _set_state(self, state: State, error: str | None = None) -> None:
@@ -442,14 +465,14 @@ class ManagedNode:
     def _say(self, level: str, text: str) -> None:
         self._log.line(own_line(level, text))
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
+    async def _end(self, process: asyncio.subprocess.Process, *, grace: float = STOP_GRACE) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            async with asyncio.timeout(STOP_GRACE):
+            async with asyncio.timeout(grace):
                 await process.wait()
         except TimeoutError:
-            self._say("WARN", f"{self.status.name} did not end in {STOP_GRACE:g} s and is killed")
+            self._say("WARN", f"{self.status.name} did not end in {grace:g} s and is killed")
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
 

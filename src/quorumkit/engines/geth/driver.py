@@ -103,6 +103,9 @@ class GethDriver:
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return False
 
+    def sign_of_life(self, record: NodeRecord) -> str:
+        return "eth_blockNumber"
+
 
 def standing_among(record: NodeRecord, validators: list[str]) -> Standing:
     """Of a node among those validators' addresses."""

@@ -98,6 +98,10 @@ class GoQuorumDriver(GethDriver):
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in TOLD_THEIR_PEERS
 
+    def sign_of_life(self, record: NodeRecord) -> str:
+        """Where raft stands still its client answers all else: only this takes raft's lock, and it takes it once."""
+        return "raft_leader" if record.consensus.kind == "raft" else super().sign_of_life(record)
+
 
 def _raft_id(members: list[dict[str, Any]], key: str) -> int | None:
     """The raft id of the member with that enode key, as `raft_cluster` tells it."""
