@@ -13,7 +13,7 @@ from quorumkit.cli.options import json_option
 from quorumkit.cli.output import ProgressLine, done, is_terminal, print_json, say, warn
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import UsageError
-from quorumkit.providers import runtime_of
+from quorumkit.providers import provider_of
 from quorumkit.stages.destroy import destroy_network, linked_places
 from quorumkit.stages.stop import read_what_runs
 
@@ -48,7 +48,7 @@ def destroy(path: Path | None, named: Path | None, as_json: bool, yes: bool, lin
                 say(f"{place.link} leads to {place.target}")
             linked = click.confirm("Remove what these links lead to as well?")
     with ProgressLine(quiet=as_json) as progress:
-        provider = runtime_of(directory, what.spec)
+        provider = provider_of(directory, what.spec)
         left = asyncio.run(destroy_network(directory, provider, progress, linked_too=linked))
     if as_json:
         more: dict[str, Any] = {"left": [str(place.target) for place in left]} if left else {}

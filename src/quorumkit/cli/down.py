@@ -10,7 +10,7 @@ import click
 from quorumkit.cli.options import directory_argument, json_option
 from quorumkit.cli.output import ProgressLine, done, print_json, warn
 from quorumkit.directory import NetworkDirectory
-from quorumkit.providers import runtime_of
+from quorumkit.providers import provider_of
 from quorumkit.stages.stop import read_what_runs, stop_network
 
 
@@ -27,7 +27,7 @@ def down(directory: NetworkDirectory, as_json: bool) -> None:
     if what.problem and not as_json:
         warn(what.problem)
     with ProgressLine(quiet=as_json) as progress:
-        ran = asyncio.run(stop_network(runtime_of(directory, what.spec), progress))
+        ran = asyncio.run(stop_network(provider_of(directory, what.spec), progress))
     if as_json:
         more: dict[str, Any] = {"warning": what.problem} if what.problem else {}
         print_json({"network": what.spec.name, "stopped": ran} | more)

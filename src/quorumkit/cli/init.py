@@ -10,7 +10,7 @@ from quorumkit.cli.options import directory_argument, json_option, provider_for,
 from quorumkit.cli.output import ProgressLine, done, print_json
 from quorumkit.cli.showing import network_json, show_next_step, show_nodes, summary
 from quorumkit.directory import NetworkDirectory
-from quorumkit.stages.make import make_network
+from quorumkit.identities import identities_of
 from quorumkit.stages.request import requested_spec
 
 
@@ -29,8 +29,9 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     """
     request = request_of(asked)
     spec = requested_spec(directory, request)
+    identities = identities_of(directory, spec, provider_for(directory, spec, request))
     with ProgressLine(quiet=as_json) as progress:
-        network = make_network(directory, spec, provider_for(directory, spec, request), progress)
+        network = identities.init(progress)
     if as_json:
         nothing = {"network": spec.name, "directory": str(directory.path.absolute()), "nodes": []}
         print_json(network_json(directory, network) if network else nothing)

@@ -34,7 +34,8 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
     quorumkit node replace node3
     docker compose exec node1 quorumkit node replace node3
     """
-    from quorumkit.providers import runtime_of
+    from quorumkit.identities import identities_of
+    from quorumkit.providers import provider_of
     from quorumkit.stages.ask_program import ask_program
     from quorumkit.stages.replace import Collected, nodes_to_ask, outcome, replace_node
 
@@ -43,7 +44,9 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
     else:
         spec = directory.read_spec()
         nodes = nodes_to_ask(directory, spec, name)
-        collected = asyncio.run(replace_node(directory, runtime_of(directory, spec), nodes, name))
+        provider = provider_of(directory, spec)
+        identities = identities_of(directory, spec, provider)
+        collected = asyncio.run(replace_node(directory, identities, provider, nodes, name))
     if as_json:
         print_json(collected.to_json())
     else:

@@ -14,7 +14,7 @@ from quorumkit.errors import UsageError
 from quorumkit.notation import whole_number
 
 if TYPE_CHECKING:
-    from quorumkit.providers import Runtime
+    from quorumkit.providers import Provider
     from quorumkit.spec import NetworkSpec
     from quorumkit.stages.request import Request
 
@@ -121,8 +121,8 @@ def request_of(given: dict[str, Any]) -> Request:
     return Request(fields, given["engine_binary"], given["tm_binary"])
 
 
-def provider_for(directory: NetworkDirectory, spec: NetworkSpec, request: Request) -> Runtime:
+def provider_for(directory: NetworkDirectory, spec: NetworkSpec, request: Request) -> Provider:
     """What runs the network, with the programs that were asked for."""
-    from quorumkit.providers import runtime_of
+    from quorumkit.providers import provider_of
 
-    return runtime_of(directory, spec, binary=request.engine_binary, tm_binary=request.tm_binary)
+    return provider_of(directory, spec, binary=request.engine_binary, tm_binary=request.tm_binary)

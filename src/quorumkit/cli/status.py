@@ -10,7 +10,7 @@ import click
 from quorumkit.cli.options import directory_argument, json_option
 from quorumkit.cli.showing import show_statuses
 from quorumkit.directory import NetworkDirectory
-from quorumkit.providers import runtime_of
+from quorumkit.providers import provider_of
 from quorumkit.stages.status import statuses_of, watch_statuses
 
 
@@ -27,7 +27,7 @@ def status(directory: NetworkDirectory, as_json: bool, watch: bool) -> None:
     quorumkit status --json
     """
     spec = directory.read_spec()
-    provider = runtime_of(directory, spec)
+    provider = provider_of(directory, spec)
 
     async def show_changes() -> None:
         async for statuses in watch_statuses(directory, spec, provider):

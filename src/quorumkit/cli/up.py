@@ -11,6 +11,7 @@ from quorumkit.cli.options import directory_argument, json_option, provider_for,
 from quorumkit.cli.output import ProgressLine, done, print_json, say
 from quorumkit.cli.showing import show_started, show_verification, statuses_json, summary
 from quorumkit.directory import NetworkDirectory
+from quorumkit.identities import identities_of
 from quorumkit.stages.moved import describe_moves
 from quorumkit.stages.pinning import check_programs
 from quorumkit.stages.request import requested_spec
@@ -36,9 +37,10 @@ def up(directory: NetworkDirectory, as_json: bool, verify: bool, timeout: float 
     spec = requested_spec(directory, request)
     check = partial(check_programs, directory, spec, binary=request.engine_binary, tm_binary=request.tm_binary)
     provider = provider_for(directory, spec, request)
+    identities = identities_of(directory, spec, provider)
     with ProgressLine(quiet=as_json) as progress:
         started = start_network(
-            directory, spec, provider, progress, check_programs=check, verify=verify, timeout=timeout
+            directory, spec, identities, provider, progress, check_programs=check, verify=verify, timeout=timeout
         )
     verification = started.verification
     if as_json:

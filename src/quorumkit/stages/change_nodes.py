@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from quorumkit.plan import Network
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 from quorumkit.stages.load import find_node
 
 Change = Literal["stop", "start", "restart"]
 
 
-async def change_nodes(change: Change, network: Network, provider: Runtime, names: Sequence[str]) -> list[str]:
+async def change_nodes(change: Change, network: Network, provider: Provider, names: Sequence[str]) -> list[str]:
     """Does so with the nodes that a person named; their full names. One that is there already stays as it is.
 
     Raises:

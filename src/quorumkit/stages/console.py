@@ -7,14 +7,14 @@ import asyncio
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError
 from quorumkit.plan import Network, Node
-from quorumkit.providers import Command, Runtime
+from quorumkit.providers import Command, Provider
 
 WITHOUT_CLIENT = ("stopped", "exchanging", "admitting", "failed", "restarting")
 """States of a node in which no client of it runs."""
 
 
 def console_command(
-    directory: NetworkDirectory, network: Network, provider: Runtime, node: Node, *, execute: str | None
+    directory: NetworkDirectory, network: Network, provider: Provider, node: Node, *, execute: str | None
 ) -> Command:
     """Opens the console, or with `execute` only prints what this JavaScript evaluates to.
 

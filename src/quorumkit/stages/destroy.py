@@ -14,7 +14,7 @@ from pathlib import Path
 from quorumkit.directory import NetworkDirectory
 from quorumkit.files import remove_tree
 from quorumkit.progress import Progress
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def linked_places(directory: NetworkDirectory) -> list[LinkedPlace]:
 
 
 async def destroy_network(
-    directory: NetworkDirectory, provider: Runtime, progress: Progress, *, linked_too: bool = False
+    directory: NetworkDirectory, provider: Provider, progress: Progress, *, linked_too: bool = False
 ) -> list[LinkedPlace]:
     """Stops it, and removes what it has: with the provider, and its directory. `linked_too` removes what links lead to
     as well. Returns the linked places that are left.

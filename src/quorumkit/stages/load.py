@@ -6,12 +6,12 @@ import asyncio
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import UsageError
+from quorumkit.identities import identities_of
 from quorumkit.plan import Network, Node, node_name
-from quorumkit.providers import Runtime, runtime_of
-from quorumkit.stages.form import learn_network
+from quorumkit.providers import Provider, provider_of
 
 
-def load_network(directory: NetworkDirectory) -> tuple[Network, Runtime]:
+def load_network(directory: NetworkDirectory) -> tuple[Network, Provider]:
     """The network, and what runs it. Nodes that made their own keys and were started by hand are asked who they are.
 
     Raises:
@@ -19,9 +19,12 @@ def load_network(directory: NetworkDirectory) -> tuple[Network, Runtime]:
         QuorumkitError: see `NetworkDirectory.load`.
     """
     spec = directory.read_spec()
-    provider = runtime_of(directory, spec)
-    network = None if directory.is_network(spec) else asyncio.run(learn_network(provider))
-    return network or directory.load(), provider
+    provider = provider_of(directory, spec)
+    if not directory.is_network(spec):
+        identities = identities_of(directory, spec, provider)
+        if network := asyncio.run(identities.learn()):
+            return network, provider
+    return directory.load(), provider
 
 
 def find_node(network: Network, name: str) -> Node:

@@ -15,12 +15,12 @@ from typing import Any
 
 from quorumkit.directory import NetworkDirectory, endpoints_of
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
+from quorumkit.identities import Identities
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Node, node_name, role_of
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.spec import NetworkSpec
-from quorumkit.stages.form import can_admit, learn_network, makes_own_identities
 from quorumkit.stages.load import load_network
 
 _RECORDED_WITHIN = 60.0  # seconds
@@ -60,7 +60,9 @@ def recorded_nodes(directory: NetworkDirectory, spec: NetworkSpec) -> list[Node]
     return nodes
 
 
-async def replace_node(directory: NetworkDirectory, provider: Runtime, nodes: Sequence[Node], name: str) -> Collected:
+async def replace_node(
+    directory: NetworkDirectory, identities: Identities, provider: Provider, nodes: Sequence[Node], name: str
+) -> Collected:
     """Has the others of `nodes` that run sign for the new identity of the node of that name.
 
     Raises:
@@ -68,21 +70,20 @@ async def replace_node(directory: NetworkDirectory, provider: Runtime, nodes: Se
         NotRunningError: no other node runs.
         QuorumkitError: the others refuse; it is what the first of them answers.
     """
-    if not makes_own_identities(provider) or not can_admit(provider):
+    if not identities.exchanged:
         raise UsageError(
             f"{name}: the identities of this network were generated together, not exchanged",
             hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
         )
-    by_name = {node.name: node for node in nodes}
 
     async def ask(other: str) -> dict[str, Any]:
-        answer: dict[str, Any] = await provider.call_program(by_name[other], "node_replace", name)
+        answer: dict[str, Any] = await provider.call(other, "node_replace", name)
         return answer
 
-    others = [other for other in by_name if other != name]
+    others = [node.name for node in nodes if node.name != name]
     collected = await collect(ask, others, start=f"quorumkit up{directory.as_argument}")
     if collected.complete:
-        await _until_recorded(provider, name, collected.answer.get("enode_key"))
+        await _until_recorded(identities, name, collected.answer.get("enode_key"))
     return collected
 
 
@@ -134,20 +135,25 @@ def outcome(answer: dict[str, Any]) -> str:
     own = (
         "" if answer["counts"] else "; the node that was asked is no sitting validator, so its signature does not count"
     )
-    signed, missing = ", ".join(answer["signed"]) or "none", ", ".join(answer["missing"])
+    signed = ", ".join(answer["signed"]) or "none"
+    # Its own place counts among the sitting ones, and its old key is gone.
+    others = ", ".join(each for each in answer["missing"] if each != name)
+    left = (
+        f"of {others} have signed: run this command on their nodes too" if others else "have signed, and none is left"
+    )
     return (
         f"{name}: {len(answer['signed'])} of {needed} signatures ({signed}){own}; it takes effect when "
-        f"{needed - len(answer['signed'])} more of {missing} have signed: run this command on their nodes too"
+        f"{needed - len(answer['signed'])} more {left}"
     )
 
 
-async def _until_recorded(provider: Runtime, name: str, key: object) -> None:
+async def _until_recorded(identities: Identities, name: str, key: object) -> None:
     """Returns once the node itself tells its new identity, which then is written down here; after a minute, the next
     `up` does it."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_RECORDED_WITHIN):
             while True:
-                network = await learn_network(provider)
+                network = await identities.learn()
                 if network and any(node.name == name and node.identity.enode_key == key for node in network.nodes):
                     return
                 await asyncio.sleep(_LOOK_EVERY)

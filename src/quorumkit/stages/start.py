@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.identities import Identities
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network
 from quorumkit.progress import Progress, silent
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 from quorumkit.providers.twins import claim_start
 from quorumkit.spec import NetworkSpec
 from quorumkit.stages.admit import admit_newcomers
-from quorumkit.stages.form import makes_own_identities
-from quorumkit.stages.generate import generate
 from quorumkit.stages.moved import Move, moved_urls, recorded_urls
 from quorumkit.stages.verify import Verification
 from quorumkit.stages.verify_network import verify_network
@@ -41,7 +40,8 @@ class Started:
 def start_network(
     directory: NetworkDirectory,
     spec: NetworkSpec,
-    provider: Runtime,
+    identities: Identities,
+    provider: Provider,
     progress: Progress,
     *,
     check_programs: CheckPrograms,
@@ -57,29 +57,25 @@ def start_network(
     Raises:
         NodeError: a node cannot run, or a copy of this directory runs.
         WaitTimeoutError: the network was not complete in time.
-        QuorumkitError: see `generate`, and the provider's `acquire`.
+        QuorumkitError: see `Identities` and `Provider.acquire`.
     """
     timeout = timeout or patience(spec.nodes.total)
-    existed = directory.exists()
-    before = recorded_urls(directory) if existed else {}
-    if existed:
+    before = recorded_urls(directory) if directory.exists() else {}
+    if directory.exists():
         claim_start(directory)
-    if makes_own_identities(provider):
-        provider.acquire(progress)
-        changed = check_programs() if existed else []
-        network = asyncio.run(provider.form(progress, timeout))
-        check_programs()  # notes them, where the network is new
-    else:
-        network = generate(directory, spec, provider.addresses, progress)
-        provider.render(network)
-        provider.acquire(progress)
-        changed = check_programs()
+    identities.prepare(progress)
+    provider.acquire(progress)
+    is_new = not directory.exists()
+    changed = [] if is_new else check_programs()
+    network = asyncio.run(identities.form(progress, timeout))
+    if is_new:
+        check_programs()  # notes them
     statuses, verification = asyncio.run(_start(directory, provider, network, progress, timeout, verify=verify))
     return Started(network, statuses, verification, changed, moved_urls(before, statuses, spec))
 
 
 async def _start(
-    directory: NetworkDirectory, provider: Runtime, network: Network, progress: Progress, timeout: float,
+    directory: NetworkDirectory, provider: Provider, network: Network, progress: Progress, timeout: float,
     *, verify: bool,
 ) -> tuple[list[NodeStatus], Verification | None]:  # fmt: skip
     started = False
@@ -94,7 +90,7 @@ async def _start(
 
 
 async def _complete(
-    directory: NetworkDirectory, provider: Runtime, network: Network, progress: Progress, timeout: float,
+    directory: NetworkDirectory, provider: Provider, network: Network, progress: Progress, timeout: float,
     *, verify: bool,
 ) -> tuple[list[NodeStatus], Verification | None]:  # fmt: skip
     """Waits until the network is complete. Verification begins when all are connected, so that its transactions do not

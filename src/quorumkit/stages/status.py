@@ -7,14 +7,13 @@ from collections.abc import AsyncGenerator
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.node.status import NodeStatus
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 from quorumkit.spec import NetworkSpec
-from quorumkit.stages.form import look_at_nodes
 
 _LOOK_EVERY = 1.0  # seconds between two looks at nodes that have not agreed yet
 
 
-async def statuses_of(directory: NetworkDirectory, spec: NetworkSpec, provider: Runtime) -> list[NodeStatus]:
+async def statuses_of(directory: NetworkDirectory, spec: NetworkSpec, provider: Provider) -> list[NodeStatus]:
     """Every node, by ordinal; of a network whose nodes have not agreed yet, what they wait for.
 
     Raises:
@@ -22,14 +21,14 @@ async def statuses_of(directory: NetworkDirectory, spec: NetworkSpec, provider: 
         CorruptFileError: no node's record can be read.
     """
     if not directory.is_network(spec):
-        statuses = await look_at_nodes(provider)
+        statuses = await provider.look()
         if any(status.state != "stopped" for status in statuses):
             return statuses
     return await provider.status(directory.load_what_is_there())
 
 
 async def watch_statuses(
-    directory: NetworkDirectory, spec: NetworkSpec, provider: Runtime
+    directory: NetworkDirectory, spec: NetworkSpec, provider: Provider
 ) -> AsyncGenerator[list[NodeStatus]]:
     """The same, and again at each change, for as long as the network runs.
 

@@ -18,7 +18,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NewerFormatError, SpecError
 from quorumkit.notation import load_yaml
 from quorumkit.progress import Progress
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 from quorumkit.spec import SPEC_FORMAT, NetworkSpec
 from quorumkit.stages.request import name_from
 
@@ -41,7 +41,7 @@ class WhatRuns:
     """What is wrong with the spec as it is written, with the path of the field; the `spec` here has none of it."""
 
 
-async def stop_network(provider: Runtime, progress: Progress) -> bool:
+async def stop_network(provider: Provider, progress: Progress) -> bool:
     """Stops everything and returns when nothing of it is left. Whether anything ran.
 
     Raises:

@@ -8,12 +8,12 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError
 from quorumkit.plan import Network
 from quorumkit.progress import Progress
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 from quorumkit.stages.verify import TIMEOUT, Verification, verify
 
 
 async def verify_network(
-    directory: NetworkDirectory, network: Network, provider: Runtime, progress: Progress, timeout: float = TIMEOUT
+    directory: NetworkDirectory, network: Network, provider: Provider, progress: Progress, timeout: float = TIMEOUT
 ) -> Verification:
     """See `verify`; private transactions too, where the network has transaction managers. `timeout` is in seconds.
 

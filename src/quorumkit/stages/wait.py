@@ -11,7 +11,7 @@ from quorumkit.errors import NodeError, WaitTimeoutError
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network
 from quorumkit.progress import Progress
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 
 _NAMED = 4  # how many late nodes are named
 
@@ -22,7 +22,7 @@ def patience(nodes: int) -> float:
 
 
 async def wait_until_complete(
-    provider: Runtime,
+    provider: Provider,
     network: Network,
     progress: Progress,
     *,

@@ -91,7 +91,8 @@ def test_operators_sign_one_by_one_and_the_last_one_brings_it_about(play: Callab
         lost = await lose(stage, 5)
         told = [(await exchange_of(each).replace("node5")).to_json() for each in (one, two)]
         assert [len(each["signed"]) for each in told] == [1, 2]
-        assert outcome(told[1]).startswith("node5: 2 of 3 signatures (node1, node2); it takes effect when 1 more of")
+        said = "node5: 2 of 3 signatures (node1, node2); it takes effect when 1 more of node3, node4 have signed: "
+        assert outcome(told[1]).startswith(said)
         # Each is restarted in between: what was signed is on the disk, and heard of by the others.
         await asyncio.gather(one.die(), two.die())
         assert not exchange_of(lost).locked.is_set()
