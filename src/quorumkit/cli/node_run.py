@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from quorumkit.cli.exchange import exchange_options, settings_of
+from quorumkit.cli.exchange import exchange_options
 from quorumkit.errors import UsageError
 
 
@@ -57,6 +57,7 @@ def run_(
     quorumkit node run /node --exchange --nodes 5 --peer-prefix node --join-secret-file /run/secrets/join
     """
     from quorumkit.node.supervisor import Options, run
+    from quorumkit.stages.exchange_settings import settings_of
 
     if exchange and len(nodes) != 1:
         raise UsageError("--exchange runs one node", hint="start one node program for each node")
