@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from quorumkit.cli.main import cli
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import NetworkSpec, OneOf, spec_to_yaml
 
 PAGES = Path(__file__).resolve().parent.parent / "docs/reference"
 _NOTE = "<!-- Written by scripts/reference.py; run `make docs` after a change. -->"
@@ -143,6 +143,7 @@ def _comments(model: type[BaseModel]) -> dict[str, str]:
 def _values(field: FieldInfo) -> str:
     """What a field may hold, in words."""
     kinds = [kind for kind in _members(field.annotation) if kind is not type(None)]
+    kinds = next((list(constraint.values()) for constraint in field.metadata if isinstance(constraint, OneOf)), kinds)
     if all(isinstance(kind, str) for kind in kinds):
         return " or ".join(f"`{kind}`" for kind in kinds)
     bounds = {
