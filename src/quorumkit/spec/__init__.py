@@ -12,11 +12,12 @@ from quorumkit.spec.parts import (
     TransactionManagerSpec,
 )
 from quorumkit.spec.places import FIRST_HOST, ComposeSpec, KubernetesSpec
-from quorumkit.spec.text import SPEC_NAME, parse_spec, read_spec, spec_to_yaml
+from quorumkit.spec.text import SCHEMA_NAME, SPEC_NAME, parse_spec, read_spec, spec_to_yaml
 
 __all__ = [
     "FIRST_HOST",
     "MAX_CHAIN_ID",
+    "SCHEMA_NAME",
     "SPEC_FORMAT",
     "SPEC_NAME",
     "ComposeSpec",

@@ -15,6 +15,8 @@ from quorumkit.spec.network import SPEC_FORMAT, NetworkSpec
 from quorumkit.spec.parts import ConsensusSpec, EngineSpec
 
 SPEC_NAME = "quorumkit.yaml"
+SCHEMA_NAME = "quorumkit.schema.json"
+"""Its JSON Schema; `make docs` writes it."""
 
 
 def parse_spec(value: Any, *, source: str = SPEC_NAME) -> NetworkSpec:
@@ -114,6 +116,8 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
+    # A path beside the spec, not a URL: it is the schema of the version that wrote it, and is there without a network.
+    text.write(f"# yaml-language-server: $schema=.state/{SCHEMA_NAME}\n")
     text.write("# A Quorumkit network. Every field: docs/reference/spec.md\n")
     yaml.dump(values, text)
     return text.getvalue().encode()
