@@ -22,17 +22,7 @@ from quorumkit.node.log import RotatedFile, StandardOutput, Unfailing
 from quorumkit.node.managed import ManagedNode
 from quorumkit.node.supervisor import Options, Supervisor
 from quorumkit.node.trouble import Troubles, kept_up
-
-
-class Log:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-    def close(self) -> None:
-        pass
+from support.logs import Log
 
 
 @pytest.fixture(autouse=True)
