@@ -131,7 +131,7 @@ def test_a_node_seals_while_it_is_in_the_validator_set_and_its_role_says_so(kind
         client.validators = client.validators[:1]
         await until(lambda: not client.seals)
         assert node.status.role == "observer"
-        assert len(node.said) == 2
+        await until(lambda: len(node.said) == 2)
 
     play(node, scene)
 
