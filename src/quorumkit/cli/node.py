@@ -292,7 +292,7 @@ def run_(
     quorumkit node run mynet/nodes/node1 --health 127.0.0.1:9100
     quorumkit node run /node --exchange --nodes 5 --peer-prefix node --join-secret-file /run/secrets/join
     """
-    from quorumkit.node.supervisor import Options, run
+    from quorumkit.node.program import Options, run
 
     if exchange and len(nodes) != 1:
         raise UsageError("--exchange runs one node", hint="start one node program for each node")
