@@ -13,7 +13,7 @@ from aiohttp import web
 from click.testing import CliRunner
 
 from quorumkit.cli.main import run
-from quorumkit.cli.node import run_
+from quorumkit.cli.node_run import run_
 from quorumkit.errors import RpcError
 from quorumkit.node.health import HealthServer
 from quorumkit.node.status import NodeStatus, State
