@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from quorumkit.consensus import consensus_of
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import NetworkSpec
 
@@ -127,7 +127,7 @@ def plan(spec: NetworkSpec, identities: Sequence[PublicIdentity], endpoints: Seq
     validators = [node.identity for node in nodes if node.role == "validator"]
     balances = {one.account.lower(): spec.genesis.node_balance for one in validators if spec.genesis.node_balance}
     balances |= {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
-    genesis = engine_of(spec.engine.kind).genesis(
+    genesis = recipe_of(spec.engine.kind).genesis(
         chain_id=spec.chain_id,
         gas_limit=spec.genesis.gas_limit,
         free_gas=spec.gas_is_free,

@@ -12,13 +12,13 @@ import pytest
 from quorumkit.directory import NetworkDirectory
 from quorumkit.exchange.membership import Membership
 from quorumkit.exchange.store import ExchangeStore
+from quorumkit.identities.generated import generate
 from quorumkit.identity import check_identity, load_identity
 from quorumkit.plan import NodeEndpoints
 from quorumkit.progress import silent
 from quorumkit.record import read_record
 from quorumkit.render import render_genesis
 from quorumkit.spec import NetworkSpec
-from quorumkit.stages.generate import generate
 from quorumkit.tm.config import read_config
 from quorumkit.tm.keys import format_public_key
 from quorumkit.tm.store import Store

@@ -10,7 +10,7 @@ import pytest
 from samples import planned, spec_of
 
 from quorumkit.engines import engine_of
-from quorumkit.engines.geth_gas import LEAST_TIP, SUGGESTED_TIP
+from quorumkit.engines.geth.gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
 from quorumkit.record import NodeRecord

@@ -13,9 +13,10 @@ import click
 
 from quorumkit.cli.options import WHOLE_NUMBER
 from quorumkit.errors import UsageError
+from quorumkit.notation import is_literal_address
 from quorumkit.plan import Endpoint
 from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RAFT_PORT, RPC_PORT, TM_PORT
-from quorumkit.spec import NetworkSpec, is_literal_address, parse_spec, read_spec
+from quorumkit.spec import NetworkSpec, parse_spec, read_spec
 
 if TYPE_CHECKING:
     from quorumkit.exchange.names import Names

@@ -21,8 +21,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
+from quorumkit.notation import is_literal_address
 from quorumkit.plan import Endpoint
-from quorumkit.spec import ALWAYS_FREE, NetworkSpec, is_literal_address
+from quorumkit.spec import ALWAYS_FREE, NetworkSpec
 from quorumkit.tm.config import normalise_url
 from quorumkit.tm.errors import TmKeyError
 from quorumkit.tm.keys import format_public_key, parse_public_key

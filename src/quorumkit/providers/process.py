@@ -18,7 +18,8 @@ from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
-from quorumkit.providers.base import Command, stopped_status
+from quorumkit.providers.base import Command, complete_list, stopped_status
+from quorumkit.providers.copying import copy_local
 from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports, port_is_free
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.register import open_register
@@ -27,7 +28,7 @@ from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 
 class ProcessRuntime:
-    """See `Runtime`."""
+    """See `Provider`."""
 
     def __init__(
         self, directory: NetworkDirectory, spec: NetworkSpec,
@@ -156,6 +157,12 @@ class ProcessRuntime:
     async def is_running(self) -> bool:
         return self._program.process() is not None
 
+    async def look(self) -> list[NodeStatus]:
+        if self._program.process():
+            with contextlib.suppress(RpcError):
+                return complete_list(self._spec, await self._program.call("node_status"))
+        return complete_list(self._spec, [])
+
     async def status(self, network: Network) -> list[NodeStatus]:
         if self._program.process():
             with contextlib.suppress(RpcError):
@@ -177,8 +184,11 @@ class ProcessRuntime:
     async def connect(self, node: Node) -> Rpc:
         return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._engine.ipc, where=node.name)
 
-    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+    async def call(self, name: str, method: str, *params: Any) -> Any:
         return await self._program.call(method, *params)
+
+    async def copy(self, name: str, path: str, to: Path) -> None:
+        await asyncio.to_thread(copy_local, self._directory.node(name), path, to)
 
     async def start_nodes(self, names: Sequence[str]) -> None:
         await self._program.call("node_start", list(names))

@@ -81,12 +81,12 @@ def _marks(path: Path) -> set[str]:
 
 
 async def _runs(path: Path) -> bool:
-    from quorumkit.providers import runtime_of
+    from quorumkit.providers import provider_of
 
     directory = NetworkDirectory(path)
     # One that cannot be asked (its Docker is gone, say) does not hinder this one.
     with contextlib.suppress(QuorumkitError, OSError):
-        return await runtime_of(directory, directory.read_spec()).is_running()
+        return await provider_of(directory, directory.read_spec()).is_running()
     return False
 
 
