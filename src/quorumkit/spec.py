@@ -27,6 +27,8 @@ from quorumkit.notation import account_address, amount_of_wei, distinct_accounts
 
 SPEC_FORMAT = 1
 SPEC_NAME = "quorumkit.yaml"
+SCHEMA_NAME = "quorumkit.schema.json"
+"""Its JSON Schema; `make docs` writes it."""
 
 MAX_CHAIN_ID = (2**64 - 37) // 2
 """The largest chain id whose EIP-155 `v` (2·id + 36) fits in 64 bits (EIP-2294)."""
@@ -497,6 +499,8 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
+    # A path beside the spec, not a URL: it is the schema of the version that wrote it, and is there without a network.
+    text.write(f"# yaml-language-server: $schema=.state/{SCHEMA_NAME}\n")
     text.write("# A Quorumkit network. Every field: docs/reference/spec.md\n")
     yaml.dump(values, text)
     return text.getvalue().encode()
