@@ -63,6 +63,11 @@ class Recipe(Protocol):
     """Whether the client's binary is taken out of an image, where nobody names one; else it is built."""
     api_modules: tuple[str, ...]
     """The API modules that the client has (geth's rpc.API namespaces), those first that change nothing."""
+    our_flags: str
+    """The client's flags that Quorumkit sets, or that would undo what it sets: a regular expression of them without
+    their dashes."""
+    fields_instead: Mapping[str, str]
+    """The field of the spec that says what such a flag would, by flag or by family of flags (all before its dot)."""
     package: str
     """Its package URL without a version (purl specification), for bills of materials."""
     ipc: Path

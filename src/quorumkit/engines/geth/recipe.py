@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.engines.base import Recipe
+from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
 from quorumkit.engines.geth.gas import gas_flags, suggestions
 from quorumkit.process_spec import LoggedLine, Noise, ProcessSpec, SignOfLife
 
@@ -45,6 +46,8 @@ class GethRecipe:
         *("eth", "net", "web3", "txpool"),
         *("admin", "clique", "debug", "miner", "personal"),
     )
+    our_flags = OUR_FLAGS
+    fields_instead: Mapping[str, str] = FIELDS_INSTEAD
     package = "pkg:golang/github.com/ethereum/go-ethereum"
     ipc = Path("data/geth.ipc")
     # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
