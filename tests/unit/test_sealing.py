@@ -134,7 +134,8 @@ def test_a_node_seals_while_it_is_in_the_validator_set_and_its_role_says_so(kind
         client.validators = client.validators[:1]
         await until(lambda: not client.seals)
         assert node.status.role == "observer"
-        await until(lambda: len(node.said) == 2)
+        # A machine that is busy for the 0.3 s of `LEVEL_WITHIN` has it say that it lags, too.
+        await until(lambda: len([text for text in node.said if "lags" not in text]) == 2)
 
     play(node, scene)
 
