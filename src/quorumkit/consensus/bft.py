@@ -6,8 +6,10 @@ Protocol Specification v1"), and GoQuorum 24.4.1's genesis configuration.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from quorumkit.consensus.ports import NamedPort
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import ConsensusSpec
 
@@ -24,6 +26,7 @@ class ByzantineConsensus:
     blocks_on_demand = False
     keeps_addresses = False
     votes_on_addresses = True
+    ports: Mapping[str, NamedPort] = {}
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Messages are signed with the nodekey."""

@@ -14,7 +14,6 @@ from quorumkit.consensus import consensus_of
 from quorumkit.engines.base import Binary, Standing
 from quorumkit.engines.geth_gas import gas_flags, suggestions
 from quorumkit.errors import EngineError, RpcError
-from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.progress import Progress
 
@@ -218,7 +217,7 @@ class Geth:
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
             *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
             *gas_flags(free=record.free_gas, gas_limit=record.gas_limit),
-            *("--miner.etherbase", record.account),
+            *("--miner.etherbase", record.identity.account),
             *("--rpc.enabledeprecatedpersonal", *record.engine.client_arguments),
         ]
 
@@ -330,7 +329,7 @@ class Geth:
 
 def standing_among(record: NodeRecord, validators: list[str]) -> Standing:
     """Of a node among those validators' addresses."""
-    own = consensus_of(record.consensus.kind).validator_address(PublicIdentity(record.enode_key, record.account))
+    own = consensus_of(record.consensus.kind).validator_address(record.identity)
     return Standing(own.lower() in {address.lower() for address in validators}, len(validators))
 
 

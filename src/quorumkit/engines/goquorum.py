@@ -153,7 +153,7 @@ class GoQuorum(Geth):
     async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
         kind = record.consensus.kind
         if kind == "raft":
-            return await raft_standing(rpc, record.enode_key)
+            return await raft_standing(rpc, record.identity.enode_key)
         if kind in _TOLD_THEIR_PEERS:
             return standing_among(record, await rpc.call("istanbul_getValidators"))
         return await super().standing(rpc, record)
@@ -249,11 +249,11 @@ class GoQuorum(Geth):
             *("--vmodule", "consensus/istanbul/*=2"),
         ]
         if record.consensus.kind == "raft":
-            command += ["--raft", "--raftport", str(record.raft_port), "--raftdnsenable"]
+            command += ["--raft", "--raftport", str(record.endpoints.ports["raft"]), "--raftdnsenable"]
             command += ["--raftblocktime", str(record.consensus.raft_block_time)]
             command += ["--raftjoinexisting", admission] if admission else []
         elif record.consensus.kind == "clique":
-            command += ["--miner.etherbase", record.account]
+            command += ["--miner.etherbase", record.identity.account]
         if record.gas_limit is not None:
             # Between its own limits, 700M and 800M, the client would go with what blocks use.
             limit = str(record.gas_limit)

@@ -14,6 +14,7 @@ from quorumkit.exchange.membership import Membership
 from quorumkit.exchange.protocol import (
     AHEAD,
     MOST_NODES,
+    PORT_FIELDS,
     Document,
     Proven,
     PullAnswer,
@@ -176,9 +177,9 @@ class LocalNode:
             account=identity.account,
             tm_key=identity.tm_key,
             tm_url=tm_url(Endpoint(settings.host, settings.tm_bind.port)) if settings.tm_bind else None,
-            raft_port=settings.raft_port,
             chain_id=settings.spec.chain_id,
             spec=digest_of(self.terms),
+            **{PORT_FIELDS[name]: port for name, port in settings.ports.items()},
         )
         return Proven(document, sign(document, self.nodekey()))
 

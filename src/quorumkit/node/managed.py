@@ -17,7 +17,7 @@ from quorumkit.engines import Binary, engine_of
 from quorumkit.errors import EngineError, GenesisMismatchError, NodeError, QuorumkitError, RpcError
 from quorumkit.files import write_atomic
 from quorumkit.foreign import one_line
-from quorumkit.identity import PublicIdentity, check_identity
+from quorumkit.identity import check_identity
 from quorumkit.identity.store import PASSWORD
 from quorumkit.node import silence
 from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
@@ -133,7 +133,7 @@ class ManagedNode:
     def host_names(self) -> frozenset[str]:
         """What its host is known by, as far as its record could be read."""
         record = getattr(self, "_record", None)
-        return frozenset([record.p2p.host, *record.rpc_names]) if record else frozenset()
+        return frozenset([record.endpoints.p2p.host, *record.endpoints.rpc_names]) if record else frozenset()
 
     def load(self) -> None:
         """Reads what the node is, anew for each start: its files may have been rendered again, or put back.
@@ -300,7 +300,7 @@ class ManagedNode:
         return binary
 
     def _check_identity(self) -> None:
-        check_identity(self.directory, PublicIdentity(self.record.enode_key, self.record.account))
+        check_identity(self.directory, self.record.identity)
 
     async def _run_to_end(self, command: list[str]) -> str | None:
         """Runs a client command that ends by itself; why it failed, if it did."""
@@ -438,7 +438,7 @@ class ManagedNode:
         while rpc.is_open:
             try:
                 password = (self.directory / PASSWORD).read_text(encoding="utf-8").strip()
-                await self._engine.open_account(rpc, self.record.account, password)
+                await self._engine.open_account(rpc, self.record.identity.account, password)
             except RpcError:  # it is slow, or gone
                 await asyncio.sleep(1)
             except (EngineError, OSError, ValueError) as error:

@@ -101,7 +101,7 @@ class Field:
             p2p_port=30000 + ordinal,
             rpc_bind=Endpoint("127.0.0.1", 31000 + ordinal),
             rpc_url="http://127.0.0.1:1",
-            raft_port=32000 + ordinal if spec.consensus.kind == "raft" else None,
+            ports={"raft": 32000 + ordinal} if spec.consensus.kind == "raft" else {},
             tm_bind=Endpoint("127.0.0.1", 33000 + ordinal) if spec.transaction_manager else None,
             hosts_file=self.hosts,
         )

@@ -262,7 +262,7 @@ def test_an_observer_that_was_scaled_away_is_missed_no_more_and_one_that_comes_b
         spec = quorum_of(3, "raft") if kind == "raft" else stage.participants[0].settings.spec
         for each, host in zip(stage.participants, hosts, strict=False):
             each.settings = replace(each.settings, spec=spec, names=names, host=host,
-                                    raft_port=32000 if kind == "raft" else None,
+                                    ports={"raft": 32000} if kind == "raft" else {},
                                     tm_bind=Endpoint("127.0.0.1", 33000) if kind == "raft" else None)  # fmt: skip
             each.client = Client() if kind == "raft" else None
         await form(stage)
