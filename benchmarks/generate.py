@@ -27,10 +27,10 @@ from Crypto.Hash import keccak
 
 from measuring import Load, Table, options, ratios, rounds_of, spread
 from quorumkit.directory import NetworkDirectory
+from quorumkit.identities.generated import generate
 from quorumkit.progress import silent
-from quorumkit.providers import runtime_of
+from quorumkit.providers import provider_of
 from quorumkit.spec import NetworkSpec, NodesSpec
-from quorumkit.stages.generate import generate
 
 LARGE, MANY = 100, 5
 """Networks of more nodes than that are measured not more often than that."""
@@ -55,7 +55,7 @@ def _bare_node(_: int) -> None:
 def ours(nodes: int, directory: NetworkDirectory) -> None:
     """What `quorumkit init` does once it is loaded."""
     spec = NetworkSpec(name="bench", nodes=NodesSpec(validators=nodes))
-    generate(directory, spec, runtime_of(directory, spec).addresses, silent)
+    generate(directory, spec, provider_of(directory, spec).addresses, silent)
 
 
 def measure(work: Callable[[], None]) -> tuple[float, float]:

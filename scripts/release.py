@@ -24,7 +24,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from quorumkit import __version__
-from quorumkit.engines.geth import VERSION as GETH_VERSION
+from quorumkit.engines import recipe_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
@@ -39,7 +39,7 @@ def disagreements(
     app_version: str,
     changelog: str,
     tags: Sequence[str],
-    client: str = GETH_VERSION,
+    client: str = recipe_of("geth").default_version,
 ) -> list[str]:
     """What does not agree, one line each. `tags` are those of the commit; none is no disagreement."""
     found = []

@@ -1,4 +1,4 @@
-"""Numbers, amounts of ether and accounts as people write them, and the YAML they write them in. Pure.
+"""Numbers, amounts of ether, accounts and addresses as people write them, and the YAML they write them in. Pure.
 
 Where there is no doubt what is meant it is taken. What YAML makes of a scalar loses what was typed (an account without
 quotes becomes a number, 1e23 one that is not 10²³), so the reader here keeps the text until it is known what it is.
@@ -6,6 +6,7 @@ quotes becomes a number, 1e23 one that is not 10²³), so the reader here keeps 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -177,3 +178,12 @@ def _repeated(key: object) -> Exception:
     from ruamel.yaml.constructor import DuplicateKeyError
 
     return DuplicateKeyError(problem=f'found duplicate key "{key}"')
+
+
+def is_literal_address(host: str) -> bool:
+    """Whether `host` is an IP address and not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

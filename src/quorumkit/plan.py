@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from quorumkit.consensus import consensus_of, named_ports
-from quorumkit.engines import engine_of
+from quorumkit.consensus import consensus_of
+from quorumkit.engines import named_ports, recipe_of
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import NetworkSpec
 
@@ -47,8 +47,8 @@ class NodeEndpoints:
     rpc_names: tuple[str, ...] = ("localhost",)
     """Host names under which JSON-RPC answers; literal addresses always do."""
     ports: Mapping[str, Port] = field(default_factory=dict, hash=False)
-    """By name, what its consensus kind needs beyond those for peers and for JSON-RPC (`Consensus.ports`); on the host
-    of `p2p`."""
+    """By name, what its kind of client needs beyond those for peers and for JSON-RPC (`Recipe.ports`); on the host of
+    `p2p`."""
     tm: Endpoint | None = None
     """What the other nodes' transaction managers reach this one's by, where there is one."""
     tm_bind: Endpoint | None = None
@@ -133,7 +133,7 @@ def plan(spec: NetworkSpec, identities: Sequence[PublicIdentity], endpoints: Seq
     validators = [node.identity for node in nodes if node.role == "validator"]
     balances = {one.account.lower(): spec.genesis.node_balance for one in validators if spec.genesis.node_balance}
     balances |= {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
-    genesis = engine_of(spec.engine.kind).genesis(
+    genesis = recipe_of(spec.engine.kind).genesis(
         chain_id=spec.chain_id,
         gas_limit=spec.genesis.gas_limit,
         free_gas=spec.gas_is_free,

@@ -511,12 +511,3 @@ def _not_of(consensus: ConsensusSpec) -> set[str]:
     defaults = ConsensusSpec()
     fields = set(ConsensusSpec.model_fields) - set(consensus.own_fields)
     return {field for field in fields if getattr(consensus, field) == getattr(defaults, field)}
-
-
-def is_literal_address(host: str) -> bool:
-    """Whether `host` is an IP address and not a name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

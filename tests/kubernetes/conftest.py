@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from cluster import IMAGE, LOADER, NEXT_TAG, TAG, Release, command
 
-from quorumkit.engines.geth import VERSION, Geth
+from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.image import build_image
 from quorumkit.progress import silent
 
@@ -55,7 +55,8 @@ def image(cluster: None) -> str:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no Docker engine to build the node image with")
-    build_image(f"{IMAGE}:{TAG}", Geth(), Geth().acquire(VERSION, progress=silent), silent)
+    recipe = recipe_of("geth")
+    build_image(f"{IMAGE}:{TAG}", recipe, acquirer_of("geth").acquire(recipe.default_version, progress=silent), silent)
     command("docker", "tag", f"{IMAGE}:{TAG}", f"{IMAGE}:{NEXT_TAG}")
     for tag in (TAG, NEXT_TAG):
         command(*shlex.split(loader), f"{IMAGE}:{tag}")

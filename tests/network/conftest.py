@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 from networks import RunningNetwork, destroy
 
-from quorumkit.engines import Binary, engine_of
-from quorumkit.engines.geth import VERSION
+from quorumkit.engines import Binary, acquirer_of, recipe_of
 from quorumkit.progress import silent
 
 
 @pytest.fixture(scope="session")
 def geth() -> Binary:
     """The client, in the user's own cache: built by the first test run that needs it."""
-    return engine_of("geth").acquire(VERSION, progress=silent)
+    return acquirer_of("geth").acquire(recipe_of("geth").default_version, progress=silent)
 
 
 @pytest.fixture

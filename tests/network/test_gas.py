@@ -11,7 +11,7 @@ from eth_account import Account
 from networks import RunningNetwork, destroy, eventually
 
 from quorumkit.engines import Binary
-from quorumkit.engines.geth_gas import LEAST_TIP, SUGGESTED_TIP
+from quorumkit.engines.geth.gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import RpcError
 
 pytestmark = pytest.mark.network

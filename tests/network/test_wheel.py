@@ -21,7 +21,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_a_wheel_carries_everything_that_is_no_code(built: tuple[Path, Path]) -> None:
     names = set(zipfile.ZipFile(built[0]).namelist())
     module = ("go.mod", "go.sum", "geth.go")
-    assert {f"quorumkit/engines/geth_module/{name}" for name in module} <= names
+    assert {f"quorumkit/engines/geth/module/{name}" for name in module} <= names
     assert {f"quorumkit/contracts/{name}" for name in ("Storage.json", "Storage.sol", "storage.js")} <= names
     assert {f"quorumkit/chart/{name}" for name in ("Chart.yaml", "values.yaml", "templates/statefulset.yaml")} <= names
     assert "quorumkit/py.typed" in names

@@ -8,8 +8,8 @@ import pytest
 from samples import fixed_addresses, spec_of
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.identities.generated import generate
 from quorumkit.progress import silent
-from quorumkit.stages.generate import generate
 
 
 @pytest.fixture(autouse=True)

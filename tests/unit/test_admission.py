@@ -12,7 +12,7 @@ from test_goquorum_engine import network_of
 
 from quorumkit.errors import NotRunningError, RpcError
 from quorumkit.node.status import NodeStatus, State
-from quorumkit.plan import Network, Node
+from quorumkit.plan import Network
 from quorumkit.providers.process import ProcessRuntime
 from quorumkit.stages import admission
 from quorumkit.stages.admission import admit_newcomers
@@ -30,16 +30,16 @@ class Runtime(ProcessRuntime):
     async def status(self, network: Network) -> list[NodeStatus]:
         return [NodeStatus(name=name, state=state) for name, state in self.states.items()]
 
-    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+    async def call(self, name: str, method: str, *params: Any) -> Any:
         if method == "node_admitted":
-            name, told = params
+            _, told = params
             self.admitted[name] = told
             self.states[name] = "waiting"
             return None
         self.asked.append(params)
-        if node.name == "node1":
+        if name == "node1":
             raise NotRunningError("it does not run")
-        if node.name == "node2" or len(self.asked) <= self.leads_after:
+        if name == "node2" or len(self.asked) <= self.leads_after:
             raise RpcError("it does not lead")
         return str(10 + len(self.admitted))
 

@@ -345,7 +345,7 @@ def test_the_systems_errors_are_told_in_words(
 
         raise OSError(number, os.strerror(number), "/some/file")
 
-    monkeypatch.setattr("quorumkit.cli.network.generate", fail)
+    monkeypatch.setattr("quorumkit.identities.generated.generate", fail)
     text = refused(capsys, "init", "bank", code=1)
     assert f"/some/file: {told}" in text
 
@@ -354,7 +354,7 @@ def test_ctrl_c_is_no_traceback(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("quorumkit.cli.network.generate", interrupt)
+    monkeypatch.setattr("quorumkit.identities.generated.generate", interrupt)
     assert run(["init", "bank"]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
 

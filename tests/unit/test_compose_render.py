@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from samples import identity_number, spec_of
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.identities.generated import generate
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import silent
 from quorumkit.providers import compose
@@ -19,7 +20,6 @@ from quorumkit.providers.compose import ComposeRuntime
 from quorumkit.providers.subnets import address, manager_address
 from quorumkit.render.compose import render_compose, services_of
 from quorumkit.spec import NetworkSpec
-from quorumkit.stages.generate import generate
 
 GOLDEN = Path(__file__).parent / "golden/compose.yaml"
 SUBNET = "172.28.7.0/24"

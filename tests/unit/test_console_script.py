@@ -13,7 +13,7 @@ import pytest
 from samples import planned, spec_of
 
 from quorumkit.engines import Binary, engine_of
-from quorumkit.engines.geth import Geth
+from quorumkit.engines.geth.acquire import GethAcquirer
 from quorumkit.errors import RpcError
 from quorumkit.files import to_json
 from quorumkit.providers.compose import _give
@@ -37,7 +37,7 @@ def test_the_consoles_script_lies_where_only_the_node_writes(tmp_path: Path, mon
         (folder / "quorumkit-console.js").symlink_to(treasure)
         (folder / "console.js").symlink_to(treasure)
     monkeypatch.setattr(tempfile, "tempdir", str(common))
-    monkeypatch.setattr(Geth, "find", lambda *args, **given: Binary(Path("/bin/true"), "1", ""))
+    monkeypatch.setattr(GethAcquirer, "find", lambda *args, **given: Binary(Path("/bin/true"), "1", ""))
 
     command = console_inside(node, execute="1")
 

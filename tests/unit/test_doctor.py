@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from quorumkit.cli.doctor import doctor
 from quorumkit.container_engine import compose_command
 from quorumkit.engines import Binary
-from quorumkit.engines.goquorum import GoQuorum
+from quorumkit.engines.goquorum.acquire import GoQuorumAcquirer
 from quorumkit.stages.doctor import Finding, examine
 
 
@@ -148,6 +148,6 @@ def test_a_goquorum_binary_is_never_missing(
 def test_a_goquorum_binary_that_is_kept_is_told(
     programs: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GoQuorum, "find", lambda self, version: Binary(Path("/geth"), version, "ab" * 32))
+    monkeypatch.setattr(GoQuorumAcquirer, "find", lambda self, version: Binary(Path("/geth"), version, "ab" * 32))
     kept = found()["goquorum"]
     assert kept.verdict == "ok" and "24.4.1 taken out of" in kept.text and "abababab" in kept.text

@@ -13,8 +13,8 @@ import pytest
 from samples import planned, spec_of
 
 from quorumkit.engines import engine_of
-from quorumkit.engines import geth_build as building
-from quorumkit.engines.go_toolchain import go_on_path
+from quorumkit.engines.geth import build as building
+from quorumkit.engines.geth.go_toolchain import go_on_path
 from quorumkit.errors import EngineError, RpcError
 from quorumkit.progress import silent
 from quorumkit.render.node_files import record_of

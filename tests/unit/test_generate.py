@@ -19,10 +19,11 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
 from quorumkit.drift import differences
 from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, NotANetworkError, UsageError
+from quorumkit.identities.generated import generate
 from quorumkit.plan import Network
 from quorumkit.progress import silent
 from quorumkit.spec import NetworkSpec, spec_to_yaml
-from quorumkit.stages.generate import check_request, generate
+from quorumkit.stages.request import check_request
 
 KEYS = ("data/geth/nodekey", "password")
 

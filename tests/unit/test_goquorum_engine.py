@@ -12,7 +12,8 @@ import pytest
 from samples import endpoints_number, identity_number, spec_of
 
 from quorumkit.engines import engine_of
-from quorumkit.engines.geth import Geth
+from quorumkit.engines.geth.driver import DRIVER as GETH_DRIVER
+from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.errors import NodeError
 from quorumkit.plan import Network, NodeEndpoints, plan
 from quorumkit.render.node_files import record_of
@@ -71,12 +72,12 @@ class Asked:
 
 
 def test_clique_seals_as_geths_does() -> None:
-    assert isinstance(GOQUORUM, Geth)
+    assert isinstance(GOQUORUM, GethDriver)
     for name in ("accept_blocks", "open_account", "stop_sealing"):
-        assert getattr(type(GOQUORUM), name) is getattr(Geth, name)
+        assert getattr(type(GOQUORUM), name) is getattr(GethDriver, name)
     network = network_of("clique", 2)
     record, asked = record_of(network, network.node(1)), []
-    for engine in (GOQUORUM, Geth()):
+    for engine in (GOQUORUM, GETH_DRIVER):
         client = Asked({"admin_peers": [], "eth_mining": False})
         asyncio.run(engine.seal(cast("Rpc", client), record))
         asked.append(client.asked)
@@ -94,9 +95,9 @@ def test_bft_validators_begin_without_a_stop(kind: str) -> None:
 def test_a_qbft_node_reads_the_validators_from_its_first_start_on() -> None:
     for kind in KINDS:
         network = network_of(kind, 2)
-        commands = GOQUORUM.first_commands(Path("geth"), record_of(network, network.node(1)))
-        assert len(commands) == (1 if kind == "qbft" else 0)
-        for command in commands:  # nobody can reach it meanwhile
+        commands = GOQUORUM.setup_commands(Path("geth"), record_of(network, network.node(1)), "genesis.json")
+        assert len(commands) == (2 if kind == "qbft" else 1)
+        for command in commands[1:]:  # nobody can reach it meanwhile
             assert {"--ipcdisable", "--nodiscover"} <= set(command)
             assert command[command.index("--maxpeers") + 1] == "0"
 
@@ -195,8 +196,8 @@ def rpc(member: Member) -> Rpc:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorumkit.engines.goquorum._APPLIED_SOON", 0.001)
-    monkeypatch.setattr("quorumkit.engines.goquorum._ADMITTED_WITHIN", 0.5)
+    monkeypatch.setattr("quorumkit.engines.goquorum.driver._APPLIED_SOON", 0.001)
+    monkeypatch.setattr("quorumkit.engines.goquorum.driver._ADMITTED_WITHIN", 0.5)
 
 
 def test_the_leader_takes_a_node_in_and_tells_its_id_once_raft_has_applied_it() -> None:

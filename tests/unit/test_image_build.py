@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quorumkit.engines import Binary
-from quorumkit.engines.geth import Geth
+from quorumkit.engines import Binary, recipe_of
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.image import build
 from quorumkit.image.base import Base
@@ -124,10 +123,10 @@ def test_an_image_of_the_same_inputs_is_not_built_again(
 ) -> None:
     binary = Binary(tmp_path / "geth", "1.13.15", "0" * 64)
     present(monkeypatch, "mirror/debian:12", inputs_digest(binary, "mirror/debian:12"))
-    build.build_image("tag", Geth(), binary, silent)
+    build.build_image("tag", recipe_of("geth"), binary, silent)
     assert builds == []
-    build.build_image("tag", Geth(), binary, silent, base=BASE)
-    build.build_image("tag", Geth(), binary, silent, again=True)
+    build.build_image("tag", recipe_of("geth"), binary, silent, base=BASE)
+    build.build_image("tag", recipe_of("geth"), binary, silent, again=True)
     assert builds == [BASE, "mirror/debian:12"]
 
 
@@ -135,7 +134,7 @@ def test_a_base_that_was_named_once_is_kept_when_the_package_changes(
     builds: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     present(monkeypatch, "mirror/debian:12", "inputs of an older version")
-    build.build_image("tag", Geth(), Binary(tmp_path / "geth", "1.13.15", "0" * 64), silent)
+    build.build_image("tag", recipe_of("geth"), Binary(tmp_path / "geth", "1.13.15", "0" * 64), silent)
     assert builds == ["mirror/debian:12"]
 
 

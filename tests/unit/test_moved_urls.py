@@ -9,9 +9,9 @@ import pytest
 from samples import fixed_addresses, spec_of
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.identities.generated import generate
 from quorumkit.node.status import NodeStatus
 from quorumkit.progress import silent
-from quorumkit.stages.generate import generate
 from quorumkit.stages.moved import known_urls, moves, told_moves
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quorumkit.engines import Standing
-from quorumkit.engines.raft_members import raft_standing, standing_of
+from quorumkit.engines.goquorum.raft_members import raft_standing, standing_of
 from quorumkit.errors import RpcError
 
 

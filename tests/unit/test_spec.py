@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from quorumkit.errors import NewerFormatError, SpecError
 from quorumkit.identity.keystore import checksum_address
-from quorumkit.spec import MAX_CHAIN_ID, NetworkSpec, is_literal_address, parse_spec, read_spec, spec_to_yaml
+from quorumkit.notation import is_literal_address
+from quorumkit.spec import MAX_CHAIN_ID, NetworkSpec, parse_spec, read_spec, spec_to_yaml
 
 
 def with_field(path: str, value: Any) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from samples import fixed_addresses, spec_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import CorruptFileError, NodeError
 from quorumkit.files import to_json
+from quorumkit.identities.generated import generate
 from quorumkit.mark import MARK_NAME, ensure_mark, read_mark
 from quorumkit.progress import silent
 from quorumkit.providers.exchanged import ExchangedRuntime
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.register import open_register
 from quorumkit.providers.twins import check_no_twin_needs_them, claim_start, twins_of
-from quorumkit.stages.generate import generate
 
 
 def program_of(directory: NetworkDirectory) -> NodeProgram:

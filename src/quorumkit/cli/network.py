@@ -20,21 +20,21 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.errors import NotRunningError, UsageError
 from quorumkit.files import remove_tree
+from quorumkit.identities import identities_of
 from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network
 from quorumkit.progress import Progress, silent
-from quorumkit.providers import Runtime, runtime_of
-from quorumkit.providers.base import FormingRuntime, PreparedRuntime
+from quorumkit.providers import Provider, provider_of
 from quorumkit.providers.twins import claim_start
 from quorumkit.rpc.http import connect_patiently
 from quorumkit.spec import NetworkSpec, parse_spec
 from quorumkit.stages import verify as verifying
 from quorumkit.stages.admission import admit_newcomers
-from quorumkit.stages.generate import check_request, generate
 from quorumkit.stages.known import known_network
 from quorumkit.stages.moved import known_urls, moves, told_moves
 from quorumkit.stages.pinning import check_programs
+from quorumkit.stages.request import check_request
 from quorumkit.stages.verify import TIMEOUT, Verification
 from quorumkit.stages.verify_private import ask_tm_keys
 from quorumkit.stages.wait import patience, wait_until_complete
@@ -57,9 +57,10 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     quorumkit init -n 4 --observers 2 --period 5 bank
     """
     spec = _spec_for(directory, asked)
-    runtime = _runtime(directory, spec, asked)
-    if isinstance(runtime, PreparedRuntime):
-        runtime.prepare()
+    identities = identities_of(directory, spec, _runtime(directory, spec, asked))
+    with ProgressLine(quiet=as_json) as progress:
+        network = identities.init(progress)
+    if network is None:
         if as_json:
             print_json({"network": spec.name, "directory": str(directory.path.absolute()), "nodes": []})
             return
@@ -67,15 +68,6 @@ def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
         say(f"start it: quorumkit up {directory.path}")
         _tell_plain_compose(directory, spec)
         return
-    if spec.identities == "exchanged":
-        raise UsageError(
-            "with exchanged identities there is nothing to make beforehand: each node makes its own",
-            hint=f"quorumkit up {'--exchange' if spec.runtime == 'process' else f'--runtime {spec.runtime}'} "
-            f"{directory.path}",
-        )
-    with ProgressLine(quiet=as_json) as progress:
-        network = generate(directory, spec, runtime.addresses, progress)
-        runtime.render(network)
     if as_json:
         print_json(_described(directory, network))
         return
@@ -113,16 +105,14 @@ def up(directory: NetworkDirectory, as_json: bool, and_verify: bool, timeout: fl
     with ProgressLine(quiet=as_json) as progress:
         timeout = timeout or patience(spec.nodes.total)
         check = partial(check_programs, directory, spec, binary=asked["engine_binary"], tm_binary=asked["tm_binary"])
-        if isinstance(runtime, FormingRuntime):
-            runtime.acquire(progress)
-            changed = check() if directory.exists() else []
-            network = asyncio.run(runtime.form(progress, timeout))
-            check()  # notes them, where the network is new
-        else:
-            network = generate(directory, spec, runtime.addresses, progress)
-            runtime.render(network)
-            runtime.acquire(progress)
-            changed = check()
+        identities = identities_of(directory, spec, runtime)
+        identities.prepare(progress)
+        runtime.acquire(progress)
+        is_new = not directory.exists()
+        changed = [] if is_new else check()
+        network = asyncio.run(identities.form(progress, timeout))
+        if is_new:
+            check()  # notes them
         statuses, verification = asyncio.run(_start(runtime, network, progress, timeout, and_verify=and_verify))
     moved = moves(before, statuses, spec)
     if as_json:
@@ -181,7 +171,7 @@ def verify(
             verification = asyncio.run(_verify_urls(urls, health_urls, progress, timeout))
         else:
             network = known_network(directory)
-            verification = asyncio.run(_verify(runtime_of(directory, network.spec), network, progress, timeout))
+            verification = asyncio.run(_verify(provider_of(directory, network.spec), network, progress, timeout))
     if as_json:
         print_json(verification.to_json())
     else:
@@ -203,7 +193,7 @@ def status(directory: NetworkDirectory, as_json: bool, watch: bool) -> None:
     quorumkit status --json
     """
     spec = directory.read_spec()
-    runtime = runtime_of(directory, spec)
+    runtime = provider_of(directory, spec)
     if watch:
         try:
             asyncio.run(_watch(runtime, directory, spec, as_json))
@@ -224,7 +214,7 @@ def down(directory: NetworkDirectory, as_json: bool) -> None:
     """
     spec = directory.read_spec()
     with ProgressLine(quiet=as_json) as progress:
-        ran = asyncio.run(runtime_of(directory, spec).stop(progress))
+        ran = asyncio.run(provider_of(directory, spec).stop(progress))
     if as_json:
         print_json({"network": spec.name, "stopped": ran})
     else:
@@ -254,7 +244,7 @@ def destroy(path: Path | None, named: Path | None, as_json: bool, yes: bool) -> 
             raise UsageError("this removes all keys and the chain for good", hint="say so with --yes")
         click.confirm(f"Remove {path} with the keys and the chain of {spec.nodes.total} nodes, for good?", abort=True)
     with ProgressLine(quiet=as_json) as progress:
-        runtime = runtime_of(directory, spec)
+        runtime = provider_of(directory, spec)
         asyncio.run(runtime.stop(progress))
         asyncio.run(runtime.discard(progress))
         progress("removing files")
@@ -332,12 +322,12 @@ def _name_from(path: Path) -> str:
     return name or "quorum"
 
 
-def _runtime(directory: NetworkDirectory, spec: NetworkSpec, asked: dict[str, Any]) -> Runtime:
-    return runtime_of(directory, spec, binary=asked["engine_binary"], tm_binary=asked["tm_binary"])
+def _runtime(directory: NetworkDirectory, spec: NetworkSpec, asked: dict[str, Any]) -> Provider:
+    return provider_of(directory, spec, binary=asked["engine_binary"], tm_binary=asked["tm_binary"])
 
 
 async def _start(
-    runtime: Runtime, network: Network, progress: Progress, timeout: float, *, and_verify: bool
+    runtime: Provider, network: Network, progress: Progress, timeout: float, *, and_verify: bool
 ) -> tuple[list[NodeStatus], Verification | None]:
     started = False
     try:
@@ -351,7 +341,7 @@ async def _start(
 
 
 async def _complete(
-    runtime: Runtime, network: Network, progress: Progress, timeout: float, *, and_verify: bool
+    runtime: Provider, network: Network, progress: Progress, timeout: float, *, and_verify: bool
 ) -> tuple[list[NodeStatus], Verification | None]:
     """Waits for the network to be whole. Verification begins when all are connected, so that its transactions do not
     wait for a block after the first."""
@@ -376,7 +366,7 @@ async def _complete(
         await asyncio.gather(*others, return_exceptions=True)
 
 
-async def _verify(runtime: Runtime, network: Network, progress: Progress, timeout: float = TIMEOUT) -> Verification:
+async def _verify(runtime: Provider, network: Network, progress: Progress, timeout: float = TIMEOUT) -> Verification:
     if not await runtime.is_running():
         raise NotRunningError(f"{network.spec.name}: not running", hint="start it: quorumkit up")
     return await verifying.verify(
@@ -409,16 +399,16 @@ async def _verify_urls(
     return await verifying.verify(nodes, progress, timeout=timeout, tm_keys=keys)
 
 
-async def _statuses(runtime: Runtime, directory: NetworkDirectory, spec: NetworkSpec) -> list[NodeStatus]:
+async def _statuses(runtime: Provider, directory: NetworkDirectory, spec: NetworkSpec) -> list[NodeStatus]:
     """Every node; of a network whose nodes have not agreed yet, what they wait for."""
-    if isinstance(runtime, FormingRuntime) and not directory.is_network(spec):
+    if not directory.is_network(spec):
         statuses = await runtime.look()
         if any(status.state != "stopped" for status in statuses):
             return statuses
     return await runtime.status(directory.load_what_is_there())
 
 
-async def _watch(runtime: Runtime, directory: NetworkDirectory, spec: NetworkSpec, as_json: bool) -> None:
+async def _watch(runtime: Provider, directory: NetworkDirectory, spec: NetworkSpec, as_json: bool) -> None:
     shown: list[NodeStatus] = []
     while not directory.is_network(spec):
         statuses = await _statuses(runtime, directory, spec)

@@ -18,8 +18,9 @@ from quorumkit.cli.options import directory_option, find_node, json_option
 from quorumkit.cli.output import done, print_json
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
+from quorumkit.identities import identities_of
 from quorumkit.plan import node_name
-from quorumkit.providers import Command, runtime_of
+from quorumkit.providers import Command, provider_of
 from quorumkit.providers.inside import console_inside
 from quorumkit.stages.known import known_network
 
@@ -38,7 +39,7 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
     """
     network = known_network(directory)
     chosen = [find_node(network, name).name for name in names] or [node.name for node in network.nodes]
-    command = runtime_of(directory, network.spec).logs(chosen, follow=follow, lines=lines)
+    command = provider_of(directory, network.spec).logs(chosen, follow=follow, lines=lines)
     if not as_json:
         _replace_by(command)
     if len(chosen) != 1:
@@ -77,7 +78,7 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
         command = console_inside(Path(str(inside)), execute=execute)
     else:
         network = known_network(directory)
-        node, runtime = find_node(network, name), runtime_of(directory, network.spec)
+        node, runtime = find_node(network, name), provider_of(directory, network.spec)
         (status,) = [one for one in asyncio.run(runtime.status(network)) if one.name == node.name]
         if status.state in WITHOUT_CLIENT:
             why = f" ({status.error})" if status.error else ""
@@ -133,7 +134,7 @@ def exec_(name: str, arguments: tuple[str, ...], directory: NetworkDirectory, as
     quorumkit exec node1 -- sh -c 'echo $QUORUMKIT_RPC_URL'
     """
     network = known_network(directory)
-    command = runtime_of(directory, network.spec).execute(find_node(network, name), arguments)
+    command = provider_of(directory, network.spec).execute(find_node(network, name), arguments)
     if not as_json:
         _replace_by(command)
     try:
@@ -167,7 +168,7 @@ def _change(action: str, past: str) -> click.Command:
     def command(names: tuple[str, ...], directory: NetworkDirectory, as_json: bool) -> None:
         network = known_network(directory)
         chosen = [find_node(network, name).name for name in names]
-        runtime = runtime_of(directory, network.spec)
+        runtime = provider_of(directory, network.spec)
         asyncio.run(getattr(runtime, f"{action}_nodes")(chosen))
         if as_json:
             print_json({"network": network.spec.name, "nodes": chosen, "done": past})
@@ -216,7 +217,8 @@ def replace(name: str, directory: NetworkDirectory, through: Path | None, as_jso
         if name not in (names := [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]):
             raise UsageError(f"no node {name!r}", hint=f"there are {names[0]} to {names[-1]}")
         known = recorded_nodes(directory, spec) or known_network(directory).nodes
-        collected = asyncio.run(replace_node(runtime_of(directory, spec), known, name))
+        provider = provider_of(directory, spec)
+        collected = asyncio.run(replace_node(provider, identities_of(directory, spec, provider), known, name))
     if as_json:
         print_json(collected.to_json())
     else:

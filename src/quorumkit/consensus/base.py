@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from quorumkit.consensus.ports import NamedPort
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import ConsensusSpec
 
@@ -25,9 +24,6 @@ class Consensus(Protocol):
 
     votes_on_addresses: bool
     """Whether validators vote others in and out by their addresses."""
-
-    ports: Mapping[str, NamedPort]
-    """What every node needs beyond the ports for peers and for JSON-RPC, by name; a name is one kind's alone."""
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """The address a validator is known by: its account's, or its nodekey's."""

@@ -6,10 +6,8 @@ Protocol Specification v1"), and GoQuorum 24.4.1's genesis configuration.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from quorumkit.consensus.ports import NamedPort
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import ConsensusSpec
 
@@ -26,7 +24,6 @@ class ByzantineConsensus:
     blocks_on_demand = False
     keeps_addresses = False
     votes_on_addresses = True
-    ports: Mapping[str, NamedPort] = {}
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Messages are signed with the nodekey."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from quorumkit.consensus.ports import NamedPort
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import ConsensusSpec
 
@@ -21,7 +20,6 @@ class Clique:
     blocks_on_demand = False
     keeps_addresses = False
     votes_on_addresses = True
-    ports: Mapping[str, NamedPort] = {}
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Blocks are sealed with the account's key."""

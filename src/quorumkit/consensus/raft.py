@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from quorumkit.consensus.ports import NamedPort
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import ConsensusSpec
 
@@ -22,12 +21,6 @@ class Raft:
     blocks_on_demand = True
     keeps_addresses = True
     votes_on_addresses = False
-    ports = {  # noqa: RUF012 - never changed
-        # In an enode URL: p2p/enode/urlv4.go, parseComplete.
-        "raft": NamedPort(
-            50400, range(27000, 30303), "Where raft's own messages go, with that consensus kind.", "raftport"
-        )
-    }
 
     def validator_address(self, identity: PublicIdentity) -> str:
         return identity.node_address

@@ -1,14 +1,74 @@
-"""Engines: which client implements a node, each behind one small protocol. This is their one list."""
+"""Engines: which client implements a node. Each is a folder with a recipe, a driver and an acquirer (`base`). This is
+their one list, and nothing outside a kind's folder knows more of it than it answers.
 
-from quorumkit.engines.base import Binary, Engine, Standing
+What a kind consists of is imported when it is asked for: a recipe costs next to nothing and does no I/O with others, a
+driver and an acquirer do.
+"""
 
-__all__ = ["Binary", "Engine", "Standing", "engine_of"]
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from quorumkit.engines.base import Acquirer, Binary, Driver, NamedPort, Recipe, Standing
+from quorumkit.engines.union import Engine, union_of
+
+__all__ = [
+    "Acquirer",
+    "Binary",
+    "Driver",
+    "Engine",
+    "NamedPort",
+    "Recipe",
+    "Standing",
+    "acquirer_of",
+    "driver_of",
+    "engine_of",
+    "kinds",
+    "named_ports",
+    "recipe_of",
+]
+
+PACKAGES = {kind: f"{__name__}.{kind}" for kind in ("geth", "goquorum")}
+"""By kind, the default first: a package of the modules `recipe`, `driver` and `acquire`, with one of each in it."""
+
+
+def kinds() -> tuple[str, ...]:
+    """The engines there are, the default first."""
+    return tuple(PACKAGES)
+
+
+def recipe_of(kind: str) -> Recipe:
+    """How a node of that kind is made and run (the spec has checked that there is one). Pure."""
+    recipe: Recipe = _module(kind, "recipe").RECIPE
+    return recipe
+
+
+@cache
+def named_ports() -> Mapping[str, NamedPort]:
+    """What nodes of any kind need beyond the ports for their peers and for JSON-RPC, by name."""
+    recipes = [recipe_of(kind) for kind in kinds()]
+    return {name: port for recipe in recipes for kind in recipe.consensus for name, port in recipe.ports(kind).items()}
+
+
+def driver_of(kind: str) -> Driver:
+    """What speaks to a node of that kind while it runs."""
+    driver: Driver = _module(kind, "driver").DRIVER
+    return driver
+
+
+def acquirer_of(kind: str) -> Acquirer:
+    """What has that kind's client binary."""
+    acquirer: Acquirer = _module(kind, "acquire").ACQUIRER
+    return acquirer
+
+
+def _module(kind: str, name: str) -> Any:
+    return import_module(f"{PACKAGES[kind]}.{name}")
 
 
 def engine_of(kind: str) -> Engine:
-    """The engine of that name (the spec has checked that there is one)."""
-    from quorumkit.engines.geth import Geth
-    from quorumkit.engines.goquorum import GoQuorum
-
-    engines: dict[str, Engine] = {"geth": Geth(), "goquorum": GoQuorum()}
-    return engines[kind]
+    """All three in one, for callers that do not ask the one they mean yet."""
+    return union_of(recipe_of(kind), driver_of(kind), acquirer_of(kind))

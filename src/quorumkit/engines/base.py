@@ -1,13 +1,13 @@
-"""What every engine answers."""
+"""What every engine answers: its recipe (pure), its driver (speaks to what runs) and its acquirer (has the binary)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from quorumkit.process_spec import ProcessSpec
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
@@ -42,50 +42,51 @@ class Standing:
     """Whether the members took it off their list, for good."""
 
 
-class Engine(Protocol):
-    """A client behind its command line. Paths in commands are relative to the node's directory, where clients run:
-    so they stay short enough for a unix socket however deep the network directory lies."""
+@dataclass(frozen=True)
+class NamedPort:
+    """One that every node has, on the host where its peers dial it."""
+
+    number: int
+    """Where a node listens that has an address of its own: in a container, in a pod."""
+    block: range
+    """Where nodes that share an address have theirs."""
+    about: str
+    """What goes there: the help of the option `--NAME-port`."""
+    enode_field: str | None = None
+    """What an enode URL calls it, where the other nodes learn of it from there."""
+
+
+class Recipe(Protocol):
+    """How a node of this kind is made and run. All of it is pure, but that some of it looks at the node's files.
+
+    Paths in commands are relative to the node's directory, where clients run: so they stay short enough for a unix
+    socket however deep the network directory lies.
+    """
 
     kind: str
-    package: str
-    """Its package URL without a version (purl specification), for bills of materials."""
-    consensus: frozenset[str]
-    """The consensus kinds this client can run."""
+    default_version: str
+    last_that_seals: str | None
+    """The last version that can run such a network, where later ones leave consensus to another program."""
+    consensus: tuple[str, ...]
+    """The consensus kinds this client can run, the default first."""
+    gas_is_always_free: bool
+    """Whether gas is free whatever the spec says."""
     private_transactions: bool
     """Whether a transaction manager stands beside the client."""
+    comes_in_image: bool
+    """Whether the client's binary is taken out of an image, where nobody names one; else it is built."""
+    api_modules: tuple[str, ...]
+    """The API modules that the client has (geth's rpc.API namespaces), those first that change nothing."""
+    package: str
+    """Its package URL without a version (purl specification), for bills of materials."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
-
-    noise: re.Pattern[str] | None
-    """Lines of the client's log that come with every other block and say nothing; None where there are none."""
-    noise_is: str
-    """What they are, in words."""
-
     console_failure: str
     """The line that the console prints where what `console_command` had it execute failed: it exits with 0."""
 
-    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
-        """The checked binary, if there is one already: the one named, else the one that was built or taken out of that
-        image before.
-
-        Raises:
-            EngineError: the one named is missing, not executable, or another program or version.
-        """
-        ...
-
-    def source_image(self, version: str, named: str | None) -> str | None:
-        """The image that the binary is taken out of, where nobody names a binary; `named` is the spec's. None where it
-        is built instead."""
-        ...
-
-    def acquire(
-        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
-    ) -> Binary:
-        """Like `find`, and builds the binary, or takes it out of the image, where there is none yet.
-
-        Raises:
-            EngineError: it cannot be had here; the hint says what is missing.
-        """
+    def ports(self, consensus: str) -> Mapping[str, NamedPort]:
+        """What a node needs with that consensus kind beyond the ports for its peers and for JSON-RPC, by name. The same
+        name means the same everywhere."""
         ...
 
     def genesis(
@@ -131,43 +132,35 @@ class Engine(Protocol):
         """
         ...
 
-    def init_command(self, binary: Path, genesis: str) -> list[str]:
-        """Makes the chain's first block from the genesis file at that path."""
-        ...
-
-    def first_commands(self, binary: Path, record: NodeRecord) -> list[list[str]]:
-        """What is to be run once, after `init_command`, before the client runs for the first time; each ends by
-        itself."""
-        ...
-
-    def can_be_asked(self, line: str, record: NodeRecord) -> bool:
-        """Whether that line of the client's log says that it can be asked over its socket."""
+    def setup_commands(self, binary: Path, record: NodeRecord, genesis: str) -> list[list[str]]:
+        """What is run once, one after the other, before the client runs for the first time, and each time its chain is
+        gone: the first makes the chain's first block from the genesis file at that path. Each ends by itself."""
         ...
 
     def needs_admission(self, record: NodeRecord) -> bool:
         """Whether running members must take the node in (`admit`) before its client can start for the first time."""
         ...
 
-    async def admit(self, rpc: Rpc, enode: str, replaced: Collection[str] | None = None) -> str:
-        """Has a running member take in the node of that enode URL, if it is no member yet; what that node's client must
-        be told of it (`run_command`), for good. Asking twice does no harm.
-
-        Whose place it takes must be one of the `replaced` (enode keys); without them, whoever has it.
-
-        Raises:
-            NodeError: this member cannot do it, or not now; or another member has that place.
-            RpcError: it cannot be asked.
-        """
-        ...
-
-    def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
-        """Runs the node until it is told to stop by SIGTERM; `admission` is what `admit` answered, where it was
-        needed."""
+    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[ProcessSpec]:
+        """What the node consists of while it runs, its client first; `admission` is what `Driver.admit` answered, where
+        it was needed."""
         ...
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
         """The client's own JavaScript console on the running node; `script` is loaded first, `execute` is evaluated
         and printed instead of a prompt."""
+        ...
+
+
+class Driver(Protocol):
+    """Speaks to a node's client while it runs."""
+
+    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
+        """Tells a client that has just started what its command line and files cannot; asking twice does no harm.
+
+        Raises:
+            RpcError: it cannot be told.
+        """
         ...
 
     def seal_method(self, record: NodeRecord) -> str | None:
@@ -177,14 +170,6 @@ class Engine(Protocol):
     def seals_before_peers(self, record: NodeRecord) -> bool:
         """Whether the client has no peers until it is told them (`add_peer`), which must be after sealing began; else
         it has them from its start, and seals once it is connected."""
-        ...
-
-    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
-        """Tells a client that has just started what its command line and files cannot; asking twice does no harm.
-
-        Raises:
-            RpcError: it cannot be told.
-        """
         ...
 
     async def accept_blocks(self, rpc: Rpc) -> None:
@@ -269,6 +254,42 @@ class Engine(Protocol):
         """
         ...
 
-    def failure_in(self, line: str) -> str | None:
-        """What a line of the client's log says of why it ends, if it does."""
+    async def admit(self, rpc: Rpc, enode: str, replaced: Collection[str] | None = None) -> str:
+        """Has a running member take in the node of that enode URL, if it is no member yet; what that node's client must
+        be told of it (`Recipe.processes`), for good. Asking twice does no harm.
+
+        Whose place it takes must be one of the `replaced` (enode keys); without them, whoever has it.
+
+        Raises:
+            NodeError: this member cannot do it, or not now; or another member has that place.
+            RpcError: it cannot be asked.
+        """
+        ...
+
+
+class Acquirer(Protocol):
+    """Has the client's binary."""
+
+    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
+        """The checked binary, if there is one already: the one named, else the one that was built or taken out of that
+        image before.
+
+        Raises:
+            EngineError: the one named is missing, not executable, or another program or version.
+        """
+        ...
+
+    def source_image(self, version: str, named: str | None) -> str | None:
+        """The image that the binary is taken out of, where nobody names a binary; `named` is the spec's. None where it
+        is built instead."""
+        ...
+
+    def acquire(
+        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
+    ) -> Binary:
+        """Like `find`, and builds the binary, or takes it out of the image, where there is none yet.
+
+        Raises:
+            EngineError: it cannot be had here; the hint says what is missing.
+        """
         ...

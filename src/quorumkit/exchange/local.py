@@ -14,7 +14,6 @@ from quorumkit.exchange.membership import Membership
 from quorumkit.exchange.protocol import (
     AHEAD,
     MOST_NODES,
-    PORT_FIELDS,
     Document,
     Proven,
     PullAnswer,
@@ -22,6 +21,7 @@ from quorumkit.exchange.protocol import (
     Signed,
     Stage,
     digest_of,
+    fields_of_ports,
     prove,
     sign,
     terms_of,
@@ -179,7 +179,7 @@ class LocalNode:
             tm_url=tm_url(Endpoint(settings.host, settings.tm_bind.port)) if settings.tm_bind else None,
             chain_id=settings.spec.chain_id,
             spec=digest_of(self.terms),
-            **{PORT_FIELDS[name]: port for name, port in settings.ports.items()},
+            **fields_of_ports(settings.ports),
         )
         return Proven(document, sign(document, self.nodekey()))
 

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from quorumkit.errors import UsageError
+from quorumkit.notation import is_literal_address
 from quorumkit.plan import Endpoint, node_name
-from quorumkit.spec import is_literal_address
 
 _APART = 4
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -21,8 +21,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
+from quorumkit.notation import is_literal_address
 from quorumkit.plan import Endpoint
-from quorumkit.spec import ALWAYS_FREE, NetworkSpec, is_literal_address
+from quorumkit.spec import ALWAYS_FREE, NetworkSpec
 from quorumkit.tm.config import normalise_url
 from quorumkit.tm.errors import TmKeyError
 from quorumkit.tm.keys import format_public_key, parse_public_key
@@ -78,7 +79,7 @@ Host = Annotated[str, AfterValidator(_host)]
 
 
 PORT_FIELDS = {"raft": "raft_port"}
-"""How a document calls the ports that only some consensus kinds need (`Consensus.ports`)."""
+"""How a document calls the ports that only some kinds of client need (`Recipe.ports`)."""
 
 
 class _Part(BaseModel):
@@ -119,7 +120,7 @@ class Document(_Part):
 
     @property
     def ports(self) -> dict[str, int]:
-        """What its consensus kind needs beyond those for peers and for JSON-RPC, by name; on the same host."""
+        """What its kind of client needs beyond those for peers and for JSON-RPC, by name; on the same host."""
         told = {name: getattr(self, field) for name, field in PORT_FIELDS.items()}
         return {name: port for name, port in told.items() if port is not None}
 
@@ -302,6 +303,11 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
         "genesis.node_balance": str(spec.genesis.node_balance),
         "genesis.alloc": hashlib.sha256(canonical(alloc).encode()).hexdigest()[:16],
     }
+
+
+def fields_of_ports(ports: Mapping[str, int]) -> dict[str, Any]:
+    """The fields of a document that tell these ports (`Document.ports`)."""
+    return {PORT_FIELDS[name]: port for name, port in ports.items()}
 
 
 def digest_of(terms: Terms) -> str:

@@ -68,7 +68,7 @@ class ExchangeSettings:
     rpc_url: str
     rpc_names: tuple[str, ...] = ("localhost",)
     ports: Mapping[str, int] = field(default_factory=dict, hash=False)
-    """What its consensus kind needs beyond those for peers and for JSON-RPC, by name."""
+    """What its kind of client needs beyond those for peers and for JSON-RPC, by name."""
     tm_bind: Endpoint | None = None
     """Where the node's transaction manager listens for the others', where it has one."""
     hosts_file: Path | None = None

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from quorumkit import __version__
 from quorumkit.cache import cache_directory
 from quorumkit.container_engine import docker, refusal
-from quorumkit.engines import Binary, Engine
+from quorumkit.engines import Binary, Recipe
 from quorumkit.engines.go_modules import GoModule, go_modules
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.files import remove_tree, to_json
@@ -88,7 +88,7 @@ def find_image(tag: str) -> Image | None:
 
 
 def build_image(
-    tag: str, engine: Engine, binary: Binary, progress: Progress, *, base: str | None = None, again: bool = False
+    tag: str, engine: Recipe, binary: Binary, progress: Progress, *, base: str | None = None, again: bool = False
 ) -> Image:
     """The image of that name, built where it is missing or was built from something else. It is built in `base`; else
     in what the present one was built in, so that a mirror needs to be named once.
@@ -274,7 +274,7 @@ def _copy_own_package(site: Path) -> None:
     )
 
 
-def _bill_of_materials(site: Path, engine: Engine, binary: Binary) -> dict[str, Any]:
+def _bill_of_materials(site: Path, engine: Recipe, binary: Binary) -> dict[str, Any]:
     """A CycloneDX 1.5 document of what this side puts into the image; the build adds its Debian packages."""
     components: list[dict[str, Any]] = [
         {

@@ -282,8 +282,7 @@ class ManagedNode:
                 "WARN", "the chain is gone: it is made again from the genesis, and its blocks come from the peers"
             )
             marker.unlink()  # until it is whole
-        command = self._engine.init_command(self._binary.path, str(self._genesis.path))
-        for each in (command, *self._engine.first_commands(self._binary.path, self.record)):
+        for each in self._engine.setup_commands(self._binary.path, self.record, str(self._genesis.path)):
             failure = await self._run_to_end(each)
             if failure is not None:
                 raise NodeError(f"the client refused {self._genesis.path.name}: {failure}")

@@ -1,23 +1,23 @@
-"""Where a network runs: each runtime starts the node program its own way. This is their one list."""
+"""Where a network runs: each provider starts the node program its own way. This is their one list."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quorumkit.providers.base import Command, Runtime
+from quorumkit.providers.base import Command, Provider
 
 if TYPE_CHECKING:
     from quorumkit.directory import NetworkDirectory
     from quorumkit.spec import NetworkSpec
 
-__all__ = ["Command", "Runtime", "runtime_of"]
+__all__ = ["Command", "Provider", "provider_of"]
 
 
-def runtime_of(
+def provider_of(
     directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None, tm_binary: Path | None = None
-) -> Runtime:
-    """The runtime that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
+) -> Provider:
+    """The provider that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
     transaction manager."""
     if spec.runtime == "compose" and spec.identities == "exchanged":
         from quorumkit.providers.compose_exchanged import ExchangedComposeRuntime

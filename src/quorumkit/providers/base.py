@@ -1,15 +1,15 @@
-"""What every runtime answers."""
+"""What every provider of places where nodes run can do."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from quorumkit.consensus import address_to_vote_for
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Network, Node, NodeEndpoints
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.rpc import Rpc
 from quorumkit.spec import NetworkSpec
@@ -27,8 +27,8 @@ class Command:
     """A line of its output that says that it failed, though it exits with 0; not for the person."""
 
 
-class Runtime(Protocol):
-    """One network, where it runs."""
+class Provider(Protocol):
+    """One network, where it runs. What a provider cannot do it refuses with a UsageError; it lacks no method."""
 
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         """Every node's endpoints, by ordinal; those in `present` are kept where they can be.
@@ -39,7 +39,7 @@ class Runtime(Protocol):
         ...
 
     def render(self, network: Network) -> None:
-        """Writes the files that this runtime alone needs."""
+        """Writes the files that this provider alone needs."""
         ...
 
     def acquire(self, progress: Progress) -> None:
@@ -61,10 +61,14 @@ class Runtime(Protocol):
         ...
 
     async def discard(self, progress: Progress) -> None:
-        """After `stop`: removes what the runtime keeps of the network outside its directory, for good."""
+        """After `stop`: removes what the provider keeps of the network outside its directory, for good."""
         ...
 
     async def is_running(self) -> bool: ...
+
+    async def look(self) -> list[NodeStatus]:
+        """Every node as it is now, by ordinal, whether it is known here who they are or not."""
+        ...
 
     async def status(self, network: Network) -> list[NodeStatus]:
         """Every node as it is now, by ordinal."""
@@ -82,6 +86,14 @@ class Runtime(Protocol):
         """
         ...
 
+    async def call(self, name: str, method: str, *params: Any) -> Any:
+        """Asks the node program that carries the node of that name (node/control.py).
+
+        Raises:
+            NotRunningError, RpcError: it does not run, cannot be reached, or refuses.
+        """
+        ...
+
     async def start_nodes(self, names: Sequence[str]) -> None: ...
 
     async def stop_nodes(self, names: Sequence[str]) -> None: ...
@@ -96,50 +108,13 @@ class Runtime(Protocol):
         """Runs a command where the node runs."""
         ...
 
-
-@runtime_checkable
-class FormingRuntime(Runtime, Protocol):
-    """A runtime whose nodes make their own identities: there is a network only once they run and have agreed."""
-
-    async def form(self, progress: Progress, timeout: float) -> Network:
-        """Starts what does not run, and returns the network once all have agreed on it.
+    async def copy(self, name: str, path: str, to: Path) -> None:
+        """Copies a file out of the directory of the node of that name, however large it is; `path` is relative to that
+        directory. `to` is a new file that only its owner reads, and is there once it is whole.
 
         Raises:
-            NodeError: a node cannot run; the message says why.
-            WaitTimeoutError: they did not agree in time; the message says who waits for whom.
-        """
-        ...
-
-    async def look(self) -> list[NodeStatus]:
-        """Every node as it is now, by ordinal, whether there is a network yet or not."""
-        ...
-
-    async def learn(self) -> Network | None:
-        """Writes down who the nodes are, as they tell it now; None where not all of them do.
-
-        So a network that was started otherwise, by `docker compose up -d` say, is known here too.
-        """
-        ...
-
-
-@runtime_checkable
-class PreparedRuntime(FormingRuntime, Protocol):
-    """One that has files of its own to start from, without the nodes' identities."""
-
-    def prepare(self) -> list[NodeEndpoints]:
-        """Writes them; returns every node's endpoints, by ordinal."""
-        ...
-
-
-@runtime_checkable
-class AdmittingRuntime(Runtime, Protocol):
-    """A runtime whose running members can take in nodes that its commands made."""
-
-    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
-        """Asks the node program that carries the node (node/control.py).
-
-        Raises:
-            NotRunningError, RpcError: it does not run, cannot be reached, or refuses.
+            UsageError: the path leads out of the node's directory.
+            NodeError: there is no such file, or it cannot be read now.
         """
         ...
 
@@ -157,3 +132,13 @@ def stopped_status(network: Network, node: Node) -> NodeStatus:
         validator_address=address_to_vote_for(network.spec.consensus.kind, node.identity),
         tm_key=node.identity.tm_key,
     )
+
+
+def complete_list(spec: NetworkSpec, reported: Iterable[dict[str, Any]]) -> list[NodeStatus]:
+    """Every node of the spec, by ordinal: what its program reported, or else that it is stopped."""
+    by_name = {status["name"]: NodeStatus.from_json(status) for status in reported}
+    names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+    return [
+        by_name.get(name) or NodeStatus(name, ordinal, role_of(ordinal, spec))
+        for ordinal, name in enumerate(names, start=1)
+    ]

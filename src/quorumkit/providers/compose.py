@@ -27,6 +27,7 @@ from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.providers.base import Command, stopped_status
+from quorumkit.providers.copying import copy_local
 from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports
 from quorumkit.providers.projects import sole_user_of
 from quorumkit.providers.register import open_register
@@ -52,7 +53,7 @@ _INSIDE = re.compile(r"(?<![\w./-])/node(?![\w.-])")
 
 
 class ComposeRuntime:
-    """See `Runtime`."""
+    """See `Provider`."""
 
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
         self._directory = directory
@@ -157,11 +158,14 @@ class ComposeRuntime:
     async def _reload(self, node: Node) -> None:
         """One that does not run reads its files when it starts."""
         with contextlib.suppress(RpcError):
-            await self.call_program(node, "node_reload", [node.name])
+            await self.call(node.name, "node_reload", [node.name])
 
-    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
-        async with await IpcRpc.connect(self._control_socket(node), where=node.name) as control:
+    async def call(self, name: str, method: str, *params: Any) -> Any:
+        async with await IpcRpc.connect(self._control_socket(name), where=name) as control:
             return await control.call(method, *params)
+
+    async def copy(self, name: str, path: str, to: Path) -> None:
+        await asyncio.to_thread(copy_local, self._directory.node(name), path, to)
 
     async def stop(self, progress: Progress) -> bool:
         ran = bool(await asyncio.to_thread(self._containers))
@@ -175,6 +179,9 @@ class ComposeRuntime:
 
     async def is_running(self) -> bool:
         return bool(await asyncio.to_thread(self._containers))
+
+    async def look(self) -> list[NodeStatus]:
+        return await self.status(self._directory.load_what_is_there())
 
     async def status(self, network: Network) -> list[NodeStatus]:
         told = await asyncio.gather(*(self._ask(node) for node in network.nodes))
@@ -361,13 +368,13 @@ class ComposeRuntime:
         except RuntimeUnavailableError:
             return {}
 
-    def _control_socket(self, node: Node) -> Path:
-        return self._directory.node(node.name).absolute() / ".state" / SOCKET_NAME
+    def _control_socket(self, name: str) -> Path:
+        return self._directory.node(name).absolute() / ".state" / SOCKET_NAME
 
     async def _ask(self, node: Node) -> NodeStatus | None:
         """What a node's own program tells, over the socket in its mapped directory."""
         with contextlib.suppress(RpcError):
-            async with await IpcRpc.connect(self._control_socket(node), where=node.name) as control:
+            async with await IpcRpc.connect(self._control_socket(node.name), where=node.name) as control:
                 return self._as_told(node, (await control.call("node_status"))[0])
         return None
 
@@ -379,7 +386,7 @@ class ComposeRuntime:
         looked = loop.time()
         while True:
             with contextlib.suppress(RpcError):
-                control = await IpcRpc.connect(self._control_socket(node), where=node.name)
+                control = await IpcRpc.connect(self._control_socket(node.name), where=node.name)
                 async with control, contextlib.aclosing(control.subscribe(namespace="status")) as changes:
                     async for nodes in changes:
                         statuses[node.name] = self._as_told(node, nodes[0])

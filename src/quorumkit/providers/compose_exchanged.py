@@ -15,14 +15,15 @@ from ruamel.yaml.error import YAMLError
 from quorumkit.container_engine import compose_command, docker, run
 from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
-from quorumkit.errors import RuntimeUnavailableError, WaitTimeoutError
+from quorumkit.errors import NodeError, RuntimeUnavailableError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, write_atomic, write_if_changed
 from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
+from quorumkit.plan import Network, NodeEndpoints, node_name, role_of
 from quorumkit.progress import Progress
 from quorumkit.providers.calling import call_inside
 from quorumkit.providers.compose import IMAGE_USER, ComposeRuntime
+from quorumkit.providers.copying import copy_by, reading
 from quorumkit.providers.forming import (
     answers,
     asking,
@@ -47,7 +48,7 @@ _POLL = 0.5
 
 
 class ExchangedComposeRuntime(ComposeRuntime):
-    """See `FormingRuntime`."""
+    """See `Provider`."""
 
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
         super().__init__(directory, spec, binary=binary)
@@ -141,9 +142,24 @@ class ExchangedComposeRuntime(ComposeRuntime):
         endpoints = self._endpoints(self._published_ports())
         return await asyncio.to_thread(write_down, self._directory, self._spec, statuses, endpoints)
 
-    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
-        prefix = [*await asyncio.to_thread(self._project), "exec", "-T", node.name]
-        return await call_inside(prefix, method, params, where=node.name, directory=self._directory.path)
+    async def call(self, name: str, method: str, *params: Any) -> Any:
+        prefix = [*await asyncio.to_thread(self._project), "exec", "-T", name]
+        return await call_inside(prefix, method, params, where=name, directory=self._directory.path)
+
+    async def copy(self, name: str, path: str, to: Path) -> None:
+        """Read from the node's volume, whether its container runs or not."""
+        command = reading(path)
+        containers = await asyncio.to_thread(self._containers)
+        volume = (await asyncio.to_thread(self._volumes, containers)).by_node.get(name)
+        if volume is None:
+            raise NodeError(f"{name}: it has no volume", hint="start the network: quorumkit up")
+        # Root reads what belongs to any user there; nothing else is in its reach.
+        confined = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--cap-add", "DAC_READ_SEARCH"]
+        await copy_by(
+            ["docker", "run", "--rm", "--pull", "never", "--user", "0", *confined, "--volume", f"{volume}:/node:ro",
+             "--entrypoint", command[0], self._tag, *command[1:]],
+            to, what=f"{name}: {path}",
+        )  # fmt: skip
 
     async def _interrupted(self, before: Mapping[str, Any], progress: Progress) -> None:
         if not before:

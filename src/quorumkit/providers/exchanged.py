@@ -12,13 +12,13 @@ from typing import Any
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
-from quorumkit.errors import NodeError, NotRunningError, QuorumkitError, RpcError, WaitTimeoutError
+from quorumkit.errors import NodeError, NotRunningError, QuorumkitError, RpcError, UsageError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, private_directory, read_json, to_json, write_atomic
 from quorumkit.mark import ensure_mark
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
-from quorumkit.providers.base import Command, stopped_status
+from quorumkit.providers.base import Command, complete_list, stopped_status
 from quorumkit.providers.forming import check_spec
 from quorumkit.providers.ports import LOOPBACK, choose_block
 from quorumkit.providers.process import ProcessRuntime
@@ -32,7 +32,7 @@ _POLL = 0.1
 
 
 class ExchangedRuntime(ProcessRuntime):
-    """See `Runtime`."""
+    """See `Provider`."""
 
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
         super().__init__(directory, spec, binary=binary)
@@ -46,6 +46,12 @@ class ExchangedRuntime(ProcessRuntime):
             for node in directory.former_nodes(spec)
         }
         self._started = False
+
+    def prepare(self) -> list[NodeEndpoints]:
+        raise UsageError(
+            "with exchanged identities there is nothing to make beforehand: each node makes its own",
+            hint=f"quorumkit up --exchange {self._directory.path}",
+        )
 
     async def form(self, progress: Progress, timeout: float) -> Network:
         """Starts every node's program that does not run, and returns the network once all have agreed on it.
@@ -111,11 +117,7 @@ class ExchangedRuntime(ProcessRuntime):
         return _statuses(network, await self._told(self._names))
 
     async def look(self) -> list[NodeStatus]:
-        told = {status["name"]: NodeStatus.from_json(status) for status in await self._told(self._names)}
-        return [
-            told.get(name) or NodeStatus(name, ordinal, role_of(ordinal, self._spec))
-            for ordinal, name in enumerate(self._names, start=1)
-        ]
+        return complete_list(self._spec, await self._told(self._names))
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
         news: asyncio.Queue[tuple[str, dict[str, Any] | None]] = asyncio.Queue()
@@ -161,8 +163,8 @@ class ExchangedRuntime(ProcessRuntime):
     async def learn(self) -> Network | None:
         return self._directory.load() if all(map(self._has_agreed, self._names)) else None
 
-    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
-        return await self._programs[node.name].call(method, *params)
+    async def call(self, name: str, method: str, *params: Any) -> Any:
+        return await self._programs[name].call(method, *params)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
         files = [self._logs_of(name) / f"{name}.log" for name in names]

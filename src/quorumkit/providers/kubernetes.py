@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory
@@ -34,6 +35,7 @@ from quorumkit.providers.belongings import (
     unmarked,
 )
 from quorumkit.providers.calling import call_inside
+from quorumkit.providers.copying import copy_by, reading
 from quorumkit.providers.forming import (
     UnknownNodesError,
     answers,
@@ -48,7 +50,7 @@ from quorumkit.providers.forming import (
     write_down,
 )
 from quorumkit.providers.kubectl import Cluster, ForwardedRpc, run
-from quorumkit.providers.pods import NO_POD, PodState, pod_state
+from quorumkit.providers.pods import NO_POD, NODE_CONTAINER, PodState, pod_state
 from quorumkit.providers.twins import check_no_twin_needs_them
 from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
 from quorumkit.render.containers import RPC_PORT
@@ -61,7 +63,7 @@ _STOP_PATIENCE = "--timeout=180s"
 
 
 class KubernetesRuntime:
-    """See `FormingRuntime`."""
+    """See `Provider`."""
 
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec) -> None:
         self._directory = directory
@@ -200,9 +202,15 @@ class KubernetesRuntime:
         statuses = await self.look()
         return await self._write(statuses) if all(status.account for status in statuses) else None
 
-    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
-        prefix = self._cluster.kubectl("exec", "--stdin", self._pod(node.name), "--")
-        return await call_inside(prefix, method, params, where=node.name)
+    async def call(self, name: str, method: str, *params: Any) -> Any:
+        prefix = self._cluster.kubectl("exec", "--stdin", self._pod(name), "--")
+        return await call_inside(prefix, method, params, where=name)
+
+    async def copy(self, name: str, path: str, to: Path) -> None:
+        command = reading(path)
+        await self._own_belongings()
+        in_pod = self._cluster.kubectl("exec", self._pod(name), f"--container={NODE_CONTAINER}", "--", *command)
+        await copy_by(in_pod, to, what=f"{name}: {path}")
 
     async def connect(self, node: Node) -> Rpc:
         async with self._forwards:

@@ -9,7 +9,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Sequence
 
-from quorumkit.consensus import named_ports
+from quorumkit.engines import named_ports
 from quorumkit.errors import PortError
 from quorumkit.plan import NodeEndpoints
 from quorumkit.providers.register import Register
@@ -18,7 +18,7 @@ from quorumkit.spec import SPEC_NAME
 LOOPBACK = "127.0.0.1"
 _FIRST = {"exchange": 6545, "rpc": 8545, "tm": 24000, "p2p": 30303}
 _LAST = {"exchange": 8544, "rpc": 23999, "tm": 26999, "p2p": 32767}
-"""Below 32768 Linux hands no port out by itself (ip(7), ip_local_port_range). Those that only some kinds of consensus
+"""Below 32768 Linux hands no port out by itself (ip(7), ip_local_port_range). Those that only some kinds of client
 need have theirs in `NamedPort.block`."""
 _APART = "+"
 """Marks a second block in the register: that of nodes for which there was no room after the first ones."""
@@ -94,11 +94,8 @@ def _block_after(register: Register, kind: str, held: Sequence[int], count: int)
     """The next ports, where they are free; else a block elsewhere."""
     block = range(held[-1] + 1, held[-1] + 1 + count)
     taken = [range(port, port + 1) for port in held] + _taken(register, kind)
-    if (
-        block[-1] <= _bounds(kind)[1]
-        and all(map(port_is_free, block))
-        and not any(_overlap(block, one) for one in taken)
-    ):
+    last = _bounds(kind)[1]
+    if block[-1] <= last and all(map(port_is_free, block)) and not any(_overlap(block, one) for one in taken):
         return block
     first = _free_block(kind, count, taken)
     return range(first, first + count)

@@ -12,14 +12,15 @@ from typing import Any
 from quorumkit.consensus import consensus_of
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import Binary, engine_of
+from quorumkit.engines import Binary, engine_of, recipe_of
 from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
-from quorumkit.providers.base import Command, stopped_status
+from quorumkit.providers.base import Command, complete_list, stopped_status
+from quorumkit.providers.copying import copy_local
 from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports, port_is_free
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.register import open_register
@@ -28,7 +29,7 @@ from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 
 class ProcessRuntime:
-    """See `Runtime`."""
+    """See `Provider`."""
 
     def __init__(
         self, directory: NetworkDirectory, spec: NetworkSpec,
@@ -52,8 +53,8 @@ class ProcessRuntime:
                 hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
             )
         started = self._engine.has_chain(self._directory.node(node_name(1)))
-        consensus = consensus_of(spec.consensus.kind)
-        kept = {"p2p", *consensus.ports} if started and consensus.keeps_addresses else set()
+        further = recipe_of(spec.engine.kind).ports(spec.consensus.kind)
+        kept = {"p2p", *further} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
         total = spec.nodes.total
 
         with open_register(self._directory.path) as register:
@@ -72,7 +73,7 @@ class ProcessRuntime:
             none = [None] * total
             rpc = choose("rpc", lambda node: node.rpc_bind.port)
             p2p = choose("p2p", lambda node: node.p2p_bind.port)
-            named = {name: choose(name, partial(_named_port, name)) for name in consensus.ports}
+            named = {name: choose(name, partial(_named_port, name)) for name in further}
             managed = spec.transaction_manager is not None
             tm = choose("tm", lambda node: node.tm.port if node.tm else None) if managed else none
         return [
@@ -158,6 +159,12 @@ class ProcessRuntime:
     async def is_running(self) -> bool:
         return self._program.process() is not None
 
+    async def look(self) -> list[NodeStatus]:
+        if self._program.process():
+            with contextlib.suppress(RpcError):
+                return complete_list(self._spec, await self._program.call("node_status"))
+        return complete_list(self._spec, [])
+
     async def status(self, network: Network) -> list[NodeStatus]:
         if self._program.process():
             with contextlib.suppress(RpcError):
@@ -179,8 +186,11 @@ class ProcessRuntime:
     async def connect(self, node: Node) -> Rpc:
         return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._engine.ipc, where=node.name)
 
-    async def call_program(self, node: Node, method: str, *params: Any) -> Any:
+    async def call(self, name: str, method: str, *params: Any) -> Any:
         return await self._program.call(method, *params)
+
+    async def copy(self, name: str, path: str, to: Path) -> None:
+        await asyncio.to_thread(copy_local, self._directory.node(name), path, to)
 
     async def start_nodes(self, names: Sequence[str]) -> None:
         await self._program.call("node_start", list(names))

@@ -76,17 +76,17 @@ def _marks(path: Path) -> set[str]:
     with contextlib.suppress(QuorumkitError, OSError):
         first = directory.node(node_name(1))
         if (first / RECORD_NAME).exists():
-            marks.add(read_record(first).enode_key)
+            marks.add(read_record(first).identity.enode_key)
     return marks
 
 
 async def _runs(path: Path) -> bool:
-    from quorumkit.providers import runtime_of
+    from quorumkit.providers import provider_of
 
     directory = NetworkDirectory(path)
     # One that cannot be asked (its Docker is gone, say) does not hinder this one.
     with contextlib.suppress(QuorumkitError, OSError):
-        return await runtime_of(directory, directory.read_spec()).is_running()
+        return await provider_of(directory, directory.read_spec()).is_running()
     return False
 
 

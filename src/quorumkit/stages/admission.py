@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from quorumkit.engines import engine_of
 from quorumkit.errors import QuorumkitError
 from quorumkit.plan import Network, Node
-from quorumkit.providers import Runtime
-from quorumkit.providers.base import AdmittingRuntime
+from quorumkit.providers import Provider
 from quorumkit.render.node_files import record_of
 
 _LOOK_EVERY = 0.3  # seconds
 
 
-async def admit_newcomers(runtime: Runtime, network: Network) -> None:
+async def admit_newcomers(runtime: Provider, network: Network) -> None:
     """Has the members take in every node that waits for it, one after the other, as soon as one of them can.
 
     Returns when none waits any more, which can be never: to be cancelled. Interrupted anywhere, the next call goes on.
@@ -24,7 +23,7 @@ async def admit_newcomers(runtime: Runtime, network: Network) -> None:
     engine = engine_of(network.spec.engine.kind)
     newcomers = [node for node in network.nodes if engine.needs_admission(record_of(network, node))]
     members = [node for node in network.nodes if node not in newcomers]
-    if not newcomers or not isinstance(runtime, AdmittingRuntime) or network.spec.identities == "exchanged":
+    if not newcomers or network.spec.identities == "exchanged":
         return  # nodes that share nothing ask each other
     waiting = {node.name: node for node in newcomers}
     while True:
@@ -36,15 +35,15 @@ async def admit_newcomers(runtime: Runtime, network: Network) -> None:
                 if admission is None:
                     break
                 with contextlib.suppress(QuorumkitError):  # asked again at the next look
-                    await runtime.call_program(newcomer, "node_admitted", newcomer.name, admission)
+                    await runtime.call(newcomer.name, "node_admitted", newcomer.name, admission)
         if not waiting:
             return
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _ask(runtime: AdmittingRuntime, members: Sequence[Node], newcomer: Node) -> str | None:
+async def _ask(runtime: Provider, members: Sequence[Node], newcomer: Node) -> str | None:
     """What the first member answers that can take the node in now; None if none can."""
     for member in members:
         with contextlib.suppress(QuorumkitError):
-            return str(await runtime.call_program(member, "node_admit", member.name, newcomer.enode))
+            return str(await runtime.call(member.name, "node_admit", member.name, newcomer.enode))
     return None

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from quorumkit.cache import cache_directory
-from quorumkit.engines.geth import VERSION
-from quorumkit.engines.geth_build import find_built
-from quorumkit.engines.go_toolchain import OLDEST, WHEEL_SHA256, go_on_path
+from quorumkit.engines import acquirer_of, recipe_of
+from quorumkit.engines.geth.build import find_built
+from quorumkit.engines.geth.go_toolchain import OLDEST, WHEEL_SHA256, go_on_path
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.stages.tried import podman, unreachable_proxy, untried
 
@@ -29,6 +29,7 @@ _DOCKER_TIMEOUT = 15.0  # seconds
 _CLUSTER_TIMEOUT = 10.0  # seconds
 OLDEST_KUBERNETES = (1, 28)
 OLDEST_COMPOSE = (1, 29)
+VERSION = recipe_of("geth").default_version
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,11 @@ def _go() -> Finding:
 def _goquorum() -> Finding:
     """Only its own networks need it, so that it is never missing."""
     from quorumkit.container_engine import docker
-    from quorumkit.engines.goquorum import VERSION as version
-    from quorumkit.engines.goquorum import GoQuorum, official_image
+    from quorumkit.engines.goquorum.acquire import official_image
 
+    version = recipe_of("goquorum").default_version
     image = official_image(version)
-    if binary := GoQuorum().find(version):
+    if binary := acquirer_of("goquorum").find(version):
         text = f"{version} taken out of {image}, SHA-256 {binary.sha256[:16]}…"
         return Finding("goquorum", "ok", text)
     otherwise = "only `--engine goquorum` needs one: name it with --engine-binary, or engine.image another image"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from quorumkit.directory import NetworkDirectory
+from quorumkit.identities import identities_of
 from quorumkit.plan import Network
-from quorumkit.providers import runtime_of
-from quorumkit.providers.base import FormingRuntime
+from quorumkit.providers import provider_of
 
 
 def known_network(directory: NetworkDirectory) -> Network:
@@ -18,7 +18,7 @@ def known_network(directory: NetworkDirectory) -> Network:
     """
     spec = directory.read_spec()
     if not directory.is_network(spec):
-        runtime = runtime_of(directory, spec)
-        if isinstance(runtime, FormingRuntime) and (network := asyncio.run(runtime.learn())):
+        identities = identities_of(directory, spec, provider_of(directory, spec))
+        if network := asyncio.run(identities.learn()):
             return network
     return directory.load()

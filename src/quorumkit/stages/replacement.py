@@ -2,7 +2,7 @@
 
 Every node that can be reached is asked for its signature, one after the other, until enough have signed. Each node
 program signs because it is asked over its own control socket; how that is reached (on this machine, in a container, in
-a pod) is the runtime's affair. Where the nodes are several operators', each runs the command on his own.
+a pod) is the provider's affair. Where the nodes are several operators', each runs the command on his own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
+from quorumkit.identities import Identities
 from quorumkit.plan import Node, node_name, role_of
-from quorumkit.providers import Runtime
-from quorumkit.providers.base import AdmittingRuntime, FormingRuntime
+from quorumkit.providers import Provider
 from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.spec import NetworkSpec
 
@@ -56,7 +56,7 @@ def recorded_nodes(directory: NetworkDirectory, spec: NetworkSpec) -> list[Node]
     return nodes
 
 
-async def replace_node(runtime: Runtime, known: Sequence[Node], name: str) -> Collected:
+async def replace_node(provider: Provider, identities: Identities, known: Sequence[Node], name: str) -> Collected:
     """Has the other nodes that run sign for the new identity of the node of that name.
 
     Raises:
@@ -64,20 +64,19 @@ async def replace_node(runtime: Runtime, known: Sequence[Node], name: str) -> Co
         NotRunningError: no other node runs.
         QuorumkitError: the others refuse; it is what the first of them says.
     """
-    if not isinstance(runtime, FormingRuntime) or not isinstance(runtime, AdmittingRuntime):
+    if not identities.exchanged:
         raise UsageError(
             f"{name}: the identities of this network were generated together, not exchanged",
             hint="put the node's directory back from a backup; or give --through NODE_DIR of a running node",
         )
-    nodes = {node.name: node for node in known}
 
     async def ask(other: str) -> dict[str, Any]:
-        told: dict[str, Any] = await runtime.call_program(nodes[other], "node_replace", name)
+        told: dict[str, Any] = await provider.call(other, "node_replace", name)
         return told
 
-    collected = await collect(ask, [other for other in nodes if other != name])
+    collected = await collect(ask, [node.name for node in known if node.name != name])
     if collected.complete:
-        await _until_known(runtime, name, collected.told.get("enode_key"))
+        await _until_known(identities, name, collected.told.get("enode_key"))
     return collected
 
 
@@ -114,20 +113,25 @@ def outcome(told: dict[str, Any]) -> str:
     if told["replaced"]:
         return f"{name}: replaced, its account is now {told['account']}, and it follows"
     own = "" if told["counts"] else "; the asked node is no sitting validator, so it signs nothing that counts"
-    signed, missing = ", ".join(told["signed"]) or "none", ", ".join(told["missing"])
+    signed = ", ".join(told["signed"]) or "none"
+    # Its own place counts among the sitting ones, and its old key is gone.
+    others = ", ".join(each for each in told["missing"] if each != name)
+    left = (
+        f"of {others} have signed: run this command on their nodes too" if others else "have signed, and none is left"
+    )
     return (
         f"{name}: {len(told['signed'])} of {needed} signatures ({signed}){own}; it takes effect when "
-        f"{needed - len(told['signed'])} more of {missing} have signed: run this command on their nodes too"
+        f"{needed - len(told['signed'])} more {left}"
     )
 
 
-async def _until_known(runtime: FormingRuntime, name: str, key: object) -> None:
+async def _until_known(identities: Identities, name: str, key: object) -> None:
     """Returns once the node itself tells its new identity, which then is written down here; after a minute, the next
     `up` does it."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_KNOWN_WITHIN):
             while True:
-                network = await runtime.learn()
+                network = await identities.learn()
                 if network and any(node.name == name and node.identity.enode_key == key for node in network.nodes):
                     return
                 await asyncio.sleep(_LOOK_EVERY)

@@ -10,7 +10,7 @@ from quorumkit.errors import NodeError, WaitTimeoutError
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network
 from quorumkit.progress import Progress
-from quorumkit.providers import Runtime
+from quorumkit.providers import Provider
 
 _NAMED = 4  # how many late nodes are named
 
@@ -21,7 +21,7 @@ def patience(nodes: int) -> float:
 
 
 async def wait_until_complete(
-    runtime: Runtime,
+    runtime: Provider,
     network: Network,
     progress: Progress,
     *,

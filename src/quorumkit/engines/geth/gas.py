@@ -30,8 +30,8 @@ def gas_flags(*, free: bool, gas_limit: int | None) -> list[str]:
     """The command line of a node whose blocks have that gas limit; without one the client goes towards its own.
 
     `--miner.gasprice` and `--txpool.pricelimit` bound from below what a block and the pool take; 0 is possible only for
-    the pool (eth/backend.go, New), and `Geth.set_up` tells the miner. `--txpool.nolocals` has the pool look at the
-    price of what comes by JSON-RPC too. It costs the journal: what the whole network has not mined when it stops is
+    the pool (eth/backend.go, New), and the driver tells the miner (`set_up`). `--txpool.nolocals` has the pool look at
+    the price of what comes by JSON-RPC too. It costs the journal: what the whole network has not mined when it stops is
     gone.
     """
     if free:

@@ -1,4 +1,7 @@
-"""Makes a network directory, or what is missing of one. Killed at any point, the next run finishes the work."""
+"""Identities that one command makes for all nodes, with all their files, before anything runs.
+
+Killed at any point, the next run finishes the work.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,7 @@ from quorumkit.directory import NetworkDirectory, recorded_validators
 from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift, differences
 from quorumkit.engines import engine_of
-from quorumkit.errors import (
-    CorruptFileError,
-    GenesisMismatchError,
-    UsageError,
-)
+from quorumkit.errors import CorruptFileError, GenesisMismatchError
 from quorumkit.files import (
     private_directory,
     read_json,
@@ -33,12 +32,40 @@ from quorumkit.identity import PublicIdentity, check_identity, generate_secrets,
 from quorumkit.mark import ensure_mark
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import Progress
+from quorumkit.providers import Provider
 from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.render import keeping, render_genesis, render_node
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
 Addressing = Callable[[NetworkSpec, list[NodeEndpoints | None]], list[NodeEndpoints]]
-"""A runtime's way to give every node its endpoints; it is told the ones that nodes have already."""
+"""A provider's way to give every node its endpoints; it is given the ones that nodes have already."""
+
+
+class Generated:
+    """See `Identities`."""
+
+    exchanged = False
+
+    def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, provider: Provider) -> None:
+        self._directory = directory
+        self._spec = spec
+        self._provider = provider
+        self._network: Network | None = None
+
+    def init(self, progress: Progress) -> Network:
+        network = generate(self._directory, self._spec, self._provider.addresses, progress)
+        self._provider.render(network)
+        return network
+
+    def prepare(self, progress: Progress) -> None:
+        self._network = self.init(progress)
+
+    async def form(self, progress: Progress, timeout: float) -> Network:
+        """The network is there already; nothing is started."""
+        return self._network or self._directory.load()
+
+    async def learn(self) -> Network:
+        return self._directory.load()
 
 
 def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Addressing, progress: Progress) -> Network:
@@ -161,20 +188,3 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
                 hint="undo the change, or make a new network: a chain cannot change its genesis",
             )
     write_atomic(directory.genesis, content)
-
-
-def check_request(spec: NetworkSpec, asked: dict[str, Any], directory: NetworkDirectory) -> None:
-    """What was asked for on the command line must be what an existing network is.
-
-    Raises:
-        UsageError: it is not; `asked` holds dotted spec paths and values, None for what was not asked.
-    """
-    for path, value in asked.items():
-        present: Any = spec
-        for part in path.split("."):
-            present = getattr(present, part, None)
-        if value is not None and value != present:
-            raise UsageError(
-                f"{directory.path} is there already, with {path}: {present}, not {value}",
-                hint=f"leave the option out, edit {directory.spec}, or name another directory",
-            )

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.consensus import consensus_of
-from quorumkit.engines.base import Binary, Standing
-from quorumkit.engines.geth_gas import gas_flags, suggestions
-from quorumkit.errors import EngineError, RpcError
-from quorumkit.identity.keys import enode_key_in
-from quorumkit.progress import Progress
+from quorumkit.engines.base import NamedPort, Recipe
+from quorumkit.engines.geth.gas import gas_flags, suggestions
+from quorumkit.process_spec import LoggedLine, Noise, ProcessSpec
 
 if TYPE_CHECKING:
-    from quorumkit.engines.branches import BranchSearch
     from quorumkit.plan import Network, Node
     from quorumkit.record import NodeRecord
-    from quorumkit.rpc import Rpc
 
-VERSION = "1.13.15"
 _FATAL = re.compile(
     r"^Fatal: (?P<fatal>.*)|^CRIT .*?\] (?P<critical>.*)|^panic: (?P<panic>.*)|^(?P<usage>flag provided but .*)"
 )
 _LOW_DISK = re.compile(r"^ERROR\s*\[[^]]*\] Low disk space\. .*?available=(\S+ ?[KMG]?i?B?)")
 """With so little left a client ends itself, with exit code 0 (cmd/utils/cmd.go, monitorFreeDiskSpace)."""
-
-
-_VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
-
-_SOON = 0.005  # seconds
-
-_FETCHES_WITHIN = 3.0
-"""Seconds: from its first peer on it fetches at once (`_sync_settings`)."""
 
 _NO_ORIGIN = "https://none.invalid"
 """An origin that no page has (RFC 2606): with an empty list the client lets pages of localhost connect."""
@@ -46,42 +31,36 @@ _JWT_SECRET = Path("data/geth/jwtsecret")
 _WHOLE_JWT_SECRET = re.compile(rb"\s*(0x)?[0-9a-fA-F]{64}\s*")
 
 
-class Geth:
+class GethRecipe:
     """One geth a node."""
 
     kind = "geth"
-    package = "pkg:golang/github.com/ethereum/go-ethereum"
-    consensus = frozenset({"clique"})
+    default_version = "1.13.15"
+    last_that_seals: str | None = "1.13.15"
+    consensus: tuple[str, ...] = ("clique",)
+    gas_is_always_free = False
     private_transactions = False
+    comes_in_image = False
+    api_modules: tuple[str, ...] = (
+        *("eth", "net", "web3", "txpool"),
+        *("admin", "clique", "debug", "miner", "personal"),
+    )
+    package = "pkg:golang/github.com/ethereum/go-ethereum"
     ipc = Path("data/geth.ipc")
     # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
-    noise: re.Pattern[str] | None = re.compile(
-        r'^WARN \[[^]]*\] Block sealing failed\s+err="signed recently, must wait for others"\s*$'
-        r"|^INFO \[[^]]*\] Signed recently, must wait for others\s*$"
+    noise = Noise(
+        re.compile(
+            r'^WARN \[[^]]*\] Block sealing failed\s+err="signed recently, must wait for others"\s*$'
+            r"|^INFO \[[^]]*\] Signed recently, must wait for others\s*$"
+        ),
+        "signed recently, must wait for others",
     )
-    noise_is = "signed recently, must wait for others"
+    console_failure = "[quorumkit: the script failed]"
     # Its console warns of the `personal` namespace at each start, which the node program needs; other warnings stay.
     _console_flags: tuple[str, ...] = ("--verbosity", "1", "--log.vmodule", "*=3,console=1")
-    console_failure = "[quorumkit: the script failed]"
 
-    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
-        from quorumkit.engines.binaries import check_binary
-        from quorumkit.engines.geth_build import find_built
-
-        if override is not None:
-            otherwise = "or leave it out and Quorumkit builds one"
-            return check_binary(override, version, name="geth", version_line=_VERSION_LINE, otherwise=otherwise)
-        return find_built(version)
-
-    def source_image(self, version: str, named: str | None) -> str | None:
-        return None
-
-    def acquire(
-        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
-    ) -> Binary:
-        from quorumkit.engines.geth_build import build
-
-        return self.find(version, override=override) or build(version, progress)
+    def ports(self, consensus: str) -> Mapping[str, NamedPort]:
+        return {}
 
     def genesis(
         self,
@@ -92,7 +71,7 @@ class Geth:
         balances: Mapping[str, int],
         consensus_fields: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """All forks up to London from block 0, or with free gas up to Berlin (see `geth_gas`); the later ones need the
+        """All forks up to London from block 0, or with free gas up to Berlin (see `gas`); the later ones need the
         merge, which Clique never reaches."""
         forks = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
         forks += ["berlin"] if free_gas else ["berlin", "london"]
@@ -196,23 +175,14 @@ class Geth:
             if not _WHOLE_JWT_SECRET.fullmatch(path.read_bytes()):
                 path.unlink()
 
-    def init_command(self, binary: Path, genesis: str) -> list[str]:
-        return [str(binary), "init", "--datadir", "data", genesis]
-
-    def first_commands(self, binary: Path, record: NodeRecord) -> list[list[str]]:
-        return []
-
-    def can_be_asked(self, line: str, record: NodeRecord) -> bool:
-        return "IPC endpoint opened" in line
+    def setup_commands(self, binary: Path, record: NodeRecord, genesis: str) -> list[list[str]]:
+        return [[str(binary), "init", "--datadir", "data", genesis]]
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return False
 
-    async def admit(self, rpc: Rpc, enode: str, replaced: Collection[str] | None = None) -> str:
-        raise NotImplementedError("no node of geth's needs it")
-
-    def run_command(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[str]:
-        return [
+    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[ProcessSpec]:
+        command = [
             *(str(binary), *self._flags(record)),
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
             *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
@@ -220,6 +190,24 @@ class Geth:
             *("--miner.etherbase", record.identity.account),
             *("--rpc.enabledeprecatedpersonal", *record.engine.client_arguments),
         ]
+        return [self._client(command, ready="IPC endpoint opened")]
+
+    def _client(self, command: Sequence[str], *, ready: str) -> ProcessSpec:
+        """The client, which can be asked once its log has a line with `ready` in it."""
+        return ProcessSpec(
+            name=self.kind,
+            argv=tuple(command),
+            ready=LoggedLine(lambda line: ready in line),
+            why_it_ends=self.why_it_ends,
+            noise=self.noise,
+        )
+
+    def why_it_ends(self, line: str) -> str | None:
+        """What a line of the client's log says of why it ends, if it does."""
+        if low := _LOW_DISK.match(line):
+            return f"low disk space, and the client ends itself with so little left ({low[1].strip()})"
+        match = _FATAL.match(line)
+        return next(filter(None, match.groups())).strip() if match else None
 
     def _flags(self, record: NodeRecord) -> list[str]:
         """What any geth is told, and any fork of it."""
@@ -242,107 +230,12 @@ class Geth:
             command += ["--exec", _guarded(execute, self.console_failure)]
         return [*command, str(self.ipc)]
 
-    def seal_method(self, record: NodeRecord) -> str | None:
-        return "miner_start"
-
-    def seals_before_peers(self, record: NodeRecord) -> bool:
-        return False
-
-    def sign_of_life(self, record: NodeRecord) -> str:
-        return "eth_blockNumber"
-
-    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
-        """With free gas it mines what pays nothing only when it is told so while it runs: on its command line a price
-        of 0 counts as none (eth/backend.go, "Sanitizing invalid miner gas price")."""
-        if record.free_gas:
-            await rpc.call("miner_setGasPrice", "0x0")
-
-    async def accept_blocks(self, rpc: Rpc) -> None:
-        """A geth with a new chain drops the blocks that others announce until it has synced once or begins to seal
-        (eth/handler.go, enableSyncedFeatures). Two that drop each other's first block and seal their own never meet:
-        each waits for the other to seal the second. So it begins to seal at once, with its account still closed."""
-        await rpc.call("miner_start")
-
-    async def open_account(self, rpc: Rpc, account: str, password: str) -> None:
-        try:
-            await rpc.call("personal_unlockAccount", account, password, 0)
-        except RpcError as error:
-            if "could not decrypt key" not in error.message:
-                raise
-            raise EngineError(error.message, hint="put the node's `password` file back from a backup") from None
-
-    async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
-        return standing_among(record, await rpc.call("clique_getSigners"))
-
-    async def is_level(self, rpc: Rpc) -> bool:
-        """geth tells nobody what its peers have (eth/peer.go), but it turns to one that has more as soon as that one is
-        connected: from when it has that one's head until all of it is in, `eth_syncing` names a higher block.
-        That it still has to index what it has, which it does for long with a new chain, is another matter."""
-        if await _any_handshake(rpc):
-            return False
-        syncing = await rpc.call("eth_syncing")
-        return not syncing or int(syncing["currentBlock"], 16) >= int(syncing["highestBlock"], 16)
-
-    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
-        from quorumkit.engines.branches import BranchSearch
-
-        return BranchSearch(rpc, self, record, directory, fetches_within=_FETCHES_WITHIN)
-
-    async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
-        """What it could not sign before it tries again only after another's block, or when it is started anew: a start
-        is ignored until a stop has come through (miner/miner.go), and so is the same block again (miner/worker.go,
-        taskLoop), from which other extra data tells it apart.
-
-        A peer counts as connected a moment before it hears of blocks, and what is sealed in between never reaches it.
-        """
-        while await _any_handshake(rpc):  # noqa: ASYNC110
-            await asyncio.sleep(_SOON)
-        await self.stop_sealing(rpc)
-        await rpc.call("miner_setExtra", "quorumkit")
-        await rpc.call("miner_start")
-
-    async def stop_sealing(self, rpc: Rpc) -> None:
-        await rpc.call("miner_stop")
-        while await rpc.call("eth_mining"):  # noqa: ASYNC110
-            await asyncio.sleep(_SOON)
-
-    async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
-        peers = await rpc.call("admin_peers")
-        return frozenset(enode_key_in(peer["enode"]) for peer in peers)
-
-    async def add_peer(self, rpc: Rpc, enode: str) -> None:
-        await rpc.call("admin_addTrustedPeer", enode)
-        await rpc.call("admin_addPeer", enode)
-
-    async def drop_peer(self, rpc: Rpc, enode: str) -> None:
-        """Trust ends first, so that the peer cannot come back in between. A static peer must be dropped to be given
-        another address: geth ignores a second one of the same key (p2p/dial.go, addStaticCh)."""
-        await rpc.call("admin_removeTrustedPeer", enode)
-        await rpc.call("admin_removePeer", enode)
-
-    def failure_in(self, line: str) -> str | None:
-        if low := _LOW_DISK.match(line):
-            return f"low disk space, and the client ends itself with so little left ({low[1].strip()})"
-        match = _FATAL.match(line)
-        return next(filter(None, match.groups())).strip() if match else None
-
-
-def standing_among(record: NodeRecord, validators: list[str]) -> Standing:
-    """Of a node among those validators' addresses."""
-    own = consensus_of(record.consensus.kind).validator_address(record.identity)
-    return Standing(own.lower() in {address.lower() for address in validators}, len(validators))
-
-
-async def _any_handshake(rpc: Rpc) -> bool:
-    """Whether a peer counts as connected that does not speak the eth protocol yet."""
-    return any(peer["protocols"].get("eth") == "handshake" for peer in await rpc.call("admin_peers"))
-
 
 def _guarded(script: str, failure: str) -> str:
     """The same script, with that line before the error it ends with; its value is printed as before, which takes a
     statement of its own in the JavaScript engine of older clients."""
-    told = f"catch (error) {{ console.log({json.dumps(failure)}); throw error }}"
-    return f"var __quorumkit; try {{ __quorumkit = eval({json.dumps(script)}) }} {told} __quorumkit"
+    caught = f"catch (error) {{ console.log({json.dumps(failure)}); throw error }}"
+    return f"var __quorumkit; try {{ __quorumkit = eval({json.dumps(script)}) }} {caught} __quorumkit"
 
 
 def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
@@ -352,3 +245,6 @@ def _toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
         f"[{name}]\n" + "".join(f"{key} = {json.dumps(value, indent=4)}\n" for key, value in table.items())
         for name, table in tables.items()
     )
+
+
+RECIPE: Recipe = GethRecipe()

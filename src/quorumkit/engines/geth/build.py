@@ -13,7 +13,7 @@ from pathlib import Path
 
 from quorumkit.cache import cache_directory
 from quorumkit.engines.base import Binary
-from quorumkit.engines.go_toolchain import GoToolchain, go_from_wheel, go_on_path
+from quorumkit.engines.geth.go_toolchain import GoToolchain, go_from_wheel, go_on_path
 from quorumkit.errors import EngineError
 from quorumkit.files import to_json, write_atomic
 from quorumkit.progress import Progress
@@ -42,7 +42,7 @@ def find_built(version: str) -> Binary | None:
 
 
 def build(version: str, progress: Progress) -> Binary:
-    """Builds a static binary (no C compiler needed). What it is built from is pinned by geth_module/go.sum.
+    """Builds a static binary (no C compiler needed). What it is built from is pinned by module/go.sum.
 
     Raises:
         EngineError: another version than the pinned one, no compiler, no room, or the build failed.
@@ -85,7 +85,7 @@ def build(version: str, progress: Progress) -> Binary:
 
 
 def _compile(toolchain: GoToolchain, folder: Path, progress: Progress) -> Path:
-    source = files("quorumkit.engines").joinpath("geth_module")
+    source = files(__package__).joinpath("module")
     for name in ("go.mod", "go.sum", "geth.go"):
         (folder / name).write_bytes(source.joinpath(name).read_bytes())
     output = folder / "geth"

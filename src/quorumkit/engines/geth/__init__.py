@@ -1,0 +1,1 @@
+"""go-ethereum, as one process a node."""

@@ -1,0 +1,1 @@
+"""GoQuorum, the fork of go-ethereum that brought private transactions."""
