@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from the code itself: the command line and the spec.
+"""Writes the reference pages that are made from the code itself: the command line, the spec, and the spec's schema.
 
     make docs
 
@@ -7,10 +7,7 @@ A test compares the pages with what this gives.
 
 from __future__ import annotations
 
-import ast
 import inspect
-import itertools
-import sys
 import types
 import typing
 from pathlib import Path
@@ -21,8 +18,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from field_comments import comments_of
 from quorumkit.cli.main import cli
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import NetworkSpec, OneOf, spec_to_yaml
+from spec_schema import schema_text
 
 PAGES = Path(__file__).resolve().parent.parent / "docs/reference"
 _NOTE = "<!-- Written by scripts/reference.py; run `make docs` after a change. -->"
@@ -31,7 +30,11 @@ _WIDE = 10_000  # columns: lines are wrapped by whoever shows them
 
 def pages() -> dict[Path, str]:
     """Every generated page's text, by its path."""
-    return {PAGES / "cli.md": cli_page(), PAGES / "spec.md": spec_page()}
+    return {
+        PAGES / "cli.md": cli_page(),
+        PAGES / "spec.md": spec_page(),
+        PAGES / "quorumkit.schema.json": schema_text(),
+    }
 
 
 def cli_page() -> str:
@@ -95,7 +98,8 @@ def spec_page() -> str:
                 _NOTE,
                 "The spec of a network: the one file that a person edits. `quorumkit init` and `up` write it; after "
                 "a change, `quorumkit up` renders the files of the nodes again. A field that is not there has its "
-                "default. An unknown field, or a wrong value, is refused with the field's path.",
+                "default. An unknown field, or a wrong value, is refused with the field's path. Its JSON Schema, for "
+                "editors: [quorumkit.schema.json](quorumkit.schema.json).",
                 "Numbers may be written in every way in which there is no doubt what is meant: `1337`, `0x539`, `3e7`. "
                 "Balances are in wei, or have a unit: `1000 ether`, `20 gwei`. Accounts need no quotes; one that "
                 "stands there twice, in whatever spelling, is refused, and so is one whose EIP-55 checksum is wrong.",
@@ -111,7 +115,7 @@ def spec_page() -> str:
 
 
 def _model(model: type[BaseModel], path: str) -> list[str]:
-    comments = _comments(model)
+    comments = comments_of(model)
     rows, sections = [], []
     for name, field in model.model_fields.items():
         full = f"{path}.{name}" if path else name
@@ -124,25 +128,10 @@ def _model(model: type[BaseModel], path: str) -> list[str]:
     return [*heading, _table(["field", "values", "default", "meaning"], rows), *sections]
 
 
-def _comments(model: type[BaseModel]) -> dict[str, str]:
-    """The strings that stand below the fields in the source."""
-    tree = ast.parse(inspect.getsource(sys.modules[model.__module__]))
-    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == model.__name__)
-    found = {}
-    for field, after in itertools.pairwise(body):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(after, ast.Expr)
-            and isinstance(after.value, ast.Constant)
-        ):
-            found[field.target.id] = " ".join(str(after.value.value).split())
-    return found
-
-
 def _values(field: FieldInfo) -> str:
     """What a field may hold, in words."""
     kinds = [kind for kind in _members(field.annotation) if kind is not type(None)]
+    kinds = next((list(constraint.values()) for constraint in field.metadata if isinstance(constraint, OneOf)), kinds)
     if all(isinstance(kind, str) for kind in kinds):
         return " or ".join(f"`{kind}`" for kind in kinds)
     bounds = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -13,7 +15,17 @@ from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
 from quorumkit.record import RECORD_NAME, NodeRecord, read_record
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
 
+DEFAULT_DIRECTORY = "mynet"
+
 _NO_ACCOUNT = "0x" + "00" * 20
+
+
+def default_directory() -> Path:
+    """The network that commands mean when none is named: `$QUORUMKIT_NETWORK`; else the current directory if it is a
+    network; else ./mynet."""
+    if chosen := os.environ.get("QUORUMKIT_NETWORK"):
+        return Path(chosen)
+    return Path() if Path(SPEC_NAME).is_file() else Path(DEFAULT_DIRECTORY)
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,20 @@ class NetworkDirectory:
 
     def node(self, name: str) -> Path:
         return self.nodes / name
+
+    @property
+    def as_argument(self) -> str:
+        """What a command on this network ends with in a hint: nothing where it is the default one."""
+        return "" if self._is_default else f" {shlex.quote(str(self.path))}"
+
+    @property
+    def as_option(self) -> str:
+        """The same for a command about a node, which has the network as an option."""
+        return "" if self._is_default else f" -d {shlex.quote(str(self.path))}"
+
+    @property
+    def _is_default(self) -> bool:
+        return self.path.absolute() == default_directory().absolute()
 
     def former_nodes(self, spec: NetworkSpec) -> list[Path]:
         """The directories of nodes that the spec had once and has no more; what they left may still run."""
@@ -94,7 +120,8 @@ class NetworkDirectory:
         spec = self.read_spec()
         if not self.is_network(spec):
             raise NotRunningError(
-                f"{self.path}: its nodes have not agreed on a network yet", hint=f"start it: quorumkit up {self.path}"
+                f"{self.path}: its nodes have not agreed on a network yet",
+                hint=f"start it: quorumkit up{self.as_argument}",
             )
         records = [read_record(self.node(node_name(ordinal))) for ordinal in range(1, spec.nodes.total + 1)]
         for ordinal, record in enumerate(records, start=1):

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from quorumkit.node.control import SOCKET_NAME
-from quorumkit.node.supervisor import INFO_NAME
+from quorumkit.node.info import INFO_NAME
 from quorumkit.record import read_record
 from quorumkit.rpc import HttpRpc, IpcRpc
 

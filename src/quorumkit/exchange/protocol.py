@@ -18,12 +18,13 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from quorumkit.engines import recipe_of
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
 from quorumkit.notation import is_literal_address
 from quorumkit.plan import Endpoint
-from quorumkit.spec import ALWAYS_FREE, NetworkSpec
+from quorumkit.spec import NetworkSpec
 from quorumkit.tm.config import normalise_url
 from quorumkit.tm.errors import TmKeyError
 from quorumkit.tm.keys import format_public_key, parse_public_key
@@ -288,6 +289,7 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
     How a node runs its client (ports, cache, version) is its own affair."""
     alloc = {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
     manager = spec.transaction_manager
+    is_free_anyway = recipe_of(spec.engine.kind).gas_is_always_free
     return {
         "name": spec.name,
         "chain_id": spec.chain_id,
@@ -299,7 +301,7 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
         **({"transaction_manager.kind": manager.kind} if manager else {}),
         "genesis.gas_limit": spec.genesis.gas_limit,
         # As above; where gas is free anyway, it makes no difference whether the spec says so.
-        **({"genesis.free_gas": True} if spec.genesis.free_gas and spec.engine.kind not in ALWAYS_FREE else {}),
+        **({"genesis.free_gas": True} if spec.genesis.free_gas and not is_free_anyway else {}),
         "genesis.node_balance": str(spec.genesis.node_balance),
         "genesis.alloc": hashlib.sha256(canonical(alloc).encode()).hexdigest()[:16],
     }

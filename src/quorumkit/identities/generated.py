@@ -35,7 +35,8 @@ from quorumkit.progress import Progress
 from quorumkit.providers import Provider
 from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.render import keeping, render_genesis, render_node
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import NetworkSpec
+from quorumkit.spec_file import ensure_spec
 
 Addressing = Callable[[NetworkSpec, list[NodeEndpoints | None]], list[NodeEndpoints]]
 """A provider's way to give every node its endpoints; it is given the ones that nodes have already."""
@@ -80,8 +81,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
     """
     with locked(directory):
         remove_leftovers(directory.path)
-        if not directory.exists():
-            write_atomic(directory.spec, spec_to_yaml(spec))
+        ensure_spec(directory, spec)
         _check_spec(directory, spec)
         ensure_mark(directory.path)
         identities = _identities(directory, spec, progress)

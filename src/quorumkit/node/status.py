@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from quorumkit.consensus import address_to_vote_for
@@ -40,6 +40,9 @@ class NodeStatus:
     tm_key: str | None = None
     """Its transaction manager's public key in base64, where it has one."""
     pid: int | None = None
+    """Of its client."""
+    processes: dict[str, int] = field(default_factory=dict)
+    """The pids of all its processes that run here, by name."""
     restarts: int = 0
     error: str | None = None
     trouble: str | None = None
@@ -84,5 +87,5 @@ class NodeStatus:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> NodeStatus:
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         return cls(**{name: item for name, item in value.items() if name in known})

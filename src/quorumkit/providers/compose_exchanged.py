@@ -41,7 +41,8 @@ from quorumkit.providers.twins import check_no_twin_needs_them
 from quorumkit.providers.volumes import Volumes, find_volumes, rendered_plain
 from quorumkit.render.compose import render_exchanged_compose
 from quorumkit.render.containers import container_endpoints
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import NetworkSpec
+from quorumkit.spec_file import ensure_spec
 
 JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name
 _POLL = 0.5
@@ -74,8 +75,7 @@ class ExchangedComposeRuntime(ComposeRuntime):
         """Writes the Compose project and the join secret: all that `docker compose up` needs. Makes no keys."""
         with locked(self._directory):
             check_spec(self._directory, self._spec)
-            if not self._directory.exists():
-                write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+            ensure_spec(self._directory, self._spec)
             mark = ensure_mark(self._directory.path)
             plain = rendered_plain(self._directory.compose) if volumes is None else volumes.plain
             secret = self._directory.path / JOIN_SECRET

@@ -25,7 +25,8 @@ from quorumkit.providers.process import ProcessRuntime
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.register import open_register
 from quorumkit.record import RECORD_NAME, read_record
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import NetworkSpec
+from quorumkit.spec_file import ensure_spec
 
 JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name
 _POLL = 0.1
@@ -62,8 +63,7 @@ class ExchangedRuntime(ProcessRuntime):
         """
         with locked(self._directory):
             check_spec(self._directory, self._spec)
-            if not self._directory.exists():
-                write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+            ensure_spec(self._directory, self._spec)
             ensure_mark(self._directory.path)
             secret = self._directory.path / JOIN_SECRET
             if not secret.exists():

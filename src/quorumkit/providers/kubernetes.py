@@ -19,7 +19,6 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
 from quorumkit.engines import engine_of
 from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
-from quorumkit.files import write_atomic
 from quorumkit.image.build import image_tag
 from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
@@ -55,7 +54,8 @@ from quorumkit.providers.twins import check_no_twin_needs_them
 from quorumkit.render.chart import chart_values, pod_endpoints, pod_name
 from quorumkit.render.containers import RPC_PORT
 from quorumkit.rpc import Rpc
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import NetworkSpec
+from quorumkit.spec_file import ensure_spec
 
 _POLL = 1.0  # seconds between two looks at the pods
 _FORWARDS_AT_ONCE = 8
@@ -91,8 +91,7 @@ class KubernetesRuntime:
         """Writes the spec: the chart is all else that a cluster needs."""
         with locked(self._directory):
             check_spec(self._directory, self._spec)
-            if not self._directory.exists():
-                write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+            ensure_spec(self._directory, self._spec)
             ensure_mark(self._directory.path)
         return self.addresses(self._spec, [])
 

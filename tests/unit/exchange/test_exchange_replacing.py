@@ -22,7 +22,7 @@ from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.store import ExchangeStore
 from quorumkit.identity import generate_secrets, write_secrets
 from quorumkit.identity.store import KEYSTORE, PASSWORD
-from quorumkit.stages.replacement import Collected, collect, outcome
+from quorumkit.stages.replace import Collected, collect, outcome
 
 
 def exchange_of(each: Participant) -> Any:

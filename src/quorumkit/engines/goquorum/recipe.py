@@ -139,6 +139,9 @@ class GoQuorumRecipe(GethRecipe):
         """A raft node that is asked for its members while it reads them from its disk stands still for good: it takes a
         lock for reading twice, and in between waits the one who writes (raft/handler.go, NodeInfo; raft/snapshot.go,
         updateClusterMembership). So it can be asked only once raft has started.
+
+        Where raft stands still all the same its client answers all else: only `raft_leader` takes raft's lock, and it
+        takes it once.
         """
         command = [
             *(str(binary), *self._flags(record), "--permissioned", "--miner.gasprice", "0"),
@@ -157,8 +160,10 @@ class GoQuorumRecipe(GethRecipe):
             command += ["--miner.gastarget", limit, "--miner.gaslimit", limit]
         if record.tm is not None:
             command += ["--ptm.socket", "tm/tm.ipc"]
-        ready = "raft node started" if record.consensus.kind == "raft" else "IPC endpoint opened"
-        return [self._client([*command, *record.engine.client_arguments], ready=ready)]
+        command += record.engine.client_arguments
+        if record.consensus.kind == "raft":
+            return [self._client(command, ready="raft node started", asked="raft_leader")]
+        return [self._client(command)]
 
 
 def _permitted(node: Node) -> str:
