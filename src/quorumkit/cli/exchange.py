@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorumkit.cli.engine_words import CONSENSUS, DEFAULT_CONSENSUS, DEFAULT_ENGINE, ENGINE
 from quorumkit.cli.options import WHOLE_NUMBER
 from quorumkit.engines import named_ports, recipe_of
 from quorumkit.errors import UsageError
@@ -56,9 +57,8 @@ def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--spec", {"type": _file(exists=True)}, "The network's quorumkit.yaml; or these options:"),
         ("--nodes", {"type": click.IntRange(1, 1000), "metavar": "N"}, "How many validators.  [default: 5]"),
         ("--observers", {"type": click.IntRange(0, 1000), "metavar": "M"}, "How many that only follow."),
-        ("--engine", {"type": click.Choice(["geth", "goquorum"])}, "The client.  [default: geth]"),
-        ("--consensus", {"type": click.Choice(["clique", "qbft", "ibft", "raft"])},
-         "Consensus kind.  [default: clique with geth, qbft with goquorum]"),
+        ("--engine", {"type": ENGINE}, f"The client.  [default: {DEFAULT_ENGINE}]"),
+        ("--consensus", {"type": CONSENSUS}, f"Consensus kind.  [default: {DEFAULT_CONSENSUS}]"),
         ("--chain-id", {"type": WHOLE_NUMBER, "metavar": "ID"}, "Chain id.  [default: 1337]"),
         ("--free-gas", {"is_flag": True, "default": None}, "Transactions need not pay for gas, ever."),
         ("--period", {"type": WHOLE_NUMBER, "metavar": "SECONDS"}, "Seconds between blocks.  [default: 1]"),

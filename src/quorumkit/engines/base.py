@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from quorumkit.finding import Finding
 from quorumkit.process_spec import ProcessSpec
 from quorumkit.progress import Progress
 
@@ -272,6 +273,14 @@ class Driver(Protocol):
 
 class Acquirer(Protocol):
     """Has the client's binary."""
+
+    build_room: int | None
+    """Bytes of disk that a build takes; None where nothing is built."""
+
+    def findings(self) -> list[Finding]:
+        """What this machine has and lacks for having the client: one or more things, each with what to do. Nothing is
+        changed."""
+        ...
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         """The checked binary, if there is one already: the one named, else the one that was built or taken out of that
