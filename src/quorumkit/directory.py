@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -10,10 +12,20 @@ from urllib.parse import SplitResult, urlsplit
 from quorumkit.errors import CorruptFileError, NewerFormatError, NotANetworkError, NotRunningError
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
-from quorumkit.record import RECORD_NAME, EndpointRecord, NodeRecord, read_record
+from quorumkit.record import RECORD_NAME, NodeRecord, read_record
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
 
+DEFAULT_DIRECTORY = "mynet"
+
 _NO_ACCOUNT = "0x" + "00" * 20
+
+
+def default_directory() -> Path:
+    """The network that commands mean when none is named: `$QUORUMKIT_NETWORK`; else the current directory if it is a
+    network; else ./mynet."""
+    if chosen := os.environ.get("QUORUMKIT_NETWORK"):
+        return Path(chosen)
+    return Path() if Path(SPEC_NAME).is_file() else Path(DEFAULT_DIRECTORY)
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,20 @@ class NetworkDirectory:
 
     def node(self, name: str) -> Path:
         return self.nodes / name
+
+    @property
+    def as_argument(self) -> str:
+        """What a command on this network ends with in a hint: nothing where it is the default one."""
+        return "" if self._is_default else f" {shlex.quote(str(self.path))}"
+
+    @property
+    def as_option(self) -> str:
+        """The same for a command about a node, which has the network as an option."""
+        return "" if self._is_default else f" -d {shlex.quote(str(self.path))}"
+
+    @property
+    def _is_default(self) -> bool:
+        return self.path.absolute() == default_directory().absolute()
 
     def former_nodes(self, spec: NetworkSpec) -> list[Path]:
         """The directories of nodes that the spec had once and has no more; what they left may still run."""
@@ -94,13 +120,14 @@ class NetworkDirectory:
         spec = self.read_spec()
         if not self.is_network(spec):
             raise NotRunningError(
-                f"{self.path}: its nodes have not agreed on a network yet", hint=f"start it: quorumkit up {self.path}"
+                f"{self.path}: its nodes have not agreed on a network yet",
+                hint=f"start it: quorumkit up{self.as_argument}",
             )
         records = [read_record(self.node(node_name(ordinal))) for ordinal in range(1, spec.nodes.total + 1)]
         for ordinal, record in enumerate(records, start=1):
             if record.ordinal != ordinal:
                 raise CorruptFileError(f"{self.node(node_name(ordinal))}: holds node{record.ordinal}'s record")
-        return plan(spec, [identity_of(record) for record in records], [endpoints_of(record) for record in records])
+        return plan(spec, [record.identity for record in records], [record.endpoints for record in records])
 
     def load_what_is_there(self) -> Network:
         """Like `load`, for whoever only looks: a node whose record is gone or unreadable is what its peers' records say
@@ -124,9 +151,9 @@ class NetworkDirectory:
         identities, endpoints = [], []
         for ordinal, name in enumerate(names, start=1):
             record = records.get(name, witness)
-            identity, endpoint = identity_of(record), endpoints_of(record)
+            identity, endpoint = record.identity, record.endpoints
             if record.name != name:
-                key, _, place = told.get(name, witness.enode).removeprefix("enode://").partition("@")
+                key, _, place = told.get(name, witness.node.enode).removeprefix("enode://").partition("@")
                 identity = PublicIdentity(key, _NO_ACCOUNT)
                 endpoint = _moved(endpoint, urlsplit(f"//{place}"), ordinal - record.ordinal)
             identities.append(identity)
@@ -134,43 +161,11 @@ class NetworkDirectory:
         return plan(spec, identities, endpoints)
 
 
-def identity_of(record: NodeRecord) -> PublicIdentity:
-    """The public identity that a record tells."""
-    return PublicIdentity(
-        enode_key=record.enode_key, account=record.account, tm_key=record.tm.public_key if record.tm else None
-    )
-
-
-def endpoints_of(record: NodeRecord) -> NodeEndpoints:
-    """The endpoints that a record tells."""
-    return NodeEndpoints(
-        p2p=_endpoint(record.p2p),
-        p2p_bind=_endpoint(record.p2p_bind),
-        rpc_bind=_endpoint(record.rpc_bind),
-        rpc_url=record.rpc_url,
-        rpc_names=tuple(record.rpc_names),
-        raft_port=record.raft_port,
-        tm=_tm_endpoint(record),
-        tm_bind=_endpoint(record.tm_bind) if record.tm_bind else None,
-    )
-
-
 def _moved(witness: NodeEndpoints, place: SplitResult, offset: int) -> NodeEndpoints:
     """A node's endpoints by those of another: ports that people use are in ordinal order."""
     url, _, port = witness.rpc_url.rpartition(":")
     p2p = Endpoint(str(place.hostname), int(place.port or witness.p2p.port))
     return replace(witness, p2p=p2p, rpc_url=f"{url}:{int(port) + offset}")
-
-
-def _tm_endpoint(record: NodeRecord) -> Endpoint | None:
-    if record.tm is None:
-        return None
-    parts = urlsplit(record.tm.url)
-    return Endpoint(str(parts.hostname), int(parts.port or 80))
-
-
-def _endpoint(record: EndpointRecord) -> Endpoint:
-    return Endpoint(record.host, record.port)
 
 
 def recorded_validators(directory: NetworkDirectory) -> int | None:

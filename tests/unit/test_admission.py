@@ -14,8 +14,8 @@ from quorumkit.errors import NotRunningError, RpcError
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.plan import Network
 from quorumkit.providers.process import ProcessRuntime
-from quorumkit.stages import admission
-from quorumkit.stages.admission import admit_newcomers
+from quorumkit.stages import admit as admitting
+from quorumkit.stages.admit import admit_newcomers
 
 
 class Runtime(ProcessRuntime):
@@ -46,7 +46,7 @@ class Runtime(ProcessRuntime):
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_LOOK_EVERY", 0.001)
+    monkeypatch.setattr(admitting, "_LOOK_EVERY", 0.001)
 
 
 def admit(runtime: Runtime, network: Network) -> None:

@@ -199,7 +199,7 @@ def test_a_network_of_a_newer_version_is_told(command: str, here: Path, capsys: 
     assert error_json(capsys, command)["kind"] == "NewerFormatError"
 
 
-@pytest.mark.parametrize("command", ["init", "up", "verify", "status", "down"])
+@pytest.mark.parametrize("command", ["init", "up", "verify", "status"])
 def test_a_wrong_spec_is_told_with_file_and_field(command: str, here: Path, capsys: Capture) -> None:
     (here / "mynet").mkdir()
     (here / "mynet/quorumkit.yaml").write_text("name: bank\nnodes:\n  validators: 0\n")

@@ -12,7 +12,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.identities.generated import generate
 from quorumkit.node.status import NodeStatus
 from quorumkit.progress import silent
-from quorumkit.stages.moved import known_urls, moves, told_moves
+from quorumkit.stages.moved import describe_moves, moved_urls, recorded_urls
 
 
 @pytest.fixture
@@ -31,24 +31,24 @@ def at(*ports: int) -> list[NodeStatus]:
 
 
 def test_what_stays_is_no_news(generated: NetworkDirectory) -> None:
-    before = known_urls(generated)
+    before = recorded_urls(generated)
     assert list(before) == ["node1", "node2", "node3", "node4"]
-    assert moves(before, at(10001, 10002, 10003, 10004, 10005), spec_of(3, 2)) == []
-    assert told_moves([]) == []
+    assert moved_urls(before, at(10001, 10002, 10003, 10004, 10005), spec_of(3, 2)) == []
+    assert describe_moves([]) == []
 
 
 def test_a_network_that_is_new_has_moved_nowhere(generated: NetworkDirectory) -> None:
-    assert known_urls(NetworkDirectory(generated.path / "none")) == {}
-    assert moves({}, at(1, 2), spec_of(2)) == []
+    assert recorded_urls(NetworkDirectory(generated.path / "none")) == {}
+    assert moved_urls({}, at(1, 2), spec_of(2)) == []
 
 
 def test_who_took_the_port_is_told(taken: int) -> None:
     before = {"node1": "http://127.0.0.1:1", "node2": f"http://127.0.0.1:{taken}"}
-    found = moves(before, at(9001, 9002), spec_of(2))
+    found = moved_urls(before, at(9001, 9002), spec_of(2))
     assert [(move.node, move.after) for move in found] == [
         ("node1", "http://127.0.0.1:9001"), ("node2", "http://127.0.0.1:9002"),
     ]  # fmt: skip
-    [line] = told_moves(found)
+    [line] = describe_moves(found)
     assert line.startswith(
         "RPC URLs changed: node1 had http://127.0.0.1:1 and has http://127.0.0.1:9001 (and 1 more): "
     )
@@ -57,10 +57,10 @@ def test_who_took_the_port_is_told(taken: int) -> None:
 
 def test_ports_that_a_person_asked_for_need_no_culprit(taken: int) -> None:
     before = {"node1": f"http://127.0.0.1:{taken}"}
-    [line] = told_moves(moves(before, at(9001), spec_of(1, ports={"rpc": 9001})))
+    [line] = describe_moves(moved_urls(before, at(9001), spec_of(1, ports={"rpc": 9001})))
     assert line.endswith("ports.rpc in quorumkit.yaml asks for it")
 
 
 def test_urls_are_known_of_a_network_that_was_made(generated: NetworkDirectory) -> None:
     generate(generated, spec_of(3, 1), fixed_addresses, silent)
-    assert known_urls(generated)["node1"] == "http://127.0.0.1:10001"
+    assert recorded_urls(generated)["node1"] == "http://127.0.0.1:10001"

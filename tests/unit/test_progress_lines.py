@@ -6,7 +6,7 @@ import pytest
 
 from quorumkit.cli.output import ProgressLine
 from quorumkit.node.status import NodeStatus, State
-from quorumkit.stages.wait import _what
+from quorumkit.stages.wait import _stage
 
 
 @pytest.fixture
@@ -63,4 +63,4 @@ def node(number: int, state: State, peers: int | None = None) -> NodeStatus:
     ],
 )  # fmt: skip
 def test_waiting_names_the_nodes_that_are_late(nodes: list[NodeStatus], told: tuple[str, int]) -> None:
-    assert _what(nodes) == told
+    assert _stage(nodes) == told

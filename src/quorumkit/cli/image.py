@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
+from quorumkit.cli.engine_words import DEFAULT_ENGINE, ENGINE
 from quorumkit.cli.options import json_option
 from quorumkit.cli.output import ProgressLine, done, print_json
-from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import UsageError
 
 
 @click.group()
@@ -26,9 +25,7 @@ def image() -> None:
     "-d", "--dir", "directory", type=click.Path(path_type=Path), help="The image that this network directory asks for."
 )
 @click.option("--tag", metavar="NAME", help="Name it so.  [default: quorumkit/node:VERSION-ENGINEVERSION]")
-@click.option(
-    "--engine", type=click.Choice(["geth", "goquorum"]), help="The client in it.  [default: that of --dir, else geth]"
-)
+@click.option("--engine", type=ENGINE, help=f"The client in it.  [default: that of --dir, else {DEFAULT_ENGINE}]")
 @click.option(
     "--engine-binary",
     type=click.Path(path_type=Path),
@@ -61,24 +58,12 @@ def build(
     quorumkit image build --base debian:12-slim --tag registry.example/quorumkit:1
     quorumkit image build --engine goquorum --engine-binary /path/to/geth
     """
-    from quorumkit.engines import engine_of
-    from quorumkit.image.build import build_image, image_tag
-    from quorumkit.spec import parse_spec
+    from quorumkit.stages.build_image import build_node_image
 
-    override = engine_binary and engine_binary.expanduser().absolute()
-    if directory is not None:
-        network = NetworkDirectory(directory)
-        spec = network.read_spec()
-        if engine not in (None, spec.engine.kind):
-            raise UsageError(f"{directory}: its engine is {spec.engine.kind}, not {engine}", hint="leave --engine out")
-        override = override or network.engine_override(spec)
-    else:
-        spec = parse_spec({"name": "image", "engine": {"kind": engine or "geth"}})
-    wanted, client = spec.engine, engine_of(spec.engine.kind)
     with ProgressLine(quiet=as_json) as progress:
-        binary = client.acquire(wanted.version, override=override, image=wanted.image, progress=progress)
-        tag = tag or image_tag(wanted.kind, wanted.version)
-        built = build_image(tag, client, binary, progress, base=base, again=again)
+        built = build_node_image(
+            progress, directory=directory, engine=engine, engine_binary=engine_binary, tag=tag, base=base, again=again
+        )
     if as_json:
         print_json(built.to_json())
     else:

@@ -10,7 +10,6 @@ import click
 from quorumkit.cli.options import json_option
 from quorumkit.cli.output import print_json, say
 from quorumkit.errors import UsageError
-from quorumkit.node.status import NodeStatus
 
 
 @click.command("status")
@@ -29,15 +28,14 @@ def node_status(directory: Path | None, as_json: bool) -> None:
     kubectl exec mynet-0 -- quorumkit node status
     docker compose exec node1 quorumkit node status
     """
-    from quorumkit.providers.program import NodeProgram
+    from quorumkit.stages.ask_program import ask_statuses
 
     if directory is None:
         raise UsageError(
             "which node's directory?",
             hint="quorumkit node status NODE_DIR; or `quorumkit status` for a whole network",
         )
-    program = NodeProgram(directory / ".state", [directory], network=directory)
-    statuses = [NodeStatus.from_json(each) for each in asyncio.run(program.call("node_status"))]
+    statuses = asyncio.run(ask_statuses(directory))
     if as_json:
         print_json([status.to_json() for status in statuses])
     for status in [] if as_json else statuses:

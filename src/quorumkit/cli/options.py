@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from quorumkit.directory import NetworkDirectory
+from quorumkit.cli.engine_words import (
+    ALWAYS_FREE,
+    CONSENSUS,
+    DEFAULT_CONSENSUS,
+    DEFAULT_ENGINE,
+    ENGINE,
+    WITH_PRIVATE_TRANSACTIONS,
+)
+from quorumkit.directory import NetworkDirectory, default_directory
 from quorumkit.errors import UsageError
 from quorumkit.notation import whole_number
-from quorumkit.plan import Network, Node, node_name
-from quorumkit.spec import SPEC_NAME
 
-DEFAULT_DIRECTORY = "mynet"
-
-
-def default_directory() -> Path:
-    """`$QUORUMKIT_NETWORK`; else the current directory if it is a network; else ./mynet."""
-    if chosen := os.environ.get("QUORUMKIT_NETWORK"):
-        return Path(chosen)
-    return Path() if Path(SPEC_NAME).is_file() else Path(DEFAULT_DIRECTORY)
+if TYPE_CHECKING:
+    from quorumkit.providers import Provider
+    from quorumkit.spec import NetworkSpec
+    from quorumkit.stages.request import Request
 
 
 class _Directory(click.ParamType):  # type: ignore[type-arg]
@@ -80,7 +81,7 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="How many nodes that only follow.  [default: 0]"),
             click.option("--chain-id", type=WHOLE_NUMBER, metavar="ID", help="Chain id.  [default: 1337]"),
             click.option("--free-gas", is_flag=True, default=None,
-                         help="Transactions need not pay for gas, ever; with goquorum none does."),
+                         help=f"Transactions need not pay for gas, ever; with {ALWAYS_FREE} none does."),
             click.option("--period", type=WHOLE_NUMBER, metavar="SECONDS",
                          help="Seconds between blocks.  [default: 1]"),
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
@@ -88,14 +89,14 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Where the nodes run.  [default: process]"),
             click.option("--exchange", "--no-shared-data", "identities", flag_value="exchanged",
                          help="Each node makes its own keys, and they agree over HTTP."),
-            click.option("--engine", type=click.Choice(["geth", "goquorum"]),
-                         help="The client that implements a node.  [default: geth]"),
-            click.option("--consensus", type=click.Choice(["clique", "qbft", "ibft", "raft"]),
-                         help="How validators agree.  [default: clique with geth, qbft with goquorum]"),
+            click.option("--engine", type=ENGINE,
+                         help=f"The client that implements a node.  [default: {DEFAULT_ENGINE}]"),
+            click.option("--consensus", type=CONSENSUS,
+                         help=f"How validators agree.  [default: {DEFAULT_CONSENSUS}]"),
             click.option("--engine-binary", type=click.Path(path_type=Path), metavar="PATH",
                          help="A client binary to use instead of building one."),
             click.option("--transaction-manager", type=click.Choice(["builtin", "tessera"]),
-                         help="What keeps private payloads.  [default: builtin with goquorum]"),
+                         help=f"What keeps private payloads.  [default: builtin with {WITH_PRIVATE_TRANSACTIONS}]"),
             click.option("--tm-binary", type=click.Path(path_type=Path), metavar="PATH",
                          help="Tessera's bin/tessera, or a .jar of it.  [default: the tessera on PATH]"),
         ]
@@ -104,14 +105,32 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def find_node(network: Network, name: str) -> Node:
-    """The node that a person named: `node2`, or `2`.
+_SPEC_FIELDS = {
+    "validators": "nodes.validators",
+    "observers": "nodes.observers",
+    "chain_id": "chain_id",
+    "period": "consensus.period",
+    "free_gas": "genesis.free_gas",
+    "name": "name",
+    "runtime": "runtime",
+    "engine": "engine.kind",
+    "consensus": "consensus.kind",
+    "identities": "identities",
+    "transaction_manager": "transaction_manager.kind",
+}
+"""The field of the spec that each of those options is about."""
 
-    Raises:
-        UsageError: there is none.
-    """
-    for node in network.nodes:
-        if name in (node.name, str(node.ordinal)):
-            return node
-    last = node_name(len(network.nodes))
-    raise UsageError(f"no node {name!r} in {network.spec.name}", hint=f"its nodes are node1 to {last}")
+
+def request_of(given: dict[str, Any]) -> Request:
+    """What the values of `spec_options` ask for."""
+    from quorumkit.stages.request import Request
+
+    fields = {path: given[option] for option, path in _SPEC_FIELDS.items()}
+    return Request(fields, given["engine_binary"], given["tm_binary"])
+
+
+def provider_for(directory: NetworkDirectory, spec: NetworkSpec, request: Request) -> Provider:
+    """What runs the network, with the programs that were asked for."""
+    from quorumkit.providers import provider_of
+
+    return provider_of(directory, spec, binary=request.engine_binary, tm_binary=request.tm_binary)

@@ -73,6 +73,12 @@ def _aligned(rows: list[list[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def warn(text: str) -> None:
+    """A line about something that is wrong and that the command goes on without; on standard error."""
+    label = click.style("warning: ", fg="yellow", bold=True) if _colourful(sys.stderr) else "warning: "
+    click.echo(label + hide_secrets(text), err=True)
+
+
 def print_error(error: QuorumkitError, *, as_json: bool) -> None:
     """One line what is wrong, one what to do about it."""
     if as_json:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.managers.base import TM_SOCKET, tm_url
+from quorumkit.managers.base import TM_SOCKET, manager_process, tm_url
+from quorumkit.process_spec import ProcessSpec
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
@@ -18,7 +19,7 @@ class Builtin:
 
     kind = "builtin"
     config = "tm/tm.conf"
-    start_patience = 30.0
+    ready_within = 30.0
 
     def find(self, *, override: Path | None) -> Path | None:
         return None
@@ -54,11 +55,9 @@ class Builtin:
 
         return keep_fields(present, rendered, source=source)
 
-    def run_command(self, program: Path | None) -> list[str]:
-        return [sys.executable, "-P", "-m", "quorumkit.tm", self.config]
-
-    def environment(self) -> dict[str, str]:
-        return {}
+    def process(self, program: Path | None, *, apart: bool = False) -> ProcessSpec:
+        command = [sys.executable, "-P", "-m", "quorumkit.tm", self.config]
+        return manager_process(command, ready_within=self.ready_within, apart=apart)
 
     def image(self, spec: TransactionManagerSpec) -> str | None:
         return None

@@ -21,13 +21,13 @@ from quorumkit.errors import NodeError, NotRunningError, RpcError
 from quorumkit.files import SECRET_MODE, private_directory
 from quorumkit.managers import managers
 from quorumkit.node.control import SOCKET_NAME
-from quorumkit.node.managed import STOP_GRACE
-from quorumkit.node.supervisor import INFO_NAME, read_info
+from quorumkit.node.info import INFO_NAME, read_info
+from quorumkit.process_spec import STOP_WITHIN
 from quorumkit.providers.running import process_writing
 from quorumkit.rpc import IpcRpc
 
 PROGRAM_LOG = "supervisor.log"
-CONTROL_TIMEOUT = 2 * STOP_GRACE
+CONTROL_TIMEOUT = 2 * STOP_WITHIN
 _CONTROL_POLL = 0.02  # seconds between two tries to reach a node program that is starting
 
 _STATE = "--state"
@@ -184,7 +184,7 @@ class NodeProgram:
         for process in orphans:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
-        _, alive = psutil.wait_procs(orphans, STOP_GRACE)
+        _, alive = psutil.wait_procs(orphans, STOP_WITHIN)
         for process in alive:
             with contextlib.suppress(psutil.Error):
                 process.kill()

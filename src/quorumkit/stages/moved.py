@@ -1,4 +1,4 @@
-"""JSON-RPC URLs that are not what they were: told, for other programs know the old ones."""
+"""JSON-RPC URLs that are not what they were. A person is told, for other programs know the old ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Move:
         return {"node": self.node, "before": self.before, "after": self.after, "reason": self.reason}
 
 
-def known_urls(directory: NetworkDirectory) -> dict[str, str]:
+def recorded_urls(directory: NetworkDirectory) -> dict[str, str]:
     """By node, as it was when the network last ran; empty where there was none."""
     try:
         network = directory.load_what_is_there()
@@ -35,14 +35,14 @@ def known_urls(directory: NetworkDirectory) -> dict[str, str]:
     return {node.name: node.endpoints.rpc_url for node in network.nodes}
 
 
-def moves(before: Mapping[str, str], statuses: Sequence[NodeStatus], spec: NetworkSpec) -> list[Move]:
+def moved_urls(before: Mapping[str, str], statuses: Sequence[NodeStatus], spec: NetworkSpec) -> list[Move]:
     """Those that changed, and why as far as it can be told now."""
     changed = [status for status in statuses if before.get(status.name, status.rpc_url) != status.rpc_url]
     reason = _reason([before[status.name] for status in changed], spec) if changed else ""
     return [Move(status.name, before[status.name], status.rpc_url, reason) for status in changed]
 
 
-def told_moves(moved: Sequence[Move]) -> list[str]:
+def describe_moves(moved: Sequence[Move]) -> list[str]:
     """The same in lines for people."""
     if not moved:
         return []

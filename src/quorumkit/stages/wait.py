@@ -1,4 +1,4 @@
-"""Waiting for a network to be whole."""
+"""Waiting until a network is complete."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, WaitTimeoutError
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network
@@ -21,15 +22,16 @@ def patience(nodes: int) -> float:
 
 
 async def wait_until_complete(
-    runtime: Provider,
+    provider: Provider,
     network: Network,
     progress: Progress,
     *,
     timeout: float,
     connected: asyncio.Event | None = None,
+    directory: NetworkDirectory | None = None,
 ) -> list[NodeStatus]:
     """Returns when every node sees all its peers and has seen a new block; `connected` is set before that, when all
-    see their peers.
+    see their peers. `timeout` is in seconds; `directory` is the network's, for hints.
 
     Raises:
         NodeError: a node cannot run; the message says why.
@@ -37,43 +39,46 @@ async def wait_until_complete(
     """
     statuses: list[NodeStatus] = []
     total = len(network.nodes)
+    argument, option = (directory.as_argument, directory.as_option) if directory else ("", "")
     try:
-        async with asyncio.timeout(timeout), contextlib.aclosing(runtime.watch(network)) as changes:
+        async with asyncio.timeout(timeout), contextlib.aclosing(provider.watch(network)) as changes:
             async for statuses in changes:
-                ready = sum(_is_whole(status) for status in statuses)
+                ready = sum(_is_complete(status) for status in statuses)
                 if connected and all(status.connected or status.state == "removed" for status in statuses):
                     connected.set()
-                progress(*_what(statuses), total)
+                progress(*_stage(statuses), total)
                 failed = [status for status in statuses if status.state == "failed"]
                 if failed:
                     raise NodeError(
                         "; ".join(f"{status.name}: {status.error}" for status in failed),
-                        hint=f"see `quorumkit logs {failed[0].name}`; `quorumkit down` stops the rest",
+                        hint=f"see `quorumkit logs {failed[0].name}{option}`; "
+                        f"`quorumkit down{argument}` stops the rest",
                     )
                 if ready == total:
                     return statuses
     except TimeoutError:
         pass
-    missing = [_missing(status) for status in statuses if not _is_whole(status)]
+    missing = [_shortcoming(status) for status in statuses if not _is_complete(status)]
     raise WaitTimeoutError(
         f"not complete after {timeout:g} s: {'; '.join(missing) or 'no node answered'}",
-        hint="it is left as it is: see `quorumkit status` and `quorumkit logs NODE`; `quorumkit down` stops it",
+        hint=f"it is left as it is: see `quorumkit status{argument}` and `quorumkit logs NODE{option}`; "
+        f"`quorumkit down{argument}` stops it",
     )
 
 
-def _is_whole(status: NodeStatus) -> bool:
-    """One that the others took off their list is as it should be: it is in nobody's way."""
+def _is_complete(status: NodeStatus) -> bool:
+    """Whether nothing is waited for; one that the others took off their list for good will never have peers."""
     return status.complete or status.state == "removed"
 
 
-def _what(statuses: list[NodeStatus]) -> tuple[str, int]:
+def _stage(statuses: list[NodeStatus]) -> tuple[str, int]:
     """What is waited for, with the nodes that are late, and how many are not."""
     stages: list[tuple[str, Callable[[NodeStatus], bool]]] = [
         ("exchanging identities", lambda status: status.state == "exchanging"),
         ("admitting new members", lambda status: status.state == "admitting"),
         ("starting clients", lambda status: status.state in ("starting", "stopped", "restarting")),
         ("waiting for peers", lambda status: (status.peers or 0) < status.expected_peers),
-        ("waiting for blocks", lambda status: not _is_whole(status)),
+        ("waiting for blocks", lambda status: not _is_complete(status)),
     ]
     for stage, is_late in stages:
         if late := [status.name for status in statuses if is_late(status)]:
@@ -88,6 +93,6 @@ def _names(late: list[str], total: int) -> str:
     return ": " + ", ".join(late if len(late) <= _NAMED else [*late[: _NAMED - 1], f"{len(late) - _NAMED + 1} more"])
 
 
-def _missing(status: NodeStatus) -> str:
+def _shortcoming(status: NodeStatus) -> str:
     text = f"{status.name} is {status.state} with {status.peers or 0} of {status.expected_peers} peers"
     return f"{text} ({status.error})" if status.error else text

@@ -15,7 +15,7 @@ from quorumkit.render.node_files import record_of
 _LOOK_EVERY = 0.3  # seconds
 
 
-async def admit_newcomers(runtime: Provider, network: Network) -> None:
+async def admit_newcomers(provider: Provider, network: Network) -> None:
     """Has the members take in every node that waits for it, one after the other, as soon as one of them can.
 
     Returns when none waits any more, which can be never: to be cancelled. Interrupted anywhere, the next call goes on.
@@ -27,23 +27,23 @@ async def admit_newcomers(runtime: Provider, network: Network) -> None:
         return  # nodes that share nothing ask each other
     waiting = {node.name: node for node in newcomers}
     while True:
-        for status in await runtime.status(network):
+        for status in await provider.status(network):
             if status.started:
                 waiting.pop(status.name, None)
             elif status.state == "admitting" and (newcomer := waiting.get(status.name)):
-                admission = await _ask(runtime, members, newcomer)
+                admission = await _ask(provider, members, newcomer)
                 if admission is None:
                     break
                 with contextlib.suppress(QuorumkitError):  # asked again at the next look
-                    await runtime.call(newcomer.name, "node_admitted", newcomer.name, admission)
+                    await provider.call(newcomer.name, "node_admitted", newcomer.name, admission)
         if not waiting:
             return
         await asyncio.sleep(_LOOK_EVERY)
 
 
-async def _ask(runtime: Provider, members: Sequence[Node], newcomer: Node) -> str | None:
+async def _ask(provider: Provider, members: Sequence[Node], newcomer: Node) -> str | None:
     """What the first member answers that can take the node in now; None if none can."""
     for member in members:
         with contextlib.suppress(QuorumkitError):
-            return str(await runtime.call(member.name, "node_admit", member.name, newcomer.enode))
+            return str(await provider.call(member.name, "node_admit", member.name, newcomer.enode))
     return None
