@@ -13,10 +13,11 @@ import click
 
 from quorumkit.cli.engine_words import CONSENSUS, DEFAULT_CONSENSUS, DEFAULT_ENGINE, ENGINE
 from quorumkit.cli.options import WHOLE_NUMBER
+from quorumkit.engines import named_ports, recipe_of
 from quorumkit.errors import UsageError
 from quorumkit.notation import is_literal_address
 from quorumkit.plan import Endpoint
-from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RAFT_PORT, RPC_PORT, TM_PORT
+from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RPC_PORT, TM_PORT
 from quorumkit.spec import NetworkSpec, parse_spec, read_spec
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--p2p-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{P2P_PORT}", "show_default": True},
          "Where the client listens for its peers."),
         ("--p2p-port", {"type": click.IntRange(1, 65535)}, "What others dial.  [default: --p2p-bind's]"),
-        ("--raft-port", {"type": click.IntRange(1, 65535), "default": RAFT_PORT, "show_default": True},
-         "Where raft's own messages go, with that consensus kind."),
+        *((f"--{name}-port", {"type": click.IntRange(1, 65535), "default": port.number, "show_default": True},
+           port.about) for name, port in named_ports().items()),
         ("--tm-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{TM_PORT}", "show_default": True},
          "Where the transaction manager listens for the others', where there is one."),
         ("--rpc-bind", {"metavar": "HOST:PORT", "default": f"127.0.0.1:{RPC_PORT}", "show_default": True},
@@ -137,7 +138,7 @@ def settings_of(given: dict[str, Any]) -> ExchangeSettings:
                 ]
             )
         ),
-        raft_port=given["raft_port"] if spec.consensus.kind == "raft" else None,
+        ports={name: given[f"{name}_port"] for name in recipe_of(spec.engine.kind).ports(spec.consensus.kind)},
         tm_bind=_literal(parse_endpoint(given["tm_bind"])) if spec.transaction_manager else None,
         hosts_file=given["hosts_file"],
         tls=_tls(given),
