@@ -91,7 +91,7 @@ def test_a_clique_validators_client_is_told_whose_account_seals() -> None:
         network = planned(spec_of(2, engine={"kind": kind}, consensus={"kind": "clique"}))
         record = record_of(network, network.node(2))
         command = engine_of(kind).run_command(Path("client"), record)
-        assert command[command.index("--miner.etherbase") + 1] == record.account
+        assert command[command.index("--miner.etherbase") + 1] == record.identity.account
 
 
 def test_what_validators_vote_on() -> None:

@@ -31,7 +31,7 @@ def test_a_prefix_and_an_ordinal_are_enough() -> None:
     assert (one.ordinal, one.host, one.spec.name, one.spec.nodes.total) == (2, "node2", "quorum", 5)
     assert (one.bind, one.p2p_bind, one.p2p_port) == (Endpoint("0.0.0.0", 9443), Endpoint("0.0.0.0", 30303), 30303)
     assert (one.rpc_url, one.rpc_names) == ("http://127.0.0.1:8545", ("localhost",))
-    assert (one.raft_port, one.tm_bind, one.tls) == (None, None, None)
+    assert (one.ports, one.tm_bind, one.tls) == ({}, None, None)
 
 
 def test_which_node_it_is_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_the_spec_is_what_was_asked_for() -> None:
     assert (spec.nodes.validators, spec.nodes.observers, spec.chain_id, spec.name) == (3, 1, 7, "bank")
     assert (spec.consensus.period, spec.genesis.free_gas) == (2, True)
     raft = settings(engine="goquorum", consensus="raft")
-    assert (raft.raft_port, raft.tm_bind) == (50400, Endpoint("0.0.0.0", 9000))
+    assert (raft.ports, raft.tm_bind) == ({"raft": 50400}, Endpoint("0.0.0.0", 9000))
     with pytest.raises(SpecError, match="the options given: chain_id"):
         settings(chain_id=0)
 

@@ -30,7 +30,7 @@ def network_of(kind: str, validators: int = 3, observers: int = 0) -> Network:
         plain = endpoints_number(number)
         return NodeEndpoints(
             **{name: getattr(plain, name) for name in ("p2p", "p2p_bind", "rpc_bind", "rpc_url")},
-            raft_port=27000 + number if kind == "raft" else None,
+            ports={"raft": 27000 + number} if kind == "raft" else {},
         )
 
     numbers = range(1, spec.nodes.total + 1)

@@ -114,11 +114,9 @@ async def until(check: Callable[[], object]) -> None:
 def test_a_node_seals_while_it_is_in_the_validator_set_and_its_role_says_so(kind: str) -> None:
     """Whatever its files call it."""
     observer = record(kind, role="observer")
-    own = observer.account
+    own = observer.identity.account
     if kind != "clique":
-        from quorumkit.identity import PublicIdentity
-
-        own = PublicIdentity(observer.enode_key, observer.account).node_address
+        own = observer.identity.node_address
     client = Client(["0x" + "12" * 20])
     node = Node(client, observer, peers=3)
 
@@ -156,7 +154,7 @@ def test_a_validator_that_was_voted_out_does_not_begin_to_seal(kind: str) -> Non
 
 def test_a_validator_opens_its_account_once_it_has_what_its_peers_have() -> None:
     validator = record()
-    client = Client([validator.account, "0x" + "12" * 20, "0x" + "34" * 20])
+    client = Client([validator.identity.account, "0x" + "12" * 20, "0x" + "34" * 20])
     client.syncing = True
     node = Node(client, validator, peers=3)
 
@@ -175,7 +173,7 @@ def test_a_validator_opens_its_account_once_it_has_what_its_peers_have() -> None
 
 def test_a_peer_that_claims_blocks_and_gives_none_does_not_keep_it_from_sealing_for_ever() -> None:
     validator = record()
-    client = Client([validator.account, "0x" + "12" * 20])
+    client = Client([validator.identity.account, "0x" + "12" * 20])
     client.syncing = True
     node = Node(client, validator, peers=3)
 
@@ -189,7 +187,7 @@ def test_a_peer_that_claims_blocks_and_gives_none_does_not_keep_it_from_sealing_
 def test_a_validator_waits_for_as_many_peers_as_todays_validators_need() -> None:
     """Not for as many as the genesis's did: here there are five by now."""
     validator = record()
-    client = Client([validator.account, *("0x" + str(digit) * 40 for digit in range(1, 5))])
+    client = Client([validator.identity.account, *("0x" + str(digit) * 40 for digit in range(1, 5))])
     node = Node(client, validator, peers=1)
 
     async def scene() -> None:

@@ -10,7 +10,8 @@ import click
 
 from quorumkit.cli.engine_words import CONSENSUS, DEFAULT_CONSENSUS, DEFAULT_ENGINE, ENGINE
 from quorumkit.cli.options import WHOLE_NUMBER
-from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RAFT_PORT, RPC_PORT, TM_PORT
+from quorumkit.engines import named_ports
+from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RPC_PORT, TM_PORT
 
 
 def _file(**more: Any) -> click.Path:
@@ -45,8 +46,8 @@ def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--p2p-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{P2P_PORT}", "show_default": True},
          "Where the client listens for its peers."),
         ("--p2p-port", {"type": click.IntRange(1, 65535)}, "What others dial.  [default: --p2p-bind's]"),
-        ("--raft-port", {"type": click.IntRange(1, 65535), "default": RAFT_PORT, "show_default": True},
-         "Where raft's own messages go, with that consensus kind."),
+        *((f"--{name}-port", {"type": click.IntRange(1, 65535), "default": port.number, "show_default": True},
+           port.about) for name, port in named_ports().items()),
         ("--tm-bind", {"metavar": "HOST:PORT", "default": f"0.0.0.0:{TM_PORT}", "show_default": True},
          "Where the transaction manager listens for the others', where there is one."),
         ("--rpc-bind", {"metavar": "HOST:PORT", "default": f"127.0.0.1:{RPC_PORT}", "show_default": True},

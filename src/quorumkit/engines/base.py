@@ -43,6 +43,20 @@ class Standing:
     """Whether the members took it off their list, for good."""
 
 
+@dataclass(frozen=True)
+class NamedPort:
+    """One that every node has, on the host where its peers dial it."""
+
+    number: int
+    """Where a node listens that has an address of its own: in a container, in a pod."""
+    block: range
+    """Where nodes that share an address have theirs."""
+    about: str
+    """What goes there: the help of the option `--NAME-port`."""
+    enode_field: str | None = None
+    """What an enode URL calls it, where the other nodes learn of it from there."""
+
+
 class Recipe(Protocol):
     """How a node of this kind is made and run. All of it is pure, but that some of it looks at the node's files.
 
@@ -71,14 +85,16 @@ class Recipe(Protocol):
     """The field of the spec that says what such a flag would, by flag or by family of flags (all before its dot)."""
     package: str
     """Its package URL without a version (purl specification), for bills of materials."""
+    program: str
+    """The file name of the client's program, which is on PATH in the node image."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
     console_failure: str
     """The line that the console prints where what `console_command` had it execute failed: it exits with 0."""
 
-    def ports(self, consensus: str) -> tuple[str, ...]:
-        """The names of the ports that a node needs with that consensus kind, beyond those for its peers and for
-        JSON-RPC."""
+    def ports(self, consensus: str) -> Mapping[str, NamedPort]:
+        """What a node needs with that consensus kind beyond the ports for its peers and for JSON-RPC, by name. The same
+        name means the same everywhere."""
         ...
 
     def genesis(

@@ -107,7 +107,7 @@ class Node:
     def host_names(self) -> frozenset[str]:
         """What its host is known by, as far as its record could be read."""
         record = getattr(self, "_record", None)
-        return frozenset([record.p2p.host, *record.rpc_names]) if record else frozenset()
+        return frozenset([record.endpoints.p2p.host, *record.endpoints.rpc_names]) if record else frozenset()
 
     def load(self) -> None:
         """Reads what the node is, anew for each start: its files may have been rendered again, or put back.

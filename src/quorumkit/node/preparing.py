@@ -9,7 +9,7 @@ from pathlib import Path
 from quorumkit.engines import Binary, acquirer_of, recipe_of
 from quorumkit.errors import EngineError, NodeError
 from quorumkit.files import write_atomic
-from quorumkit.identity import PublicIdentity, check_identity
+from quorumkit.identity import check_identity
 from quorumkit.managers import manager_of
 from quorumkit.node.chain import GENESIS_MARKER, Genesis, is_to_be_made, read_genesis
 from quorumkit.node.log import LogSink, own_line
@@ -77,7 +77,7 @@ class Preparation:
 
     def check_identity(self) -> None:
         """Whether the keys are those that the record names."""
-        check_identity(self._directory, PublicIdentity(self._record.enode_key, self._record.account))
+        check_identity(self._directory, self._record.identity)
 
     async def _make_chain(self, binary: Binary, genesis: Genesis) -> None:
         marker = self._directory / GENESIS_MARKER

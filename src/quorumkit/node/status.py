@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from quorumkit.consensus import address_to_vote_for
-from quorumkit.identity import PublicIdentity
 from quorumkit.record import NodeRecord
 
 State = Literal[
@@ -53,11 +52,9 @@ class NodeStatus:
         """Takes over what a node's record says of it."""
         self.name, self.ordinal, self.role = record.name, record.ordinal, record.role
         self.expected_peers = len(record.peers)
-        self.rpc_url, self.enode, self.account = record.rpc_url, record.enode, record.account
-        self.validator_address = address_to_vote_for(
-            record.consensus.kind, PublicIdentity(record.enode_key, record.account)
-        )
-        self.tm_key = record.tm.public_key if record.tm else None
+        self.rpc_url, self.enode, self.account = record.endpoints.rpc_url, record.node.enode, record.identity.account
+        self.validator_address = address_to_vote_for(record.consensus.kind, record.identity)
+        self.tm_key = record.identity.tm_key
 
     @property
     def started(self) -> bool:

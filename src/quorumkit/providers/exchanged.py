@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from quorumkit.directory import NetworkDirectory, endpoints_of
+from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
 from quorumkit.errors import NodeError, NotRunningError, QuorumkitError, RpcError, UsageError, WaitTimeoutError
 from quorumkit.files import SECRET_MODE, private_directory, read_json, to_json, write_atomic
@@ -213,7 +213,7 @@ class ExchangedRuntime(ProcessRuntime):
             *("--join-secret-file", str((self._directory.path / JOIN_SECRET).absolute())),
             *("--exchange-bind", f"{LOOPBACK}:{exchange}", "--p2p-bind", str(own.p2p_bind)),
             *("--rpc-bind", str(own.rpc_bind)),
-            *(["--raft-port", str(own.raft_port)] if own.raft_port else []),
+            *(word for name, port in own.ports.items() for word in (f"--{name}-port", str(port))),
             *(["--tm-bind", str(own.tm_bind)] if own.tm_bind else []),
         ]
         return [*arguments, "--engine-binary", str(self._override.absolute())] if self._override else arguments
@@ -239,7 +239,7 @@ class ExchangedRuntime(ProcessRuntime):
 
     def _endpoints_on_disk(self, name: str) -> NodeEndpoints | None:
         directory = self._directory.node(name)
-        return endpoints_of(read_record(directory)) if (directory / RECORD_NAME).exists() else None
+        return read_record(directory).endpoints if (directory / RECORD_NAME).exists() else None
 
     def _has_agreed(self, name: str) -> bool:
         return (self._directory.node(name) / RECORD_NAME).exists()

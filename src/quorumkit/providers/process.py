@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from quorumkit.consensus import consensus_of
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import Binary, engine_of
+from quorumkit.engines import Binary, engine_of, recipe_of
 from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.managers import manager_of
@@ -52,7 +53,8 @@ class ProcessRuntime:
                 hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
             )
         started = self._engine.has_chain(self._directory.node(node_name(1)))
-        kept = {"p2p", "raft"} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
+        further = recipe_of(spec.engine.kind).ports(spec.consensus.kind)
+        kept = {"p2p", *further} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
         total = spec.nodes.total
 
         with open_register(self._directory.path) as register:
@@ -61,7 +63,7 @@ class ProcessRuntime:
                 return choose_each(
                     register,
                     kind,
-                    getattr(spec.ports, kind),
+                    getattr(spec.ports, kind, None),
                     total,
                     held=held_ports(present, port_of),
                     running=running,
@@ -71,7 +73,7 @@ class ProcessRuntime:
             none = [None] * total
             rpc = choose("rpc", lambda node: node.rpc_bind.port)
             p2p = choose("p2p", lambda node: node.p2p_bind.port)
-            raft = choose("raft", lambda node: node.raft_port) if spec.consensus.kind == "raft" else none
+            named = {name: choose(name, partial(_named_port, name)) for name in further}
             managed = spec.transaction_manager is not None
             tm = choose("tm", lambda node: node.tm.port if node.tm else None) if managed else none
         return [
@@ -80,7 +82,7 @@ class ProcessRuntime:
                 p2p_bind=Endpoint(LOOPBACK, p2p[place]),
                 rpc_bind=Endpoint(LOOPBACK, rpc[place]),
                 rpc_url=f"http://{LOOPBACK}:{rpc[place]}",
-                raft_port=raft[place],
+                ports={name: ports[place] for name, ports in named.items()},
                 tm=_on_loopback(tm[place]),
                 tm_bind=_on_loopback(tm[place]),
             )
@@ -256,6 +258,10 @@ def _on_loopback(port: int | None) -> Endpoint | None:
     return Endpoint(LOOPBACK, port) if port else None
 
 
+def _named_port(name: str, endpoints: NodeEndpoints) -> int | None:
+    return endpoints.ports.get(name)
+
+
 def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:
     return frozenset(
         port
@@ -264,7 +270,7 @@ def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:
         for port in (
             node.rpc_bind.port,
             node.p2p_bind.port,
-            node.raft_port,
+            *node.ports.values(),
             node.tm_bind.port if node.tm_bind else None,
         )
         if port

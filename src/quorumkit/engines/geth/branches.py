@@ -75,7 +75,7 @@ class BranchSearch:
             RpcError: the client cannot be asked.
         """
         recents = (await self._rpc.call("clique_getSnapshot"))["recents"]
-        return self._record.account.lower() in {signer.lower() for signer in recents.values()}
+        return self._record.identity.account.lower() in {signer.lower() for signer in recents.values()}
 
     async def turn(self) -> int:
         """The node's place among the validators, who look one after the other, so that never all leave their branches.
@@ -84,7 +84,8 @@ class BranchSearch:
             RpcError: the client cannot be asked.
         """
         signers = sorted(signer.lower() for signer in await self._rpc.call("clique_getSigners"))
-        return signers.index(self._record.account.lower()) if self._record.account.lower() in signers else len(signers)
+        own = self._record.identity.account.lower()
+        return signers.index(own) if own in signers else len(signers)
 
     async def peers(self) -> list[str]:
         """The enode URLs of the static peers that the client is connected to.

@@ -60,7 +60,7 @@ class GethCare:
         while rpc.is_open:
             try:
                 password = (self._directory / PASSWORD).read_text(encoding="utf-8").strip()
-                await self._client.open_account(rpc, self._record.account, password)
+                await self._client.open_account(rpc, self._record.identity.account, password)
             except RpcError:  # it is slow, or gone
                 await asyncio.sleep(_AGAIN_AFTER)
             except (EngineError, OSError, ValueError) as error:

@@ -13,7 +13,6 @@ from quorumkit.engines.geth.branches import BranchSearch
 from quorumkit.engines.geth.care import GethCare
 from quorumkit.engines.geth.recipe import GethRecipe
 from quorumkit.errors import EngineError, RpcError
-from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.rpc import IpcRpc
 
@@ -115,7 +114,7 @@ class GethDriver:
 
 def standing_among(record: NodeRecord, validators: list[str]) -> Standing:
     """Of a node among those validators' addresses."""
-    own = consensus_of(record.consensus.kind).validator_address(PublicIdentity(record.enode_key, record.account))
+    own = consensus_of(record.consensus.kind).validator_address(record.identity)
     return Standing(own.lower() in {address.lower() for address in validators}, len(validators))
 
 

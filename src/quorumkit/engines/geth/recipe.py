@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import Recipe
+from quorumkit.engines.base import NamedPort, Recipe
 from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
 from quorumkit.engines.geth.gas import gas_flags, suggestions
 from quorumkit.process_spec import LoggedLine, Noise, ProcessSpec, SignOfLife
@@ -49,6 +49,7 @@ class GethRecipe:
     our_flags = OUR_FLAGS
     fields_instead: Mapping[str, str] = FIELDS_INSTEAD
     package = "pkg:golang/github.com/ethereum/go-ethereum"
+    program = "geth"
     ipc = Path("data/geth.ipc")
     # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
     noise = Noise(
@@ -62,8 +63,8 @@ class GethRecipe:
     # Its console warns of the `personal` namespace at each start, which the node program needs; other warnings stay.
     _console_flags: tuple[str, ...] = ("--verbosity", "1", "--log.vmodule", "*=3,console=1")
 
-    def ports(self, consensus: str) -> tuple[str, ...]:
-        return ()
+    def ports(self, consensus: str) -> Mapping[str, NamedPort]:
+        return {}
 
     def genesis(
         self,
@@ -190,7 +191,7 @@ class GethRecipe:
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
             *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
             *gas_flags(free=record.free_gas, gas_limit=record.gas_limit),
-            *("--miner.etherbase", record.account),
+            *("--miner.etherbase", record.identity.account),
             *("--rpc.enabledeprecatedpersonal", *record.engine.client_arguments),
         ]
         return [self._client(command)]

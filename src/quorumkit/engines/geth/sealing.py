@@ -189,7 +189,7 @@ class Sealing:
         """
         while True:
             try:
-                await self._rpc.call("eth_sign", self._record.account, "0x00")
+                await self._rpc.call("eth_sign", self._record.identity.account, "0x00")
             except RpcError as error:
                 if "authentication needed" not in error.message:
                     return

@@ -33,7 +33,7 @@ class GoQuorumDriver(GethDriver):
     async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
         kind = record.consensus.kind
         if kind == "raft":
-            return await raft_standing(rpc, record.enode_key)
+            return await raft_standing(rpc, record.identity.enode_key)
         if kind in TOLD_THEIR_PEERS:
             return standing_among(record, await rpc.call("istanbul_getValidators"))
         return await super().standing(rpc, record)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import Recipe
+from quorumkit.engines.base import NamedPort, Recipe
 from quorumkit.engines.geth.recipe import GethRecipe
 from quorumkit.files import to_json
 from quorumkit.notation import is_literal_address
@@ -23,6 +23,12 @@ TOLD_THEIR_PEERS = {"qbft", "ibft"}
 """The consensus kinds whose nodes know no peers until they are told."""
 
 _RAFT_LOG = Path("data/raft-wal")
+_RAFT_PORT = NamedPort(
+    number=50400,
+    block=range(27000, 30303),
+    about="Where raft's own messages go, with that consensus kind.",
+    enode_field="raftport",  # p2p/enode/urlv4.go, parseComplete
+)
 
 
 class GoQuorumRecipe(GethRecipe):
@@ -39,8 +45,8 @@ class GoQuorumRecipe(GethRecipe):
     package = "pkg:github/Consensys/quorum"
     _console_flags = ()
 
-    def ports(self, consensus: str) -> tuple[str, ...]:
-        return ("raft",) if consensus == "raft" else ()
+    def ports(self, consensus: str) -> Mapping[str, NamedPort]:
+        return {"raft": _RAFT_PORT} if consensus == "raft" else {}
 
     def genesis(
         self,
@@ -143,11 +149,11 @@ class GoQuorumRecipe(GethRecipe):
             *("--vmodule", "consensus/istanbul/*=2"),
         ]
         if record.consensus.kind == "raft":
-            command += ["--raft", "--raftport", str(record.raft_port), "--raftdnsenable"]
+            command += ["--raft", "--raftport", str(record.endpoints.ports["raft"]), "--raftdnsenable"]
             command += ["--raftblocktime", str(record.consensus.raft_block_time)]
             command += ["--raftjoinexisting", admission] if admission else []
         elif record.consensus.kind == "clique":
-            command += ["--miner.etherbase", record.account]
+            command += ["--miner.etherbase", record.identity.account]
         if record.gas_limit is not None:
             # Between its own limits, 700M and 800M, the client would go with what blocks use.
             limit = str(record.gas_limit)
