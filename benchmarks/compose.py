@@ -21,6 +21,7 @@ import urllib.request
 from pathlib import Path
 
 from measuring import Load, Table, options, quorumkit, ratios, rounds_of, run, skip, spread
+from quorumkit.record import read_record
 
 PATIENCE = 300.0  # seconds
 
@@ -33,13 +34,13 @@ def ours(directory: Path, nodes: int, name: str) -> float:
 
 def bare(directory: Path, nodes: int, name: str) -> float:
     quorumkit("init", "-n", str(nodes), "--runtime", "compose", "--name", name, directory)
-    records = [json.loads(path.read_bytes()) for path in directory.glob("nodes/*/node.json")]
+    records = [read_record(path) for path in directory.glob("nodes/*")]
     began = time.monotonic()
     run("docker", "compose", "up", "-d", cwd=directory)
     for record in records:
-        while not has_block(record["rpc_url"]):
+        while not has_block(record.endpoints.rpc_url):
             if time.monotonic() - began > PATIENCE:
-                sys.exit(f"{record['name']}: no block")
+                sys.exit(f"{record.name}: no block")
             time.sleep(0.05)
     return time.monotonic() - began
 

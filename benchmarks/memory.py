@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from measuring import Load, Table, options, quorumkit, rounds_of, spread
-from quorumkit.node.supervisor import INFO_NAME
+from quorumkit.node.info import INFO_NAME
 
 MIB = 2**20
 

@@ -34,7 +34,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
 from quorumkit.plan import Network
 from quorumkit.progress import silent
-from quorumkit.record import NodeRecord
+from quorumkit.record import read_record
 from quorumkit.stages.transactions import contract_address
 
 PATIENCE = 120.0  # seconds
@@ -52,8 +52,7 @@ def ours(directory: Path) -> float:
 def bare(directory: Path, network: Network, *, mine: bool) -> float:
     engine = engine_of(network.spec.engine.kind)
     binary = engine.acquire(network.spec.engine.version, progress=silent).path
-    records = {node.name: json.loads((directory / "nodes" / node.name / "node.json").read_bytes())
-               for node in network.nodes}  # fmt: skip
+    records = {node.name: read_record(directory / "nodes" / node.name) for node in network.nodes}
     clients: list[subprocess.Popen[bytes]] = []
     began = time.monotonic()
     try:
@@ -65,14 +64,14 @@ def bare(directory: Path, network: Network, *, mine: bool) -> float:
         if any(process.wait() for process in making):
             sys.exit("geth init failed")
         for name, record in records.items():
-            command = engine.run_command(binary, NodeRecord.model_validate(record))
+            command = engine.run_command(binary, record)
             # Ours opens the account over the socket; a script has the client do it at its start.
-            command += ["--unlock", record["account"], "--password", "password", *(["--mine"] if mine else [])]
+            command += ["--unlock", record.identity.account, "--password", "password", *(["--mine"] if mine else [])]
             with (directory / "nodes" / name / "log").open("wb") as log:
                 clients.append(
                     subprocess.Popen(command, cwd=directory / "nodes" / name, stdout=log, stderr=log)
                 )  # fmt: skip
-        urls = [record["rpc_url"] for record in records.values()]
+        urls = [record.endpoints.rpc_url for record in records.values()]
         with ThreadPoolExecutor(len(urls)) as pool:
             if mine:
                 list(pool.map(lambda url: _until(lambda: call(url, "eth_chainId")), urls))

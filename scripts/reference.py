@@ -20,7 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from field_comments import comments_of
 from quorumkit.cli.main import cli
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import NetworkSpec, OneOf, spec_to_yaml
 from spec_schema import schema_text
 
 PAGES = Path(__file__).resolve().parent.parent / "docs/reference"
@@ -131,6 +131,7 @@ def _model(model: type[BaseModel], path: str) -> list[str]:
 def _values(field: FieldInfo) -> str:
     """What a field may hold, in words."""
     kinds = [kind for kind in _members(field.annotation) if kind is not type(None)]
+    kinds = next((list(constraint.values()) for constraint in field.metadata if isinstance(constraint, OneOf)), kinds)
     if all(isinstance(kind, str) for kind in kinds):
         return " or ".join(f"`{kind}`" for kind in kinds)
     bounds = {

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from quorumkit.errors import CorruptFileError, NewerFormatError, NotANetworkError, NotRunningError
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
-from quorumkit.record import RECORD_NAME, EndpointRecord, NodeRecord, read_record
+from quorumkit.record import RECORD_NAME, NodeRecord, read_record
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
 
 DEFAULT_DIRECTORY = "mynet"
@@ -127,7 +127,7 @@ class NetworkDirectory:
         for ordinal, record in enumerate(records, start=1):
             if record.ordinal != ordinal:
                 raise CorruptFileError(f"{self.node(node_name(ordinal))}: holds node{record.ordinal}'s record")
-        return plan(spec, [identity_of(record) for record in records], [endpoints_of(record) for record in records])
+        return plan(spec, [record.identity for record in records], [record.endpoints for record in records])
 
     def load_what_is_there(self) -> Network:
         """Like `load`, for whoever only looks: a node whose record is gone or unreadable is what its peers' records say
@@ -151,9 +151,9 @@ class NetworkDirectory:
         identities, endpoints = [], []
         for ordinal, name in enumerate(names, start=1):
             record = records.get(name, witness)
-            identity, endpoint = identity_of(record), endpoints_of(record)
+            identity, endpoint = record.identity, record.endpoints
             if record.name != name:
-                key, _, place = told.get(name, witness.enode).removeprefix("enode://").partition("@")
+                key, _, place = told.get(name, witness.node.enode).removeprefix("enode://").partition("@")
                 identity = PublicIdentity(key, _NO_ACCOUNT)
                 endpoint = _moved(endpoint, urlsplit(f"//{place}"), ordinal - record.ordinal)
             identities.append(identity)
@@ -161,43 +161,11 @@ class NetworkDirectory:
         return plan(spec, identities, endpoints)
 
 
-def identity_of(record: NodeRecord) -> PublicIdentity:
-    """The public identity that a record tells."""
-    return PublicIdentity(
-        enode_key=record.enode_key, account=record.account, tm_key=record.tm.public_key if record.tm else None
-    )
-
-
-def endpoints_of(record: NodeRecord) -> NodeEndpoints:
-    """The endpoints that a record tells."""
-    return NodeEndpoints(
-        p2p=_endpoint(record.p2p),
-        p2p_bind=_endpoint(record.p2p_bind),
-        rpc_bind=_endpoint(record.rpc_bind),
-        rpc_url=record.rpc_url,
-        rpc_names=tuple(record.rpc_names),
-        raft_port=record.raft_port,
-        tm=_tm_endpoint(record),
-        tm_bind=_endpoint(record.tm_bind) if record.tm_bind else None,
-    )
-
-
 def _moved(witness: NodeEndpoints, place: SplitResult, offset: int) -> NodeEndpoints:
     """A node's endpoints by those of another: ports that people use are in ordinal order."""
     url, _, port = witness.rpc_url.rpartition(":")
     p2p = Endpoint(str(place.hostname), int(place.port or witness.p2p.port))
     return replace(witness, p2p=p2p, rpc_url=f"{url}:{int(port) + offset}")
-
-
-def _tm_endpoint(record: NodeRecord) -> Endpoint | None:
-    if record.tm is None:
-        return None
-    parts = urlsplit(record.tm.url)
-    return Endpoint(str(parts.hostname), int(parts.port or 80))
-
-
-def _endpoint(record: EndpointRecord) -> Endpoint:
-    return Endpoint(record.host, record.port)
 
 
 def recorded_validators(directory: NetworkDirectory) -> int | None:

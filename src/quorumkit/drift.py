@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from quorumkit.engines import kinds
 from quorumkit.errors import GenesisMismatchError, SpecError
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Endpoint, NodeEndpoints, plan
@@ -140,7 +141,7 @@ def _variations(spec: NetworkSpec) -> Iterator[tuple[str, Any, NetworkSpec]]:
             value = getattr(spec.genesis, field)
             yield from _varied(spec, ("genesis", field), _other_values(spec.genesis, field, value))
     yield from _varied(spec, ("consensus", "kind"), _other_values(spec.consensus, "kind", spec.consensus.kind))
-    yield from _varied(spec, ("engine", "kind"), _other_values(spec.engine, "kind", spec.engine.kind))
+    yield from _varied(spec, ("engine", "kind"), [kind for kind in kinds() if kind != spec.engine.kind])
 
 
 def _varied(spec: NetworkSpec, path: tuple[str, ...], values: list[Any]) -> Iterator[tuple[str, Any, NetworkSpec]]:

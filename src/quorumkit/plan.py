@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from quorumkit.consensus import consensus_of
-from quorumkit.engines import recipe_of
+from quorumkit.engines import named_ports, recipe_of
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import NetworkSpec
 
 Role = Literal["validator", "observer"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+"""Of TCP."""
 
 FULL_MESH = 32
 """Up to this many nodes, each is every other's static peer. Beyond it a node's static peers are those 1, 2, 4, 8
@@ -24,7 +28,7 @@ class Endpoint:
     """An IP address or host name, and a TCP port."""
 
     host: str
-    port: int
+    port: Port
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -42,8 +46,9 @@ class NodeEndpoints:
     """HTTP JSON-RPC, as the person who runs the network reaches it."""
     rpc_names: tuple[str, ...] = ("localhost",)
     """Host names under which JSON-RPC answers; literal addresses always do."""
-    raft_port: int | None = None
-    """Where raft's own messages go, with that consensus kind; on the host of `p2p`."""
+    ports: Mapping[str, Port] = field(default_factory=dict, hash=False)
+    """By name, what its kind of client needs beyond those for peers and for JSON-RPC (`Recipe.ports`); on the host of
+    `p2p`."""
     tm: Endpoint | None = None
     """What the other nodes' transaction managers reach this one's by, where there is one."""
     tm_bind: Endpoint | None = None
@@ -53,7 +58,7 @@ class NodeEndpoints:
 class Node:
     """One node of a network."""
 
-    ordinal: int
+    ordinal: Annotated[int, Field(ge=1)]
     role: Role
     identity: PublicIdentity
     endpoints: NodeEndpoints
@@ -65,8 +70,9 @@ class Node:
     @property
     def enode(self) -> str:
         """The enode URL: `discport=0`, for there is no discovery (EIP-778's older sibling, devp2p "enode URL")."""
-        raft = f"&raftport={self.endpoints.raft_port}" if self.endpoints.raft_port else ""
-        return f"enode://{self.identity.enode_key}@{self.endpoints.p2p}?discport=0{raft}"
+        ports = {named.enode_field: self.endpoints.ports.get(name) for name, named in named_ports().items()}
+        further = "".join(f"&{field}={port}" for field, port in ports.items() if field and port)
+        return f"enode://{self.identity.enode_key}@{self.endpoints.p2p}?discport=0{further}"
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+STOP_WITHIN = 60.0
+"""Seconds that a process gets to write out its state before SIGKILL, where its spec says nothing else."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,16 @@ class Upcheck:
 
 
 @dataclass(frozen=True)
+class SignOfLife:
+    """A JSON-RPC method without parameters that a process in order answers at once, with a result or an error, and one
+    that stands still does not. It is asked again and again, so it costs nothing."""
+
+    socket: Path
+    """Below the node's directory."""
+    method: str
+
+
+@dataclass(frozen=True)
 class Noise:
     """Lines of a log that come with every other block and say nothing."""
 
@@ -38,8 +51,10 @@ class ProcessSpec:
     """A process that runs in the node's directory until it is told to stop; paths in its command are relative to it."""
 
     name: str
-    """Within the node: the client's kind, `tm`, …; what the log and the status call it."""
+    """Within the node: the client's kind, `tm`, …; what the status calls it."""
     argv: tuple[str, ...]
+    title: str = ""
+    """What messages call it, such as `transaction manager`; without it, its name."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """On top of the node program's own."""
     after: tuple[str, ...] = ()
@@ -48,12 +63,14 @@ class ProcessSpec:
     """How it is known to be ready; None for as soon as it runs."""
     ready_within: float | None = None
     """Seconds after which one that is not ready is given up; None for never."""
+    sign_of_life: SignOfLife | None = None
+    """What one that stands still does not answer any more, so that it is ended; None where it is not asked."""
     starts_alone: bool = False
     """Whether one that ends is started again by itself; else the whole group ends and starts again with it."""
     is_elsewhere: bool = False
     """Whether something else runs it, such as a container of its own: then it is only waited for."""
     stop: signal.Signals = signal.SIGTERM
-    stop_within: float = 60.0
+    stop_within: float = STOP_WITHIN
     """Seconds that it gets to write out its state before SIGKILL."""
     reload: signal.Signals | None = None
     """What has it read its files again; None where it does not, or need not."""
@@ -64,3 +81,29 @@ class ProcessSpec:
     noise: Noise | None = None
     unlink_first: tuple[Path, ...] = ()
     """What a killed one leaves and would keep it from starting, below the node's directory."""
+
+    @property
+    def words(self) -> str:
+        """What messages call it."""
+        return self.title or self.name
+
+
+def in_order(specs: Sequence[ProcessSpec]) -> list[ProcessSpec]:
+    """The processes of a group, each behind those it starts after, and else as they were.
+
+    Raises:
+        ValueError: two have one name, one is to start after another that is not there, or they wait for each other.
+    """
+    left = {spec.name: spec for spec in specs}
+    if len(left) < len(specs):
+        raise ValueError(f"two processes have one name: {', '.join(spec.name for spec in specs)}")
+    for spec in specs:
+        if missing := [name for name in spec.after if name not in left]:
+            raise ValueError(f"{spec.name} is to start after {missing[0]}, which is not in the group")
+    ordered: list[ProcessSpec] = []
+    while left:
+        startable = next((spec for spec in left.values() if left.keys().isdisjoint(spec.after)), None)
+        if startable is None:
+            raise ValueError(f"processes wait for each other: {', '.join(left)}")
+        ordered.append(left.pop(startable.name))
+    return ordered

@@ -1,29 +1,26 @@
-"""`node.json`: a node's public identity, its addresses and how its client is to run. No secrets, no paths."""
+"""`node.json`: a node of the plan and its peers, and how its client is to run. No secrets, no paths."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quorumkit.errors import CorruptFileError, NewerFormatError
 from quorumkit.files import read_json
+from quorumkit.identity import PublicIdentity
+from quorumkit.plan import Node, NodeEndpoints, Role
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 RECORD_NAME = "node.json"
 RERENDER = "remove it: the next `quorumkit up` writes it again from the spec and the keys"
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class EndpointRecord(_Part):
-    """A host and a TCP port."""
-
-    host: str
-    port: int = Field(ge=1, le=65535)
 
 
 class EngineRecord(_Part):
@@ -36,7 +33,7 @@ class EngineRecord(_Part):
     state: Literal["archive", "pruned"]
     cache: int
     verbosity: int | None = None
-    client_arguments: list[str] = []
+    client_arguments: tuple[str, ...] = ()
     """Further flags, from the spec."""
 
 
@@ -54,12 +51,9 @@ class ConsensusRecord(_Part):
 
 
 class TmRecord(_Part):
-    """The transaction manager beside the client."""
+    """The transaction manager beside the client. Its key and its address are the node's."""
 
     kind: str
-    public_key: str
-    url: str
-    """What the other nodes' managers reach it by."""
     apart: bool = False
     """Whether it runs in a container of its own, so that the node program waits for it and does not start it."""
 
@@ -74,33 +68,41 @@ class PeerRecord(_Part):
 class NodeRecord(_Part):
     """One node."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     network: str
-    name: str
-    ordinal: int = Field(ge=1)
-    role: Literal["validator", "observer"]
-    engine: EngineRecord
-    consensus: ConsensusRecord
     chain_id: int
     gas_limit: int | None = None
     """Of every block; None in records from before it was kept, whose clients go towards their own."""
     free_gas: bool = False
-    enode_key: str = Field(pattern=r"^[0-9a-f]{128}$")
-    enode: str
-    account: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
-    p2p: EndpointRecord
-    p2p_bind: EndpointRecord
-    rpc_bind: EndpointRecord
-    rpc_url: str
-    rpc_names: list[str] = ["localhost"]
-    raft_port: int | None = None
-    tm_bind: EndpointRecord | None = None
+    engine: EngineRecord
+    consensus: ConsensusRecord
     tm: TmRecord | None = None
-    peers: list[PeerRecord]
+    node: Node
+    peers: tuple[PeerRecord, ...]
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def ordinal(self) -> int:
+        return self.node.ordinal
+
+    @property
+    def role(self) -> Role:
+        return self.node.role
+
+    @property
+    def identity(self) -> PublicIdentity:
+        return self.node.identity
+
+    @property
+    def endpoints(self) -> NodeEndpoints:
+        return self.node.endpoints
 
 
 def read_record(directory: Path) -> NodeRecord:
-    """The record in a node's directory.
+    """The record in a node's directory, whatever version of Quorumkit wrote it.
 
     Raises:
         CorruptFileError: it is not there, or not a node's record.
@@ -114,9 +116,68 @@ def read_record(directory: Path) -> NodeRecord:
     written = value.get("format") if isinstance(value, dict) else None
     if isinstance(written, int) and written > RECORD_FORMAT:
         raise NewerFormatError(f"{path}: written by a newer Quorumkit (format {written})", hint="install that one")
+    first_format = written == 1
     try:
-        return NodeRecord.model_validate(value)
+        # From text, as JSON has no tuples and strict validation takes nothing else for them.
+        return NodeRecord.model_validate_json(json.dumps(_upgraded(value) if first_format else value))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        where = _name_in_format_1(where) if first_format else where
         raise CorruptFileError(f"{path}: {where}: {first['msg']}", hint=RERENDER) from None
+
+
+_MOVED = {
+    "ordinal": "node.ordinal",
+    "role": "node.role",
+    "enode_key": "node.identity.enode_key",
+    "account": "node.identity.account",
+    "tm.public_key": "node.identity.tm_key",
+    "p2p": "node.endpoints.p2p",
+    "p2p_bind": "node.endpoints.p2p_bind",
+    "rpc_bind": "node.endpoints.rpc_bind",
+    "rpc_url": "node.endpoints.rpc_url",
+    "rpc_names": "node.endpoints.rpc_names",
+    "raft_port": "node.endpoints.ports.raft",
+    "tm.url": "node.endpoints.tm",
+    "tm_bind": "node.endpoints.tm_bind",
+}
+"""Where what format 1 has under another name stands now. Its `name` and `enode` are what the rest says."""
+
+
+def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of format 1 as one of format 2. What is wrong with it is wrong with that too."""
+    new: dict[str, Any] = {"node": {"identity": {}, "endpoints": {"ports": {}}}}
+    old = dict(record)
+    if isinstance(old.get("tm"), dict):
+        old["tm"] = manager = dict(old["tm"])
+        old |= {f"tm.{name}": manager.pop(name) for name in ("public_key", "url") if name in manager}
+    if isinstance(url := old.get("tm.url"), str):
+        old["tm.url"] = _place(url)
+    if old.get("raft_port") is None:
+        old.pop("raft_port", None)
+    for name, path in _MOVED.items():
+        if name in old:
+            *parents, last = path.split(".")
+            part = new
+            for parent in parents:
+                part = part[parent]
+            part[last] = old.pop(name)
+    for name in ("name", "enode"):
+        old.pop(name, None)
+    return {**old, **new, "format": 2}
+
+
+def _place(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        return {"host": parts.hostname, "port": parts.port or 80}
+    except ValueError:
+        return url
+
+
+def _name_in_format_1(path: str) -> str:
+    for name, moved in _MOVED.items():
+        if path == moved or path.startswith(f"{moved}."):
+            return name + path.removeprefix(moved)
+    return path

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quorumkit.record import NodeRecord, read_record
+
 PATIENCE = 240.0
 """Seconds that anything may take here: the machine may be busy with other things."""
 
@@ -131,15 +133,14 @@ class Project:
     def node(self, number: int) -> Path:
         return self.path / f"nodes/node{number}"
 
-    def record(self, number: int) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads((self.node(number) / "node.json").read_bytes())
-        return record
+    def record(self, number: int) -> NodeRecord:
+        return read_record(self.node(number))
 
     def ask(self, number: int, method: str, *params: Any) -> Any:
         """JSON-RPC over the port that is published for the node."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         request = urllib.request.Request(
-            self.record(number)["rpc_url"], body, {"Content-Type": "application/json"}
+            self.record(number).endpoints.rpc_url, body, {"Content-Type": "application/json"}
         )  # fmt: skip
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.load(response)["result"]

@@ -80,7 +80,7 @@ def test_logs_of_one_node_and_of_all(bank: Project) -> None:
 def test_exec_runs_in_the_nodes_container_and_tells_it_which_node_it_is(bank: Project) -> None:
     script = "echo $QUORUMKIT_NODE $QUORUMKIT_ACCOUNT; hostname; test -S $QUORUMKIT_IPC && echo socket"
     answer = bank.on_node("exec", "--json", "node4", "--", "sh", "-c", script).json
-    account = bank.record(4)["account"]
+    account = bank.record(4).identity.account
     assert answer["stdout"].splitlines() == [f"node4 {account}", "node4", "socket"]
     request = '{"jsonrpc":"2.0","id":1,"method":"eth_accounts","params":[]}'
     asked = f"wget -q -O - --header 'Content-Type: application/json' --post-data '{request}' $QUORUMKIT_RPC_URL"

@@ -20,7 +20,7 @@ def inside(bank: Project, script: str, *, code: int | None = 0) -> str:
 def test_rpc_is_published_on_loopback_alone(bank: Project) -> None:
     for number in range(1, 6):
         published = bank.container(number)["NetworkSettings"]["Ports"]
-        port = bank.record(number)["rpc_url"].rpartition(":")[2]
+        port = bank.record(number).endpoints.rpc_url.rpartition(":")[2]
         assert {name: ends for name, ends in published.items() if ends} == {
             "8545/tcp": [{"HostIp": "127.0.0.1", "HostPort": port}]
         }

@@ -33,7 +33,7 @@ def test_it_is_verified_although_it_was_started_by_hand(project: Project) -> Non
     assert not (project.path / "genesis.json").exists()
     assert project.verify()["ok"] is True
     project.up()
-    assert [project.record(number)["rpc_url"] for number in (1, 4)] == [
+    assert [project.record(number).endpoints.rpc_url for number in (1, 4)] == [
         statuses[n]["rpc_url"] for n in ("node1", "node4")
     ]
 
@@ -71,7 +71,7 @@ def test_a_node_restarts_with_all_others_down(project: Project) -> None:
 
 
 def test_a_node_that_lost_its_disk_is_told_and_replaced(project: Project) -> None:
-    genesis, key = (project.path / "genesis.json").read_bytes(), project.record(4)["enode_key"]
+    genesis, key = (project.path / "genesis.json").read_bytes(), project.record(4).identity.enode_key
     [volume] = [mount["Name"] for mount in project.container(4)["Mounts"] if mount["Type"] == "volume"]
     docker("rm", "--force", project.container(4)["Id"])
     docker("volume", "rm", volume)
@@ -81,7 +81,7 @@ def test_a_node_that_lost_its_disk_is_told_and_replaced(project: Project) -> Non
     project.until(lambda nodes: nodes["node4"]["state"] == "exchanging", "node4 waits")
     project.on_node("node replace", "node4")
     project.until_complete()
-    assert project.record(4)["enode_key"] != key
+    assert project.record(4).identity.enode_key != key
     project.up("--verify")
     assert (project.path / "genesis.json").read_bytes() == genesis
 

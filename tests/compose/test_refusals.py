@@ -80,7 +80,7 @@ def test_a_subnet_that_was_asked_for_is_in_use(
     # And the way out that the hint names is one.
     spec.write_text(text % 78)
     project.up()
-    assert project.record(1)["p2p"]["host"] == "10.213.78.2"
+    assert project.record(1).endpoints.p2p.host == "10.213.78.2"
 
 
 def test_a_chosen_subnet_that_was_taken_meanwhile_is_left_for_another(
@@ -88,10 +88,10 @@ def test_a_chosen_subnet_that_was_taken_meanwhile_is_left_for_another(
 ) -> None:
     project = new_project("taken")
     project.init(1)
-    host = project.record(1)["p2p"]["host"]
+    host = project.record(1).endpoints.p2p.host
     docker_network(host.rpartition(".")[0] + ".0/24")
     project.up()
-    assert project.record(1)["p2p"]["host"] != host
+    assert project.record(1).endpoints.p2p.host != host
 
 
 def test_an_image_that_is_missing(new_project: Callable[[str], Project]) -> None:
@@ -139,7 +139,7 @@ def test_a_port_that_was_asked_for_is_taken(tmp_path: Path) -> None:
 def test_a_port_taken_after_init_is_told_by_node_start(new_project: Callable[[str], Project]) -> None:
     project = new_project("late")
     project.init(1)
-    port = int(project.record(1)["rpc_url"].rpartition(":")[2])
+    port = int(project.record(1).endpoints.rpc_url.rpartition(":")[2])
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", port))
@@ -147,4 +147,4 @@ def test_a_port_taken_after_init_is_told_by_node_start(new_project: Callable[[st
         refused(project.on_node("node start", "node1", code=None), "a port is taken", "quorumkit up")
         # which then moves to another
         project.up()
-        assert int(project.record(1)["rpc_url"].rpartition(":")[2]) != port
+        assert int(project.record(1).endpoints.rpc_url.rpartition(":")[2]) != port

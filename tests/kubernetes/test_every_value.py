@@ -18,7 +18,8 @@ import pytest
 from cluster import CHART, template
 from ruamel.yaml import YAML
 
-from quorumkit.client_settings import CLIENT_MODULES, OUR_FLAGS, SAFE_MODULES
+from quorumkit.client_settings import SAFE_MODULES
+from quorumkit.engines import kinds, recipe_of
 from quorumkit.identity.keystore import checksum_address
 from quorumkit.notation import load_yaml
 from quorumkit.spec import NetworkSpec, parse_spec
@@ -360,8 +361,9 @@ def test_what_can_change_the_node_is_not_served_without_consent_by_name(part: st
 
 def test_the_chart_knows_the_clients_modules_and_the_flags_that_are_not_a_persons_to_set() -> None:
     schema = json.loads((CHART / "values.schema.json").read_bytes())
-    assert set(schema["definitions"]["modules"]["items"]["enum"]) == set(CLIENT_MODULES["goquorum"])
-    assert OUR_FLAGS in (CHART / "templates/_client.tpl").read_text(encoding="utf-8")
+    recipes = [recipe_of(kind) for kind in kinds()]
+    modules = {module for recipe in recipes for module in recipe.api_modules}
+    assert set(schema["definitions"]["modules"]["items"]["enum"]) == modules
     assert "geth has no istanbul" in refused({"rpc": {"dangerousModules": ["istanbul"]}})
     for flag in ("--datadir=/x", "--http.api=admin", "--ws", "--cache=1", "--unlock"):
         said = refused({"network": {"engine": {"clientArguments": [flag]}}})

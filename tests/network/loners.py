@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import psutil
 from networks import COMMAND, PATIENCE, eventually, quorumkit
 
 from quorumkit.contracts import storage_contract
+from quorumkit.record import NodeRecord, read_record
 from quorumkit.rpc import IpcRpc
 from support.ports import free_ports
 
@@ -108,9 +108,8 @@ class Loner:
         }
 
     @property
-    def record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads((self.path / "node.json").read_text())
-        return record
+    def record(self) -> NodeRecord:
+        return read_record(self.path)
 
     @property
     def client(self) -> psutil.Process:
@@ -159,7 +158,7 @@ class Party:
     def verify(self, *nodes: Loner) -> None:
         """A contract made through the first is read from all at the same block."""
         first = nodes[0]
-        sender = first.record["account"]
+        sender = first.record.identity.account
         deployed = first.ask(
             "eth_sendTransaction",
             {"from": sender, "gas": hex(300_000), "data": storage_contract().deploy_data(42)},

@@ -18,7 +18,8 @@ from typing import Any
 import psutil
 
 from quorumkit.node.control import SOCKET_NAME
-from quorumkit.node.supervisor import INFO_NAME
+from quorumkit.node.info import INFO_NAME
+from quorumkit.record import read_record
 from quorumkit.rpc import HttpRpc, IpcRpc
 
 PATIENCE = 120.0
@@ -137,7 +138,7 @@ class RunningNetwork:
         """JSON-RPC over the node's HTTP port."""
 
         async def call() -> Any:
-            async with HttpRpc(json.loads((self.node(number) / "node.json").read_text())["rpc_url"]) as rpc:
+            async with HttpRpc(read_record(self.node(number)).endpoints.rpc_url) as rpc:
                 return await rpc.call(method, *params)
 
         return asyncio.run(call())

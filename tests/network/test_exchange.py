@@ -135,7 +135,7 @@ def test_any_node_restarts_alone(party: Callable[[int], Party]) -> None:
         pause=0.5,
     )
     assert height > 0
-    assert alone.record["role"] == "validator"
+    assert alone.record.role == "validator"
     here.write_hosts(*here.nodes)
     here.nodes[0].start()
     here.nodes[2].start()
@@ -151,12 +151,12 @@ def test_a_sixth_node_joins_as_an_observer_and_a_lost_disk_is_replaced(party: Ca
     here.write_hosts(*here.nodes, late)
     late.start()
     eventually(late.runs, "the latecomer runs", pause=0.2)
-    assert late.record["role"] == "observer"
+    assert late.record.role == "observer"
     assert len(late.peers()) == 4
     here.verify(*here.nodes, late)
 
     lost = here.nodes[3]
-    old = lost.record["enode_key"]
+    old = lost.record.identity.enode_key
     lost.stop()
     new = here.add(Loner(here, 4, "node4-new-disk"))
     new.start()
@@ -172,7 +172,7 @@ def test_a_sixth_node_joins_as_an_observer_and_a_lost_disk_is_replaced(party: Ca
     assert answer.json["signed"] == ["node1", "node2", "node3"]
     key = answer.json["enode_key"]
     eventually(new.runs, "the new identity runs", timeout=2 * PATIENCE, pause=0.2)
-    assert new.record["role"] == "observer"
+    assert new.record.role == "observer"
     for node in here.nodes[:3]:
         eventually(
             lambda node=node: key in node.peers() and old not in node.peers(),  # type: ignore[misc]
@@ -252,7 +252,7 @@ def test_a_changed_address_is_healed_without_a_restart(party: Callable[[int], Pa
     here.form()
     one, two, three = here.nodes
     clients = {node: node.client.pid for node in (one, three)}
-    key = two.record["enode_key"]
+    key = two.record.identity.enode_key
     two.stop()
     two.address = "127.0.0.122"
     here.write_hosts(*here.nodes)
@@ -281,5 +281,5 @@ def test_a_running_client_is_told_where_a_peer_has_moved(party: Callable[[int], 
     two.stop()
     eventually(lambda: "the running client was told where" in one.log, "the client was told")
     two.start()
-    eventually(lambda: two.record["enode_key"] in one.peers(), "connected again", pause=0.2)
+    eventually(lambda: two.record.identity.enode_key in one.peers(), "connected again", pause=0.2)
     assert one.client.pid == client

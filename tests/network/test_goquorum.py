@@ -15,6 +15,7 @@ import pytest
 from networks import PATIENCE, RunningNetwork, begin, brought_up, eventually, quorumkit
 
 from quorumkit.contracts import storage_contract
+from quorumkit.record import read_record
 
 BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
 pytestmark = [
@@ -97,7 +98,7 @@ def grow(network: RunningNetwork, observers: int) -> dict[str, Any]:
 def private_to(network: RunningNetwork, sender: int, party: int) -> tuple[str, str]:
     """A private contract that holds 42: its address and block."""
     account = network.ask(sender, "eth_accounts")[0]
-    keys = [json.loads((network.node(n) / "node.json").read_text())["tm"]["public_key"] for n in (sender, party)]
+    keys = [read_record(network.node(n)).identity.tm_key for n in (sender, party)]
     transaction = {
         "from": account, "gas": hex(300_000), "data": storage_contract().deploy_data(42), "privateFrom": keys[0],
         "privateFor": [keys[1]],
@@ -219,7 +220,7 @@ def test_a_killed_transaction_manager_is_started_again(tmp_path: Path) -> None:
 
 def test_an_absent_party_makes_the_senders_call_fail_and_nothing_reaches_the_chain(tmp_path: Path) -> None:
     with goquorum(tmp_path / "bank", "qbft") as network:
-        party = json.loads((network.node(3) / "node.json").read_text())["tm"]["public_key"]
+        party = str(read_record(network.node(3)).identity.tm_key)
         network.on_node("node stop", "node3")
         account = network.ask(1, "eth_accounts")[0]
         before = int(network.ask(1, "eth_getTransactionCount", account, "pending"), 16)

@@ -61,11 +61,11 @@ def test_a_private_contract_is_read_by_its_parties_alone(tmp_path: Path, consens
 def private(sender: Loner, *parties: Loner) -> tuple[str, str]:
     """A private `storage` from `sender` for `parties`; its address and block."""
     transaction = {
-        "from": sender.record["account"],
+        "from": sender.record.identity.account,
         "gas": hex(300_000),
         "data": storage_contract().deploy_data(42),
-        "privateFrom": sender.record["tm"]["public_key"],
-        "privateFor": [party.record["tm"]["public_key"] for party in parties],
+        "privateFrom": sender.record.identity.tm_key,
+        "privateFor": [party.record.identity.tm_key for party in parties],
     }
     sent = sender.ask("eth_sendTransaction", transaction)
     receipt = eventually(lambda: sender.ask("eth_getTransactionReceipt", sent), "the private contract", pause=0.2)
@@ -82,7 +82,7 @@ def read(node: Loner, contract: tuple[str, str]) -> Any:
 def test_who_comes_later_is_a_party_without_a_restart_and_so_is_a_replaced_node(party: Callable[..., Party]) -> None:
     here = party(4)
     here.form()
-    started = {node.path: (node.client.pid, node.record["enode"]) for node in here.nodes}
+    started = {node.path: (node.client.pid, node.record.node.enode) for node in here.nodes}
     late = here.add(Loner(here, 5))
     here.write_hosts(*here.nodes, late)
     late.start()
@@ -105,7 +105,7 @@ def test_who_comes_later_is_a_party_without_a_restart_and_so_is_a_replaced_node(
     eventually(new.runs, "the new identity runs", timeout=2 * PATIENCE, pause=0.2)
     contract = eventually(lambda: attempt(two, new), "node2 knows the new key", pause=0.5)
     assert read(new, contract) == 42
-    assert {node.path: (node.client.pid, node.record["enode"]) for node in here.nodes[:3]} == {
+    assert {node.path: (node.client.pid, node.record.node.enode) for node in here.nodes[:3]} == {
         node.path: started[node.path] for node in here.nodes[:3]
     }
 
@@ -131,7 +131,7 @@ def test_rafts_leader_takes_in_who_comes_later_and_a_replaced_node(party: Callab
     contract = eventually(lambda: attempt(one, late), "node1 knows the latecomer's key", pause=0.5)
     assert read(late, contract) == 42
     roles = {member["nodeId"]: member["role"] for member in one.ask("raft_cluster")}
-    assert roles[late.record["enode_key"]] == "learner"
+    assert roles[late.record.identity.enode_key] == "learner"
     late.stop()
     late.start()  # it is one of them now, and needs nobody's leave
     eventually(late.runs, "the latecomer runs again", timeout=2 * PATIENCE, pause=0.2)

@@ -16,7 +16,8 @@ from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, 
 from quorumkit.genesis_block import genesis_block_hash
 from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
 from quorumkit.node.log import StandardOutput
-from quorumkit.node.managed import ManagedNode
+from quorumkit.node.preparing import Preparation
+from quorumkit.node.trouble import Troubles
 from quorumkit.record import NodeRecord
 from quorumkit.render import render_genesis
 from quorumkit.render.node_files import record_of
@@ -214,17 +215,14 @@ case "$*" in *init*) mkdir -p data/geth/chaindata; touch data/geth/chaindata/CUR
 """
 
 
-class Prepared(ManagedNode):
+class Prepared(Preparation):
     """Prepares its directory with a client that only notes how it is called."""
 
-    def load(self) -> None:
-        self._record = record()
-        self._engine = engine_of("geth")
+    def find_binary(self, override: Path | None) -> Binary:
+        assert override is not None
+        return Binary(override, "1", "")
 
-    def _find_binary(self) -> Any:
-        return Binary(self.directory / "client", "1", "")
-
-    def _check_identity(self) -> None:
+    def check_identity(self) -> None:
         pass
 
 
@@ -232,7 +230,8 @@ def calls(node: Path) -> int:
     """How often the client was called to make a chain, after the node was made ready once more."""
     (node / "client").write_text(CLIENT)
     (node / "client").chmod(0o755)
-    asyncio.run(Prepared(node, override=None, log=StandardOutput(), changed=lambda: None)._prepare())
+    preparation = Prepared(node, record(), log := StandardOutput(), Troubles(log, lambda _: None))
+    asyncio.run(preparation.run(admission=None, override=node / "client", tm_override=None))
     return len((node / "calls").read_text().splitlines())
 
 

@@ -73,7 +73,7 @@ def test_goquorum_stands_beside_its_manager() -> None:
     assert network["transactionManager"] == "builtin"
     assert values_of(on_kubernetes())["network"]["transactionManager"] == "none"
     endpoints = pod_endpoints(spec, 2, "prod")
-    assert (str(endpoints.tm), endpoints.raft_port) == ("bank-1.bank-peers.prod.svc:9001", 50400)
+    assert (str(endpoints.tm), endpoints.ports) == ("bank-1.bank-peers.prod.svc:9001", {"raft": 50400})
 
 
 @pytest.mark.parametrize(

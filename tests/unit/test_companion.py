@@ -8,21 +8,19 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from samples import endpoints_number, identity_number, spec_of
 
 from quorumkit.errors import NodeError
 from quorumkit.managers.tessera import Tessera
-from quorumkit.node.companion import Companion, transaction_manager
+from quorumkit.node.group import Group
+from quorumkit.node.process import Process
 from quorumkit.node.trouble import Troubles
-from quorumkit.plan import Endpoint, plan
-from quorumkit.record import NodeRecord
-from quorumkit.render.node_files import record_of
+from support.logs import Log
 
 PATIENCE = 60.0
+TESSERA = Tessera()
 
 STAND_IN = f"""#!{sys.executable}
 import socket, sys
@@ -37,32 +35,6 @@ while True:
     connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n" + open("answer", "rb").read())
     connection.close()
 """
-
-
-class Log:
-    """Keeps the lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-    def close(self) -> None:
-        pass
-
-
-def record(*, apart: bool) -> NodeRecord:
-    spec = spec_of(
-        1,
-        engine={"kind": "goquorum"},
-        transaction_manager={"kind": "tessera"},
-        runtime="compose" if apart else "process",
-    )
-    endpoint = Endpoint("127.0.0.1", 24001)
-    identity = replace(identity_number(1), tm_key="key")
-    network = plan(spec, [identity], [replace(endpoints_number(1), tm=endpoint, tm_bind=endpoint)])
-    return record_of(network, network.node(1))
 
 
 @pytest.fixture
@@ -86,11 +58,26 @@ def _home(tmp_path: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def running(node: Path, log: Log, unwanted: asyncio.Event | None = None) -> AsyncIterator[Companion]:
-    async with transaction_manager(
-        node, record(apart=False), log, override=node.parent / "tessera", unwanted=unwanted or asyncio.Event()
-    ) as companion:
-        yield companion
+async def running(
+    node: Path, log: Log, unwanted: asyncio.Event | None = None, *, apart: bool = False,
+    told: Callable[[str | None], None] = lambda _: None,
+) -> AsyncIterator[Process]:  # fmt: skip
+    """A group of the manager alone, once it is ready and until the block ends."""
+    program = None if apart else TESSERA.find(override=node.parent / "tessera")
+    group = Group([TESSERA.process(program, apart=apart)], node, log, Troubles(log, told), main="client")
+    life = asyncio.create_task(group.run())
+    waits = [life, asyncio.create_task(group["tm"].ready.wait())]
+    if unwanted is not None:
+        unwanting = asyncio.create_task(unwanted.wait())
+        unwanting.add_done_callback(lambda _: group.stop())
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if life.done():
+            raise NodeError(life.result().reason)
+        yield group["tm"]
+    finally:
+        group.stop()
+        await asyncio.wait(waits[:1])
 
 
 async def until(check: Callable[[], object]) -> None:
@@ -112,8 +99,8 @@ def test_it_is_ready_when_it_says_so_and_ended_with_the_block(node: Path) -> Non
         recovering = asyncio.create_task(recover())
         async with running(node, log) as companion:
             assert recovering.done()
-            assert companion.process is not None and companion.process.returncode is None
-        assert companion.process.returncode == -signal.SIGTERM
+            assert companion.pid is not None and companion.returncode is None
+        assert companion.returncode == -signal.SIGTERM
 
     asyncio.run(run())
 
@@ -122,8 +109,8 @@ def test_one_that_is_killed_is_started_again_though_its_socket_is_left(node: Pat
     async def run() -> None:
         log = Log()
         async with running(node, log) as companion:
-            assert companion.process is not None
-            os.kill(companion.process.pid, signal.SIGKILL)
+            assert companion.pid is not None
+            os.kill(companion.pid, signal.SIGKILL)
             await until(lambda: log.lines.count("tm: listening") == 2)
             assert any("the transaction manager ended with -9" in line for line in log.lines)
 
@@ -143,7 +130,7 @@ def test_nobody_waits_for_one_that_is_not_wanted_any_more(node: Path) -> None:
 
 
 def test_one_that_never_answers_is_given_up(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Tessera, "start_patience", 0.3)
+    monkeypatch.setattr(Tessera, "ready_within", 0.3)
     (node / "answer").write_text("")
 
     async def run() -> None:
@@ -156,16 +143,15 @@ def test_one_that_never_answers_is_given_up(node: Path, monkeypatch: pytest.Monk
 
 def test_one_in_a_container_of_its_own_is_waited_for_and_left_alone(node: Path) -> None:
     async def run() -> None:
-        unwanted = asyncio.Event()
-        waiting = transaction_manager(node, record(apart=True), Log(), unwanted=unwanted)
+        waiting = running(node, Log(), apart=True)
         entering = asyncio.create_task(waiting.__aenter__())
         await asyncio.sleep(0.2)
         assert not entering.done()
         async with running(node, Log()) as other:
             companion = await entering
-            assert companion.process is None
+            assert companion.pid is None
             await waiting.__aexit__(None, None, None)
-            assert other.process is not None and other.process.returncode is None
+            assert other.pid is not None and other.returncode is None
 
     asyncio.run(run())
 
@@ -179,10 +165,10 @@ def test_a_line_of_any_length_ends_no_keeper(node: Path) -> None:
         log = Log()
         async with running(node, log) as companion:
             await until(lambda: "tm: listening" in log.lines)
-            assert companion.process is not None
-            first = companion.process
-            first.kill()
-            await until(lambda: companion.process is not first and log.lines.count("tm: listening") == 2)
+            first = companion.pid
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: companion.pid != first and log.lines.count("tm: listening") == 2)
 
     asyncio.run(run())
 
@@ -193,10 +179,7 @@ def test_a_keeper_that_fails_goes_on_and_says_so(node: Path) -> None:
 
     async def run() -> None:
         log = Log()
-        manager = transaction_manager(
-            node, record(apart=False), log, override=node.parent / "tessera", unwanted=asyncio.Event(),
-            troubles=Troubles(log, told.append),
-        )  # fmt: skip
+        manager = running(node, log, told=told.append)
 
         async def make_room() -> None:
             await until(lambda: told)
@@ -205,7 +188,7 @@ def test_a_keeper_that_fails_goes_on_and_says_so(node: Path) -> None:
         making = asyncio.create_task(make_room())
         async with manager as companion:
             assert making.done()
-            assert companion.process is not None
+            assert companion.pid is not None
         assert any("Traceback" in line for line in log.lines)
 
     asyncio.run(run())

@@ -13,7 +13,9 @@ from samples import endpoints_number, identity_number, planned, spec_of
 from quorumkit.consensus import address_to_vote_for, consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import engine_of
-from quorumkit.engines.branches import Head
+from quorumkit.engines.geth.branches import Head
+from quorumkit.engines.geth.driver import GethDriver
+from quorumkit.engines.goquorum.driver import GoQuorumDriver
 from quorumkit.plan import plan
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
@@ -79,7 +81,7 @@ def test_only_raft_members_keep_the_ports_they_started_with(
     told = fixed
     monkeypatch.setattr(local, "choose_each", choose)
     runtime = OneProgramProvider(NetworkDirectory(tmp_path / "bank"), spec)
-    monkeypatch.setattr(type(runtime._engine), "has_chain", lambda self, directory: True)
+    monkeypatch.setattr(type(runtime._recipe), "has_chain", lambda self, directory: True)
     runtime.addresses(spec, [None, None])
     assert fixed["p2p"] is kept
     assert fixed["rpc"] is False
@@ -90,7 +92,7 @@ def test_a_clique_validators_client_is_told_whose_account_seals() -> None:
         network = planned(spec_of(2, engine={"kind": kind}, consensus={"kind": "clique"}))
         record = record_of(network, network.node(2))
         command = engine_of(kind).run_command(Path("client"), record)
-        assert command[command.index("--miner.etherbase") + 1] == record.account
+        assert command[command.index("--miner.etherbase") + 1] == record.identity.account
 
 
 def test_what_validators_vote_on() -> None:
@@ -113,7 +115,7 @@ def test_only_clique_has_branches_to_leave() -> None:
     for kind in ("qbft", "ibft", "raft", "clique"):
         network = planned(spec_of(2, engine={"kind": "goquorum"}, consensus={"kind": kind}))
         record = record_of(network, network.node(1))
-        search = engine_of("goquorum").branch_search(cast("Rpc", None), record, Path("node1"))
+        search = GoQuorumDriver().branch_search(cast("Rpc", None), record, Path("node1"))
         assert (search is not None) is (kind == "clique")
 
 
@@ -182,12 +184,12 @@ class OneBranch:
 def test_a_node_goes_over_to_a_branch_that_wins_and_else_keeps_its_own(
     theirs: list[str], goes_over: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quorumkit.engines.branches._SETTLED_FOR", 0.001)
+    monkeypatch.setattr("quorumkit.engines.geth.branches._SETTLED_FOR", 0.001)
     own = ["0x00", "0xc1"]
     weights = {"0x00": 1, "0xc1": 2, "0xb1": 2, "0xd1": 1, "0xd2": 1}
     network = planned(spec_of(2))
     client = OneBranch(own, theirs, weights, tmp_path)
-    search = engine_of("geth").branch_search(cast("Rpc", client), record_of(network, network.node(1)), tmp_path)
+    search = GethDriver().branch_search(cast("Rpc", client), record_of(network, network.node(1)), tmp_path)
     assert search is not None
 
     async def look() -> Head | None:

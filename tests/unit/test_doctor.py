@@ -13,7 +13,8 @@ from quorumkit.cli.doctor import doctor
 from quorumkit.container_engine import compose_command
 from quorumkit.engines import Binary
 from quorumkit.engines.goquorum.acquire import GoQuorumAcquirer
-from quorumkit.stages.doctor import Finding, examine
+from quorumkit.finding import Finding
+from quorumkit.stages.doctor import examine
 
 
 @pytest.fixture

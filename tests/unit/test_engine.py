@@ -14,6 +14,7 @@ from samples import planned, spec_of
 
 from quorumkit.engines import engine_of
 from quorumkit.engines.geth import build as building
+from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.engines.geth.go_toolchain import go_on_path
 from quorumkit.errors import EngineError, RpcError
 from quorumkit.progress import silent
@@ -233,14 +234,14 @@ def test_sealing_begins_once_every_peer_hears_of_blocks_and_the_stop_came_throug
         }
     )
     network = planned(spec_of(2))
-    asyncio.run(GETH.seal(cast("Rpc", client), record_of(network, network.node(1))))
+    asyncio.run(GethDriver().seal(cast("Rpc", client), record_of(network, network.node(1))))
     assert client.asked == [
         *["admin_peers"] * 3, "miner_stop", *["eth_mining"] * 3, "miner_setExtra", "miner_start",
     ]  # fmt: skip
 
 
 async def unlock(client: FakeClient, password: str) -> None:
-    await GETH.open_account(cast("Rpc", client), "0x12", password)
+    await GethDriver().open_account(cast("Rpc", client), "0x12", password)
 
 
 def test_a_wrong_password_is_told_apart_from_a_client_that_is_slow() -> None:
@@ -264,9 +265,9 @@ def test_a_wrong_password_is_told_apart_from_a_client_that_is_slow() -> None:
 )
 def test_a_client_that_only_indexes_is_level(syncing: object, level: bool) -> None:
     client = FakeClient({"admin_peers": [peer({"version": 68})], "eth_syncing": [syncing]})
-    assert asyncio.run(GETH.is_level(cast("Rpc", client))) is level
+    assert asyncio.run(GethDriver().is_level(cast("Rpc", client))) is level
     client = FakeClient({"admin_peers": [peer("handshake")], "eth_syncing": [False]})
-    assert not asyncio.run(GETH.is_level(cast("Rpc", client)))
+    assert not asyncio.run(GethDriver().is_level(cast("Rpc", client)))
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 3, 10])

@@ -13,7 +13,6 @@ from quorumkit.engines import engine_of
 from quorumkit.engines.geth.gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
-from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
@@ -23,7 +22,7 @@ GOQUORUM = {"kind": "goquorum"}
 def command_of(spec: NetworkSpec, **changes: Any) -> dict[str, str]:
     """Each flag with the word after it."""
     network = planned(spec)
-    record = NodeRecord.model_validate(record_of(network, network.node(1)).model_dump() | changes)
+    record = record_of(network, network.node(1)).model_copy(update=changes)
     words = engine_of(spec.engine.kind).run_command(Path("geth"), record)
     return dict(zip(words, [*words[1:], ""], strict=True))
 

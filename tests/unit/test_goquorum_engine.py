@@ -12,8 +12,8 @@ import pytest
 from samples import endpoints_number, identity_number, spec_of
 
 from quorumkit.engines import engine_of
-from quorumkit.engines.geth.driver import DRIVER as GETH_DRIVER
 from quorumkit.engines.geth.driver import GethDriver
+from quorumkit.engines.goquorum.driver import GoQuorumDriver
 from quorumkit.errors import NodeError
 from quorumkit.plan import Network, NodeEndpoints, plan
 from quorumkit.render.node_files import record_of
@@ -30,7 +30,7 @@ def network_of(kind: str, validators: int = 3, observers: int = 0) -> Network:
         plain = endpoints_number(number)
         return NodeEndpoints(
             **{name: getattr(plain, name) for name in ("p2p", "p2p_bind", "rpc_bind", "rpc_url")},
-            raft_port=27000 + number if kind == "raft" else None,
+            ports={"raft": 27000 + number} if kind == "raft" else {},
         )
 
     numbers = range(1, spec.nodes.total + 1)
@@ -72,14 +72,13 @@ class Asked:
 
 
 def test_clique_seals_as_geths_does() -> None:
-    assert isinstance(GOQUORUM, GethDriver)
     for name in ("accept_blocks", "open_account", "stop_sealing"):
-        assert getattr(type(GOQUORUM), name) is getattr(GethDriver, name)
+        assert getattr(GoQuorumDriver, name) is getattr(GethDriver, name)
     network = network_of("clique", 2)
     record, asked = record_of(network, network.node(1)), []
-    for engine in (GOQUORUM, GETH_DRIVER):
+    for driver in (GoQuorumDriver(), GethDriver()):
         client = Asked({"admin_peers": [], "eth_mining": False})
-        asyncio.run(engine.seal(cast("Rpc", client), record))
+        asyncio.run(driver.seal(cast("Rpc", client), record))
         asked.append(client.asked)
     assert asked[0] == asked[1]
 
@@ -88,7 +87,7 @@ def test_clique_seals_as_geths_does() -> None:
 def test_bft_validators_begin_without_a_stop(kind: str) -> None:
     """A stop would have peers' messages refused, and the peers dropped."""
     network, client = network_of(kind, 2), Asked({})
-    asyncio.run(GOQUORUM.seal(cast("Rpc", client), record_of(network, network.node(1))))
+    asyncio.run(GoQuorumDriver().seal(cast("Rpc", client), record_of(network, network.node(1))))
     assert client.asked == ["miner_start"]
 
 
@@ -123,7 +122,7 @@ def test_a_client_with_less_difficulty_than_a_peer_lags() -> None:
         ([], True),
     ):
         client = Asked({"admin_peers": told, "eth_getBlockByNumber": head})
-        assert asyncio.run(GOQUORUM.is_level(cast("Rpc", client))) is level
+        assert asyncio.run(GoQuorumDriver().is_level(cast("Rpc", client))) is level
 
 
 @pytest.mark.parametrize("kind", KINDS)

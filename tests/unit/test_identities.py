@@ -7,7 +7,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from samples import endpoints_number, identity_number, planned, spec_of
+from samples import identity_number, planned, spec_of
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import GenesisMismatchError, NodeError, NotRunningError, UsageError, WaitTimeoutError
@@ -20,6 +20,7 @@ from quorumkit.providers import Provider
 from quorumkit.providers.known import knows_nodes
 from quorumkit.record import RECORD_NAME
 from quorumkit.spec import NetworkSpec, spec_to_yaml
+from support.exchanging_provider import ExchangingProvider
 from support.fake_provider import FakeProvider
 
 
@@ -29,7 +30,7 @@ class Case:
     def __init__(self, path: Path, spec: NetworkSpec) -> None:
         self.directory = NetworkDirectory(path)
         self.spec = spec
-        self.fake = FakeProvider(self.directory, spec, endpoints_number)
+        self.fake = ExchangingProvider(planned(spec))
         provider: Provider = self.fake
         self.identities: Identities = identities_of(self.directory, spec, provider)
         self.said: list[str] = []
@@ -72,7 +73,7 @@ ACCOUNTS = [identity_number(number).account for number in (1, 2, 3)]
 def test_nodes_that_agree_at_once_are_written_down(case: Case) -> None:
     case.fake.on_start = case.agree
     assert case.form() == ACCOUNTS
-    assert case.fake.done == ["alone", "find disks", "write", "start", "not alone", "adopt"]
+    assert case.fake.calls == ["alone", "find disks", "write", "start", "not alone", "adopt"]
     assert [node.identity.account for node in case.directory.load().nodes] == ACCOUNTS
     assert case.directory.genesis.exists() and read_mark(case.directory.path)
     assert not list(case.directory.nodes.rglob("*key*")), "no key leaves its node"
@@ -106,7 +107,7 @@ def test_who_never_agrees_is_told_with_what_it_waits_for(case: Case) -> None:
         "not agreed after 0.05 s: node2 is exchanging (waits for node2); node3 is exchanging (waits for node2)"
     )
     assert late.value.hint and "quorumkit logs NODE" in late.value.hint
-    assert case.fake.running and not knows_nodes(case.directory), "they go on trying"
+    assert case.fake.runs and not knows_nodes(case.directory), "they go on trying"
 
 
 def test_where_no_node_came_up_the_provider_says_why(case: Case) -> None:
@@ -133,7 +134,7 @@ def test_one_that_cannot_run_ends_the_waiting_and_the_rest_runs_on(case: Case) -
     case.fake.on_start = fail
     with pytest.raises(NodeError, match=r"^node3: no room$"):
         case.form()
-    assert case.fake.running and "undo" not in case.fake.done
+    assert case.fake.runs and "undo" not in case.fake.calls
 
 
 @pytest.mark.parametrize("moment", ["starting", "agreeing"])
@@ -141,7 +142,7 @@ def test_one_that_cannot_run_ends_the_waiting_and_the_rest_runs_on(case: Case) -
 def test_interrupted_what_was_started_is_stopped_and_what_ran_before_is_not(
     case: Case, moment: str, was_running: bool
 ) -> None:
-    case.fake.running = was_running
+    case.fake.runs = was_running
 
     async def run() -> None:
         forming = asyncio.create_task(case.form_async())
@@ -158,9 +159,9 @@ def test_interrupted_what_was_started_is_stopped_and_what_ran_before_is_not(
             await forming
 
     asyncio.run(run())
-    assert ("undo" in case.fake.done) is not was_running
+    assert ("undo" in case.fake.calls) is not was_running
     assert ("interrupted: stopping what was started" in case.said) is not was_running
-    assert case.fake.running is was_running
+    assert case.fake.runs is was_running
 
 
 def test_interrupted_before_anything_started_nothing_is_stopped(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +179,7 @@ def test_interrupted_before_anything_started_nothing_is_stopped(case: Case, monk
             await forming
 
     asyncio.run(run())
-    assert case.fake.done == ["alone"] and not case.directory.exists()
+    assert case.fake.calls == ["alone"] and not case.directory.exists()
 
 
 def test_a_node_that_lost_its_disk_is_told_once_the_others_run(case: Case) -> None:
@@ -186,7 +187,7 @@ def test_a_node_that_lost_its_disk_is_told_once_the_others_run(case: Case) -> No
     case.fake.on_start = case.agree
     with pytest.raises(NodeError, match="node2: lost its disk"):
         case.form()
-    assert case.fake.running and not knows_nodes(case.directory)
+    assert case.fake.runs and not knows_nodes(case.directory)
 
 
 def test_nodes_that_are_not_those_that_are_known_are_stopped_again(case: Case) -> None:
@@ -196,12 +197,12 @@ def test_nodes_that_are_not_those_that_are_known_are_stopped_again(case: Case) -
     case.fake.on_start = lambda: case.agree(first=10)
     with pytest.raises(NodeError, match="not those that are known here"):
         case.form()
-    assert case.fake.done[-1] == "undo"
+    assert case.fake.calls[-1] == "undo"
     assert [node.identity.account for node in case.directory.load().nodes] == ACCOUNTS
-    case.fake.running = True  # by somebody who did not ask
+    case.fake.runs = True  # by somebody who did not ask
     with pytest.raises(NodeError, match="not those that are known here"):
         case.form()
-    assert case.fake.running
+    assert case.fake.runs
 
 
 def test_a_spec_that_drifted_is_refused_before_anything_is_touched(case: Case, tmp_path: Path) -> None:
@@ -212,13 +213,13 @@ def test_a_spec_that_drifted_is_refused_before_anything_is_touched(case: Case, t
     for attempt in (lambda: other.identities.prepare(silent), other.form, lambda: other.identities.init(silent)):
         with pytest.raises(GenesisMismatchError, match="chain_id"):
             attempt()
-    assert other.fake.done == []
+    assert other.fake.calls == []
 
 
 def test_init_writes_what_nodes_start_from_and_makes_no_keys(case: Case) -> None:
     assert case.identities.init(silent) is None
     assert case.directory.read_spec() == case.spec and read_mark(case.directory.path)
-    assert case.fake.done == ["write beforehand"] and not knows_nodes(case.directory)
+    assert case.fake.calls == ["write beforehand"] and not knows_nodes(case.directory)
     with pytest.raises(NotRunningError):
         case.directory.load()
 
@@ -253,15 +254,15 @@ def test_where_the_nodes_write_their_records_here_themselves_these_are_taken(cas
 
 
 def test_generated_identities_are_made_before_anything_runs(tmp_path: Path) -> None:
-    case = Case(tmp_path / "bank", spec_of(3))
-    assert not case.identities.exchanged
-    case.identities.prepare(silent)
-    assert case.fake.done == ["render"]
-    accounts = case.form()
-    assert len(set(accounts)) == 3 and not case.fake.running
-    network = asyncio.run(case.identities.learn())
-    assert network and [node.identity.account for node in network.nodes] == accounts
-    again = case.identities.init(silent)
-    assert again and [node.identity.account for node in again.nodes] == accounts
+    spec, directory = spec_of(3), NetworkDirectory(tmp_path / "bank")
+    fake = FakeProvider(planned(spec))
+    identities = identities_of(directory, spec, fake)
+    assert not identities.exchanged
+    identities.prepare(silent)
+    formed = asyncio.run(identities.form(silent, 10))
+    accounts = [node.identity.account for node in formed.nodes]
+    assert len(set(accounts)) == 3 and fake.calls == ["render"], "nothing is started"
+    for network in (asyncio.run(identities.learn()), identities.init(silent)):
+        assert network and [node.identity.account for node in network.nodes] == accounts
     with pytest.raises(UsageError):
-        case.fake.exchange_host()
+        fake.exchange_host()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -11,44 +13,52 @@ from pathlib import Path
 import pytest
 from samples import planned, spec_of
 
-from quorumkit.engines import Binary, Standing, engine_of
+from quorumkit.engines import Standing, recipe_of
 from quorumkit.errors import NodeError
 from quorumkit.node import restarts
+from quorumkit.node.admission import ADMISSION
+from quorumkit.node.chain import Genesis
 from quorumkit.node.log import StandardOutput
-from quorumkit.node.managed import ADMISSION, ManagedNode
-from quorumkit.node.noise import Noise
+from quorumkit.node.node import Node
+from quorumkit.node.noise import NoiseFilter
+from quorumkit.node.preparing import Prepared
 from quorumkit.node.room import told_of_room
+from quorumkit.process_spec import LoggedLine, ProcessSpec
 from quorumkit.render.node_files import record_of
 
 SLOW_TO_END = "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.02; done"
 
 
-class Sleeper(ManagedNode):
+class Sleeper(Node):
     """Everything about it is real but the client and its files."""
 
     newcomer = False
     starts = 0
+    admission: str | None = None
 
     def load(self) -> None:
         network = planned(spec_of(1))
         self._record = record_of(network, network.node(1))
-        self._engine = engine_of("geth")
         if self.newcomer:
-            self._engine.needs_admission = lambda record: True  # type: ignore[method-assign]
-        self._engine.run_command = self._command  # type: ignore[method-assign]
+            raft = self._record.consensus.model_copy(update={"kind": "raft"})
+            engine = self._record.engine.model_copy(update={"kind": "goquorum"})
+            self._record = self._record.model_copy(update={"role": "observer", "consensus": raft, "engine": engine})
         self.status.describe(self._record)
 
-    async def _prepare(self) -> None:
-        self._binary = Binary(Path("/bin/sh"), "1", "")
-
-    def _command(self, binary: Path, record: object, *, admission: str | None = None) -> list[str]:
+    async def _prepare(self) -> Prepared:
         self.starts += 1
-        self.told = admission
-        return [str(binary), "-c", SLOW_TO_END]
+        self.admission = self._admission.read()
+        genesis = Genesis(self.directory / "genesis.json", "", None)
+        client = ProcessSpec("client", ("/bin/sh", "-c", SLOW_TO_END), ready=LoggedLine(lambda line: False))
+        return Prepared([client], genesis, client="client")
 
     @property
     def pid(self) -> int | None:
         return self.status.pid
+
+    def kill(self) -> None:
+        assert self.pid is not None
+        os.kill(self.pid, signal.SIGKILL)
 
 
 def run(directory: Path, play: Callable[[Sleeper], Awaitable[None]]) -> None:
@@ -138,8 +148,7 @@ def test_a_client_that_dies_is_a_death_also_after_a_stop_and_a_start(
         await node.stop()  # it is stopped already
         node.start()
         await until(lambda: node.pid)
-        assert node._process is not None
-        node._process.kill()
+        node.kill()
         await until(lambda: node.status.restarts == 1)
         await until(lambda: node.pid)
 
@@ -160,14 +169,13 @@ def test_a_client_that_was_in_step_with_its_peers_is_started_again_at_once_each_
         node.start()
         for deaths in range(10):  # twice as long each time, that would be 10 s in the end
             await until(lambda: node.pid)
-            node._following.account_opened()
-            node._following.stand(Standing(validates=True, validators=1))
-            node._following.see_head({"number": "0x1", "hash": "0x01"})
-            node._following._first_block = 0
-            node._following.see_head({"number": "0x2", "hash": "0x02"})
+            node._state.account_opened()
+            node._state.stand(Standing(validates=True, validators=1))
+            node._state.see_head(1, "0x01")
+            node._state._first_block = 0
+            node._state.see_head(2, "0x02")
             assert node.status.ready
-            assert node._process is not None
-            node._process.kill()
+            node.kill()
             await until(partial(died_often, node, deaths + 1))
             assert node.status.state != "failed"
 
@@ -186,11 +194,11 @@ def test_a_node_that_needs_admission_waits_for_it_once(tmp_path: Path, monkeypat
         await until(lambda: node.status.state == "admitting")
         node.admitted("4")
         await until(lambda: node.pid)
-        assert node.told == "4"
+        assert node.admission == "4"
         await node.stop()
         node.start()
         await until(lambda: node.pid)
-        assert node.told == "4"
+        assert node.admission == "4"
 
     run(tmp_path, play)
     assert (tmp_path / ADMISSION).read_text() == "4\n"
@@ -201,10 +209,10 @@ class Failing(Sleeper):
 
     mended = False
 
-    async def _prepare(self) -> None:
+    async def _prepare(self) -> Prepared:
         if not self.mended:
             raise NodeError("write data/geth/LOCK: no space left on device")
-        await super()._prepare()
+        return await super()._prepare()
 
 
 def test_a_start_tries_a_failed_node_at_once_and_its_old_error_is_gone(
@@ -220,8 +228,8 @@ def test_a_start_tries_a_failed_node_at_once_and_its_old_error_is_gone(
             node.start()
             await until(lambda: node.status.state == "failed")
             assert f"{tmp_path}: no room on the disk: write data/geth/LOCK" in (node.status.error or "")
-            node._restarts._delay = 500.0
-            await until(lambda: node._restarts._delay == 1000.0)
+            node._restarts._backoff.pause = 500.0
+            await until(lambda: node._restarts._backoff.pause == 1000.0)
             node.mended = True
             node.start()
             assert (node.status.state, node.status.error) == ("starting", None)
@@ -233,7 +241,9 @@ def test_a_start_tries_a_failed_node_at_once_and_its_old_error_is_gone(
 
 
 def test_lines_that_say_nothing_are_told_once_and_counted() -> None:
-    noise = Noise(engine_of("geth").noise)
+    network = planned(spec_of(1))
+    record = record_of(network, network.node(1))
+    noise = NoiseFilter(recipe_of("geth").processes(Path("geth"), record)[0].noise)
     often = (
         'WARN [11-25|13:29:54.031] Block sealing failed                     err="signed recently, must wait for others"'
     )
@@ -242,7 +252,7 @@ def test_lines_that_say_nothing_are_told_once_and_counted() -> None:
         *(False, False, True, True, False)
     ]
     assert noise.left_out == 2
-    assert not Noise(None).is_one(often)
+    assert not NoiseFilter(None).is_one(often)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +275,6 @@ def test_a_client_that_ends_itself_for_want_of_room_says_so() -> None:
         "ERROR[11-25|13:35:58.014] Low disk space. Gracefully shutting down Geth to prevent database corruption. "
         "available=360.00KiB path=/x/node1/data/geth"
     )
-    assert engine_of("geth").failure_in(line) == (
+    assert recipe_of("geth").why_it_ends(line) == (
         "low disk space, and the client ends itself with so little left (360.00KiB)"
     )

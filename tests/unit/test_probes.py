@@ -108,7 +108,7 @@ def test_json_rpc_answers_to_further_names(tmp_path: Path, monkeypatch: pytest.M
     def keep(options: Any) -> None:
         given["names"] = options.exchange.rpc_names
 
-    monkeypatch.setattr("quorumkit.node.supervisor.run", keep)
+    monkeypatch.setattr("quorumkit.node.program.run", keep)
     (tmp_path / "secret").write_text("s" * 40)
     environment = {
         "QUORUMKIT_PEER_PREFIX": "mynet-", "QUORUMKIT_PEER_SUFFIX": ".mynet-peers", "QUORUMKIT_FIRST_INDEX": "0",

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +17,15 @@ import psutil
 import pytest
 from samples import planned, spec_of
 
-from quorumkit.engines import Binary, engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.node import restarts, silence
 from quorumkit.node.chain import Genesis
 from quorumkit.node.log import StandardOutput
-from quorumkit.node.managed import ManagedNode
+from quorumkit.node.node import Node
+from quorumkit.node.preparing import Prepared
 from quorumkit.node.silence import LOOK_EVERY, MOST_LATE, Waiting, falls_silent
 from quorumkit.node.status import State
+from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
 
 
@@ -139,16 +142,22 @@ def test_where_nobody_listens_nobody_is_silent(tmp_path: Path) -> None:
     asyncio.run(play())
 
 
+def asked_of(kind: str, record: NodeRecord) -> str:
+    sign = recipe_of(kind).processes(Path("client"), record)[0].sign_of_life
+    assert sign is not None
+    return sign.method
+
+
 def test_rafts_own_lock_is_asked_for_where_there_is_a_raft() -> None:
     network = planned(spec_of(1))
     record = record_of(network, network.node(1))
     raft = record.model_copy(update={"consensus": record.consensus.model_copy(update={"kind": "raft"})})
-    assert engine_of("geth").sign_of_life(record) == "eth_blockNumber"
-    assert engine_of("goquorum").sign_of_life(record) == "eth_blockNumber"
-    assert engine_of("goquorum").sign_of_life(raft) == "raft_leader"
+    assert asked_of("geth", record) == "eth_blockNumber"
+    assert asked_of("goquorum", record) == "eth_blockNumber"
+    assert asked_of("goquorum", raft) == "raft_leader"
 
 
-class Watched(ManagedNode):
+class Watched(Node):
     """Everything about it is real but the client, which goes silent after it was asked so many times, and its files."""
 
     answers = 5
@@ -156,13 +165,13 @@ class Watched(ManagedNode):
     def load(self) -> None:
         network = planned(spec_of(1))
         self._record = record_of(network, network.node(1))
-        self._engine = engine_of("geth")
-        self._engine.run_command = lambda *_, **__: [sys.executable, "-c", CLIENT, str(self.answers)]  # type: ignore[method-assign]
         self.status.describe(self._record)
 
-    async def _prepare(self) -> None:
-        self._binary = Binary(Path("/bin/sh"), "1", "")
-        self._genesis = Genesis(self.directory / "genesis.json", "", None)
+    async def _prepare(self) -> Prepared:
+        (client,) = recipe_of("geth").processes(Path("geth"), self.record)
+        command = (sys.executable, "-c", CLIENT, str(self.answers))
+        genesis = Genesis(self.directory / "genesis.json", "", None)
+        return Prepared([replace(client, argv=command)], genesis, client=client.name)
 
 
 def run(directory: Path, play: Callable[[Watched, list[tuple[State, str | None]]], Awaitable[None]]) -> None:
@@ -235,9 +244,9 @@ def test_clients_that_fall_silent_again_and_again_wait_ever_longer(tmp_path: Pat
         node.start()
         for deaths in range(4):
             await until(lambda: node.status.pid)
-            node._following._was_ready = True  # which makes any other death begin at the shortest delay again
+            node._state._was_ready = True  # which makes any other death begin at the shortest delay again
             await until(partial(has_died, node, deaths + 1))
-        assert node._restarts._delay >= 0.01 * 2**4
+        assert node._restarts._backoff.pause >= 0.01 * 2**4
         assert node.status.state == "failed"
         assert node.status.error == "its client had not answered for 0.2 s"
 

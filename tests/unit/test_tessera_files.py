@@ -158,8 +158,9 @@ def test_the_start_script_gets_its_options_by_the_environment(java: str, tmp_pat
     script.chmod(0o755)
     for override in (script, None):  # named, and found on PATH
         assert TESSERA.find(override=override) == script
-    assert TESSERA.run_command(script) == [str(script), "-configfile", "tm/tessera.json"]
-    assert TESSERA.environment()["JAVA_OPTS"].startswith("-Xms64m -Xmx256m ")
+    process = TESSERA.process(script)
+    assert process.argv == (str(script), "-configfile", "tm/tessera.json")
+    assert process.environment["JAVA_OPTS"].startswith("-Xms64m -Xmx256m ")
 
 
 def test_a_jar_is_run_by_java_with_the_same_options(java: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +169,8 @@ def test_a_jar_is_run_by_java_with_the_same_options(java: str, tmp_path: Path, m
     monkeypatch.setenv("JAVA_OPTS", "-Xmx1g")
     found = TESSERA.find(override=jar)
     logging = "-Dlogback.configurationFile=tm/logback.xml"
-    assert TESSERA.run_command(found) == [java, "-Xmx1g", logging, "-jar", str(jar), "-configfile", "tm/tessera.json"]
+    argv = TESSERA.process(found).argv
+    assert argv == (java, "-Xmx1g", logging, "-jar", str(jar), "-configfile", "tm/tessera.json")
 
 
 def test_what_is_missing_is_told_with_a_way_out(java: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +206,7 @@ def test_a_directory_where_it_can_is_not() -> None:
 
 def test_every_managers_process_can_be_told_by_its_command_line() -> None:
     for manager in managers():
-        assert manager.config in manager.run_command(Path("/somewhere/tessera"))
+        assert manager.config in manager.process(Path("/somewhere/tessera")).argv
 
 
 def test_what_an_operator_added_is_kept() -> None:

@@ -19,20 +19,10 @@ from quorumkit.errors import NodeError
 from quorumkit.node import lines, trouble
 from quorumkit.node.lines import lines_of
 from quorumkit.node.log import RotatedFile, StandardOutput, Unfailing
-from quorumkit.node.managed import ManagedNode
-from quorumkit.node.supervisor import Options, Supervisor
+from quorumkit.node.node import Node
+from quorumkit.node.program import Options, Program
 from quorumkit.node.trouble import Troubles, kept_up
-
-
-class Log:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-    def close(self) -> None:
-        pass
+from support.logs import Log
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +192,7 @@ def test_standard_output_that_nobody_reads_ends_nothing(monkeypatch: pytest.Monk
             pipe.close()
 
 
-class Broken(ManagedNode):
+class Broken(Node):
     """Something in its care goes wrong in a way that nobody thought of."""
 
     async def _may_start(self) -> bool:
@@ -242,21 +232,19 @@ class Exchanging:
         raise self.error
 
 
-Play = Callable[[Supervisor], Coroutine[Any, Any, Any]]
+Play = Callable[[Program], Coroutine[Any, Any, Any]]
 
 
-async def with_supervisor(
-    state: Path, exchange: Exchanging, play: Callable[[Supervisor], Coroutine[Any, Any, Any]]
-) -> None:
-    supervisor = Supervisor(Options(nodes=[state / "node1"], state=state, stopped=frozenset({"node1"})))
-    supervisor._exchange = exchange  # type: ignore[assignment]
-    running = asyncio.create_task(supervisor.run())
-    playing = asyncio.create_task(play(supervisor))
+async def with_program(state: Path, exchange: Exchanging, play: Callable[[Program], Coroutine[Any, Any, Any]]) -> None:
+    program = Program(Options(nodes=[state / "node1"], state=state, stopped=frozenset({"node1"})))
+    program._exchange = exchange  # type: ignore[assignment]
+    running = asyncio.create_task(program.run())
+    playing = asyncio.create_task(play(program))
     try:
         await asyncio.wait([running, playing], return_when=asyncio.FIRST_COMPLETED, timeout=20)
         if playing.done():
             playing.result()
-        supervisor.shut_down()
+        program.shut_down()
         await running
     finally:
         playing.cancel()
@@ -269,11 +257,11 @@ def test_an_exchange_that_fails_is_begun_again(tmp_path: Path, error: Exception,
     async def run() -> None:
         exchange = Exchanging(error, locked=locked)
 
-        async def play(supervisor: Supervisor) -> None:
+        async def play(program: Program) -> None:
             await until(lambda: exchange.runs >= 3)
-            assert "the exchange: " in str(supervisor.status()[0]["trouble"])
+            assert "the exchange: " in str(program.status()[0]["trouble"])
 
-        await with_supervisor(tmp_path, exchange, play)
+        await with_program(tmp_path, exchange, play)
 
     asyncio.run(run())
 
@@ -281,7 +269,7 @@ def test_an_exchange_that_fails_is_begun_again(tmp_path: Path, error: Exception,
 def test_an_exchange_that_cannot_begin_is_the_node_programs_error(tmp_path: Path) -> None:
     async def run() -> None:
         with pytest.raises(NodeError, match="the settings give another genesis"):
-            await with_supervisor(
+            await with_program(
                 tmp_path,
                 Exchanging(NodeError("the settings give another genesis"), locked=False),
                 lambda _: asyncio.Event().wait(),

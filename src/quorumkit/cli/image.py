@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from quorumkit.cli.engine_words import DEFAULT_ENGINE, ENGINE
 from quorumkit.cli.options import json_option
 from quorumkit.cli.output import ProgressLine, done, print_json
 
@@ -24,9 +25,7 @@ def image() -> None:
     "-d", "--dir", "directory", type=click.Path(path_type=Path), help="The image that this network directory asks for."
 )
 @click.option("--tag", metavar="NAME", help="Name it so.  [default: quorumkit/node:VERSION-ENGINEVERSION]")
-@click.option(
-    "--engine", type=click.Choice(["geth", "goquorum"]), help="The client in it.  [default: that of --dir, else geth]"
-)
+@click.option("--engine", type=ENGINE, help=f"The client in it.  [default: that of --dir, else {DEFAULT_ENGINE}]")
 @click.option(
     "--engine-binary",
     type=click.Path(path_type=Path),

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorumkit.cli.engine_words import (
+    ALWAYS_FREE,
+    CONSENSUS,
+    DEFAULT_CONSENSUS,
+    DEFAULT_ENGINE,
+    ENGINE,
+    WITH_PRIVATE_TRANSACTIONS,
+)
 from quorumkit.directory import NetworkDirectory, default_directory
 from quorumkit.errors import UsageError
 from quorumkit.notation import whole_number
@@ -73,7 +81,7 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="How many nodes that only follow.  [default: 0]"),
             click.option("--chain-id", type=WHOLE_NUMBER, metavar="ID", help="Chain id.  [default: 1337]"),
             click.option("--free-gas", is_flag=True, default=None,
-                         help="Transactions need not pay for gas, ever; with goquorum none does."),
+                         help=f"Transactions need not pay for gas, ever; with {ALWAYS_FREE} none does."),
             click.option("--period", type=WHOLE_NUMBER, metavar="SECONDS",
                          help="Seconds between blocks.  [default: 1]"),
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),
@@ -81,14 +89,14 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="Where the nodes run.  [default: process]"),
             click.option("--exchange", "--no-shared-data", "identities", flag_value="exchanged",
                          help="Each node makes its own keys, and they agree over HTTP."),
-            click.option("--engine", type=click.Choice(["geth", "goquorum"]),
-                         help="The client that implements a node.  [default: geth]"),
-            click.option("--consensus", type=click.Choice(["clique", "qbft", "ibft", "raft"]),
-                         help="How validators agree.  [default: clique with geth, qbft with goquorum]"),
+            click.option("--engine", type=ENGINE,
+                         help=f"The client that implements a node.  [default: {DEFAULT_ENGINE}]"),
+            click.option("--consensus", type=CONSENSUS,
+                         help=f"How validators agree.  [default: {DEFAULT_CONSENSUS}]"),
             click.option("--engine-binary", type=click.Path(path_type=Path), metavar="PATH",
                          help="A client binary to use instead of building one."),
             click.option("--transaction-manager", type=click.Choice(["builtin", "tessera"]),
-                         help="What keeps private payloads.  [default: builtin with goquorum]"),
+                         help=f"What keeps private payloads.  [default: builtin with {WITH_PRIVATE_TRANSACTIONS}]"),
             click.option("--tm-binary", type=click.Path(path_type=Path), metavar="PATH",
                          help="Tessera's bin/tessera, or a .jar of it.  [default: the tessera on PATH]"),
         ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from quorumkit.identity import PublicIdentity
-from quorumkit.spec import ConsensusSpec
+
+if TYPE_CHECKING:
+    from quorumkit.spec import ConsensusSpec
 
 
 class Consensus(Protocol):

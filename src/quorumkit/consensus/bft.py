@@ -6,10 +6,12 @@ Protocol Specification v1"), and GoQuorum 24.4.1's genesis configuration.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorumkit.identity import PublicIdentity
-from quorumkit.spec import ConsensusSpec
+
+if TYPE_CHECKING:
+    from quorumkit.spec import ConsensusSpec
 
 VANITY = bytes(32)
 MIX_HASH = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365"

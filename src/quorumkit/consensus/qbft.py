@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorumkit import rlp
 from quorumkit.consensus.bft import VANITY, ByzantineConsensus, address_bytes
-from quorumkit.spec import ConsensusSpec
+
+if TYPE_CHECKING:
+    from quorumkit.spec import ConsensusSpec
 
 
 class Qbft(ByzantineConsensus):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quorumkit.identity import PublicIdentity
-from quorumkit.spec import ConsensusSpec
+
+if TYPE_CHECKING:
+    from quorumkit.spec import ConsensusSpec
 
 
 class Raft:

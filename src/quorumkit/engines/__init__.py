@@ -7,10 +7,12 @@ driver and an acquirer do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from typing import Any
 
-from quorumkit.engines.base import Acquirer, Binary, Driver, Recipe, Standing
+from quorumkit.engines.base import Acquirer, Binary, Driver, NamedPort, Recipe, Standing
 from quorumkit.engines.union import Engine, union_of
 
 __all__ = [
@@ -18,12 +20,14 @@ __all__ = [
     "Binary",
     "Driver",
     "Engine",
+    "NamedPort",
     "Recipe",
     "Standing",
     "acquirer_of",
     "driver_of",
     "engine_of",
     "kinds",
+    "named_ports",
     "recipe_of",
 ]
 
@@ -40,6 +44,13 @@ def recipe_of(kind: str) -> Recipe:
     """How a node of that kind is made and run (the spec has checked that there is one). Pure."""
     recipe: Recipe = _module(kind, "recipe").RECIPE
     return recipe
+
+
+@cache
+def named_ports() -> Mapping[str, NamedPort]:
+    """What nodes of any kind need beyond the ports for their peers and for JSON-RPC, by name."""
+    recipes = [recipe_of(kind) for kind in kinds()]
+    return {name: port for recipe in recipes for kind in recipe.consensus for name, port in recipe.ports(kind).items()}
 
 
 def driver_of(kind: str) -> Driver:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from quorumkit.finding import Finding
 from quorumkit.process_spec import ProcessSpec
 from quorumkit.progress import Progress
 
 if TYPE_CHECKING:
-    from quorumkit.engines.branches import BranchSearch
     from quorumkit.plan import Network, Node
     from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
@@ -42,6 +43,20 @@ class Standing:
     """Whether the members took it off their list, for good."""
 
 
+@dataclass(frozen=True)
+class NamedPort:
+    """One that every node has, on the host where its peers dial it."""
+
+    number: int
+    """Where a node listens that has an address of its own: in a container, in a pod."""
+    block: range
+    """Where nodes that share an address have theirs."""
+    about: str
+    """What goes there: the help of the option `--NAME-port`."""
+    enode_field: str | None = None
+    """What an enode URL calls it, where the other nodes learn of it from there."""
+
+
 class Recipe(Protocol):
     """How a node of this kind is made and run. All of it is pure, but that some of it looks at the node's files.
 
@@ -63,16 +78,23 @@ class Recipe(Protocol):
     """Whether the client's binary is taken out of an image, where nobody names one; else it is built."""
     api_modules: tuple[str, ...]
     """The API modules that the client has (geth's rpc.API namespaces), those first that change nothing."""
+    our_flags: str
+    """The client's flags that Quorumkit sets, or that would undo what it sets: a regular expression of them without
+    their dashes."""
+    fields_instead: Mapping[str, str]
+    """The field of the spec that says what such a flag would, by flag or by family of flags (all before its dot)."""
     package: str
     """Its package URL without a version (purl specification), for bills of materials."""
+    program: str
+    """The file name of the client's program, which is on PATH in the node image."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
     console_failure: str
     """The line that the console prints where what `console_command` had it execute failed: it exits with 0."""
 
-    def ports(self, consensus: str) -> tuple[str, ...]:
-        """The names of the ports that a node needs with that consensus kind, beyond those for its peers and for
-        JSON-RPC."""
+    def ports(self, consensus: str) -> Mapping[str, NamedPort]:
+        """What a node needs with that consensus kind beyond the ports for its peers and for JSON-RPC, by name. The same
+        name means the same everywhere."""
         ...
 
     def genesis(
@@ -128,8 +150,12 @@ class Recipe(Protocol):
         ...
 
     def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[ProcessSpec]:
-        """What the node consists of while it runs, its client first; `admission` is what `Driver.admit` answered, where
-        it was needed."""
+        """What the node consists of while it runs, its client first and without its transaction manager; `admission` is
+        what `Driver.admit` answered, where it was needed."""
+        ...
+
+    def why_it_ends(self, line: str) -> str | None:
+        """What a line of the client's log says of why it ends, if it does, also of one of the `setup_commands`."""
         ...
 
     def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
@@ -138,106 +164,100 @@ class Recipe(Protocol):
         ...
 
 
+class Report(Protocol):
+    """What a driver tells a node of its running client, and what it learns of the node in turn. The node makes its
+    state out of it."""
+
+    @property
+    def expected_peers(self) -> int:
+        """How many peers the node should be connected to."""
+        ...
+
+    @property
+    def head(self) -> str | None:
+        """The hash of the newest block that was seen."""
+        ...
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether no block came for too long."""
+        ...
+
+    def see_first_head(self, number: int, block_hash: str) -> None:
+        """The newest block that the client had when it was first asked."""
+        ...
+
+    def see_head(self, number: int, block_hash: str) -> None:
+        """A new head."""
+        ...
+
+    def see_peers(self, count: int) -> None:
+        """How many peers the client is connected to now."""
+        ...
+
+    def account_opened(self) -> None:
+        """The client can sign for its account, where it has one that must be opened."""
+        ...
+
+    def stand(self, standing: Standing) -> None:
+        """The node's part in making blocks, now."""
+        ...
+
+    def silent(self) -> None:
+        """The client does not answer, and may still when it is asked again."""
+        ...
+
+    def refuse(self, reason: str) -> None:
+        """The client cannot do what the node is for: its processes are ended, and that is told."""
+        ...
+
+    def say(self, level: str, text: str) -> None:
+        """A line for the node's log."""
+        ...
+
+    def standing_still(self) -> AbstractContextManager[None]:
+        """While the driver has the client look at other branches: then its head moves, and that is no progress."""
+        ...
+
+    async def peers_reach(self, count: int) -> None:
+        """Returns when the client is connected to so many."""
+        ...
+
+    async def next_head(self, within: float) -> None:
+        """Returns at the next head, or after so many seconds without one."""
+        ...
+
+
+class Care(Protocol):
+    """What is done for the running processes of one node, from one start of them to their end."""
+
+    async def attend(self, rpc: Rpc) -> None:
+        """For as long as that connection, which `Driver.connect` made, is open. One that ends while the processes run
+        on is made again, and this is called again.
+
+        Raises:
+            RpcError: the client is slow, or gone.
+        """
+        ...
+
+    def take(self, record: NodeRecord) -> None:
+        """The node's files were written again: the running client is given what it should have now."""
+        ...
+
+
 class Driver(Protocol):
-    """Speaks to a node's client while it runs."""
+    """Speaks to a node's processes while they run."""
 
-    async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
-        """Tells a client that has just started what its command line and files cannot; asking twice does no harm.
+    async def connect(self, directory: Path, record: NodeRecord) -> Rpc:
+        """A connection to the client of that node directory.
 
         Raises:
-            RpcError: it cannot be told.
+            RpcError: it does not listen.
         """
         ...
 
-    def seal_method(self, record: NodeRecord) -> str | None:
-        """The JSON-RPC method that makes a validator seal; None where it does so by itself."""
-        ...
-
-    def seals_before_peers(self, record: NodeRecord) -> bool:
-        """Whether the client has no peers until it is told them (`add_peer`), which must be after sealing began; else
-        it has them from its start, and seals once it is connected."""
-        ...
-
-    async def accept_blocks(self, rpc: Rpc) -> None:
-        """Has a validator's client take the others' blocks from now on, before it seals any itself.
-
-        Raises:
-            RpcError: it cannot be told.
-        """
-        ...
-
-    async def open_account(self, rpc: Rpc, account: str, password: str) -> None:
-        """Lets the running client sign with the node's account, where its command line did not do so.
-
-        Raises:
-            EngineError: the password is wrong.
-            RpcError: it cannot be told.
-        """
-        ...
-
-    async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
-        """The node's part in making blocks, now.
-
-        Raises:
-            RpcError: the client cannot be asked.
-        """
-        ...
-
-    def sign_of_life(self, record: NodeRecord) -> str:
-        """A JSON-RPC method without parameters that a client in order answers at once, with a result or an error, and
-        one that stands still does not. It is asked again and again, so it costs nothing."""
-        ...
-
-    async def is_level(self, rpc: Rpc) -> bool:
-        """Whether the client has every block that the peers it is connected to had when they came, as far as it knows.
-
-        Raises:
-            RpcError: it cannot be asked.
-        """
-        ...
-
-    def branch_search(self, rpc: Rpc, record: NodeRecord, directory: Path) -> BranchSearch | None:
-        """How a validator leaves a branch that loses; None where the consensus kind has no branches."""
-        ...
-
-    async def seal(self, rpc: Rpc, record: NodeRecord) -> None:
-        """Makes a validator's client seal.
-
-        Raises:
-            RpcError: it cannot be told.
-        """
-        ...
-
-    async def stop_sealing(self, rpc: Rpc) -> None:
-        """Makes the client seal no more; it goes on following.
-
-        Raises:
-            RpcError: it cannot be told.
-        """
-        ...
-
-    async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
-        """The enode keys of the peers that the running client is connected to.
-
-        Raises:
-            RpcError: it cannot be asked.
-        """
-        ...
-
-    async def add_peer(self, rpc: Rpc, enode: str) -> None:
-        """Has the running client dial that static peer, and let it in.
-
-        Raises:
-            RpcError: it cannot be told.
-        """
-        ...
-
-    async def drop_peer(self, rpc: Rpc, enode: str) -> None:
-        """Has the running client forget that static peer, and let it in no more; a connection to it ends.
-
-        Raises:
-            RpcError: it cannot be told.
-        """
+    def care(self, directory: Path, record: NodeRecord, report: Report) -> Care:
+        """For one start of that node's processes."""
         ...
 
     async def admit(self, rpc: Rpc, enode: str, replaced: Collection[str] | None = None) -> str:
@@ -255,6 +275,14 @@ class Driver(Protocol):
 
 class Acquirer(Protocol):
     """Has the client's binary."""
+
+    build_room: int | None
+    """Bytes of disk that a build takes; None where nothing is built."""
+
+    def findings(self) -> list[Finding]:
+        """What this machine has and lacks for having the client: one or more things, each with what to do. Nothing is
+        changed."""
+        ...
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         """The checked binary, if there is one already: the one named, else the one that was built or taken out of that

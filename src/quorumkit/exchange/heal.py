@@ -208,7 +208,7 @@ class Healer:
             rpc_bind=settings.rpc_bind,
             rpc_url=settings.rpc_url,
             rpc_names=settings.rpc_names,
-            raft_port=settings.raft_port,
+            ports=settings.ports,
             tm=managers.get(own),
             tm_bind=settings.tm_bind,
         )

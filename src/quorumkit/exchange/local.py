@@ -21,6 +21,7 @@ from quorumkit.exchange.protocol import (
     Signed,
     Stage,
     digest_of,
+    fields_of_ports,
     prove,
     sign,
     terms_of,
@@ -176,9 +177,9 @@ class LocalNode:
             account=identity.account,
             tm_key=identity.tm_key,
             tm_url=tm_url(Endpoint(settings.host, settings.tm_bind.port)) if settings.tm_bind else None,
-            raft_port=settings.raft_port,
             chain_id=settings.spec.chain_id,
             spec=digest_of(self.terms),
+            **fields_of_ports(settings.ports),
         )
         return Proven(document, sign(document, self.nodekey()))
 

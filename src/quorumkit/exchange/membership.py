@@ -210,7 +210,7 @@ class Membership:
             p2p = Endpoint(addresses.get(document.ordinal, NOWHERE), document.p2p_port)
             return NodeEndpoints(
                 p2p=p2p, p2p_bind=p2p, rpc_bind=p2p, rpc_url="",
-                raft_port=document.raft_port, tm=managers.get(document.ordinal, document.tm),
+                ports=document.ports, tm=managers.get(document.ordinal, document.tm),
             )  # fmt: skip
 
         current = [self.current[proven.document.ordinal].document for proven in lock]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -18,15 +18,16 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from quorumkit.engines import recipe_of
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
 from quorumkit.notation import is_literal_address
 from quorumkit.plan import Endpoint
-from quorumkit.spec import ALWAYS_FREE, NetworkSpec
-from quorumkit.tm.config import normalise_url
+from quorumkit.spec import NetworkSpec
 from quorumkit.tm.errors import TmKeyError
 from quorumkit.tm.keys import format_public_key, parse_public_key
+from quorumkit.tm.urls import normalise_url
 
 MOST_NODES = 2000
 MOST_ADMISSIONS = 10 * MOST_NODES
@@ -78,6 +79,10 @@ EnodeKey = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 Host = Annotated[str, AfterValidator(_host)]
 
 
+PORT_FIELDS = {"raft": "raft_port"}
+"""How a document calls the ports that only some kinds of client need (`Recipe.ports`)."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -105,7 +110,7 @@ class Document(_Part):
     tm_url: Annotated[str, Field(max_length=300), AfterValidator(_tm_url)] | None = None
     """What the other nodes' transaction managers reach that one by."""
     raft_port: Port | None = None
-    """Where raft's own messages go, on the same host, with that consensus kind."""
+    """See `ports`."""
     chain_id: int = Field(ge=0, le=2**64)
     spec: Digest
     """Of the terms that the node was started with (see `terms_of`)."""
@@ -115,14 +120,20 @@ class Document(_Part):
         return PublicIdentity(self.enode_key, self.account, self.tm_key)
 
     @property
-    def place(self) -> tuple[str, int, int, str | None, int | None]:
-        """Where the node is reached, as it says: all that may change while it stays the same node."""
-        return self.host, self.p2p_port, self.exchange_port, self.tm_url, self.raft_port
+    def ports(self) -> dict[str, int]:
+        """What its kind of client needs beyond those for peers and for JSON-RPC, by name; on the same host."""
+        told = {name: getattr(self, field) for name, field in PORT_FIELDS.items()}
+        return {name: port for name, port in told.items() if port is not None}
 
     @property
-    def parts(self) -> tuple[bool, bool, bool]:
+    def place(self) -> tuple[object, ...]:
+        """Where the node is reached, as it says: all that may change while it stays the same node."""
+        return self.host, self.p2p_port, self.exchange_port, self.tm_url, tuple(self.ports.items())
+
+    @property
+    def parts(self) -> tuple[object, ...]:
         """What it has beside its client: alike on all nodes of a network, for the terms are."""
-        return self.tm_key is not None, self.tm_url is not None, self.raft_port is not None
+        return self.tm_key is not None, self.tm_url is not None, tuple(self.ports)
 
     @property
     def tm(self) -> Endpoint | None:
@@ -278,6 +289,7 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
     How a node runs its client (ports, cache, version) is its own affair."""
     alloc = {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
     manager = spec.transaction_manager
+    is_free_anyway = recipe_of(spec.engine.kind).gas_is_always_free
     return {
         "name": spec.name,
         "chain_id": spec.chain_id,
@@ -289,10 +301,15 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
         **({"transaction_manager.kind": manager.kind} if manager else {}),
         "genesis.gas_limit": spec.genesis.gas_limit,
         # As above; where gas is free anyway, it makes no difference whether the spec says so.
-        **({"genesis.free_gas": True} if spec.genesis.free_gas and spec.engine.kind not in ALWAYS_FREE else {}),
+        **({"genesis.free_gas": True} if spec.genesis.free_gas and not is_free_anyway else {}),
         "genesis.node_balance": str(spec.genesis.node_balance),
         "genesis.alloc": hashlib.sha256(canonical(alloc).encode()).hexdigest()[:16],
     }
+
+
+def fields_of_ports(ports: Mapping[str, int]) -> dict[str, Any]:
+    """The fields of a document that tell these ports (`Document.ports`)."""
+    return {PORT_FIELDS[name]: port for name, port in ports.items()}
 
 
 def digest_of(terms: Terms) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from quorumkit.errors import UsageError
@@ -66,8 +67,8 @@ class ExchangeSettings:
     rpc_bind: Endpoint
     rpc_url: str
     rpc_names: tuple[str, ...] = ("localhost",)
-    raft_port: int | None = None
-    """Where raft's own messages go, with that consensus kind."""
+    ports: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """What its kind of client needs beyond those for peers and for JSON-RPC, by name."""
     tm_bind: Endpoint | None = None
     """Where the node's transaction manager listens for the others', where it has one."""
     hosts_file: Path | None = None

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quorumkit.directory import NetworkDirectory, endpoints_of, identity_of, recorded_validators
+from quorumkit.directory import NetworkDirectory, recorded_validators
 from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift, differences
 from quorumkit.engines import engine_of
@@ -164,13 +164,13 @@ def _make_node(stage: Path, *, transaction_manager: bool) -> PublicIdentity:
 def _identity_on_disk(directory: Path) -> PublicIdentity:
     if not (directory / RECORD_NAME).exists():
         return load_identity(directory)
-    identity = identity_of(read_record(directory))
+    identity = read_record(directory).identity
     check_identity(directory, identity)
     return identity
 
 
 def _endpoints_on_disk(directory: Path) -> NodeEndpoints | None:
-    return endpoints_of(read_record(directory)) if (directory / RECORD_NAME).exists() else None
+    return read_record(directory).endpoints if (directory / RECORD_NAME).exists() else None
 
 
 def _write_genesis(directory: NetworkDirectory, network: Network) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from quorumkit.identity.keystore import checksum_address, encrypt_key, keccak256
 
@@ -19,9 +21,9 @@ _ENODE_KEY = re.compile(r"[0-9a-f]{128}")
 class PublicIdentity:
     """What the others know a node by."""
 
-    enode_key: str
+    enode_key: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
     """The nodekey's public half: 64 bytes in hex (an uncompressed secp256k1 point without its 0x04)."""
-    account: str
+    account: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
     """The account that seals and sends for the node: an EIP-55 checksummed address."""
     tm_key: str | None = None
     """The transaction manager's public key, in base64, where the node has one."""

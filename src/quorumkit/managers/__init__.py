@@ -1,9 +1,9 @@
 """Transaction managers: what stands beside a client that has private transactions. Each answers the same questions.
 This is their one list."""
 
-from quorumkit.managers.base import TM_SOCKET, Manager, tm_url
+from quorumkit.managers.base import TM_PROCESS, TM_SOCKET, Manager, tm_url
 
-__all__ = ["TM_SOCKET", "Manager", "manager_of", "managers", "tm_url"]
+__all__ = ["TM_PROCESS", "TM_SOCKET", "Manager", "manager_of", "managers", "tm_url"]
 
 
 def managers() -> list[Manager]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from quorumkit.foreign import one_line
+from quorumkit.process_spec import ProcessSpec, Upcheck
 
 if TYPE_CHECKING:
     from quorumkit.plan import Endpoint, Network, Node
@@ -11,6 +16,14 @@ if TYPE_CHECKING:
 
 TM_SOCKET = Path("tm/tm.ipc")
 """Where its client asks it: HTTP over a unix socket, by path below the node's directory."""
+
+TM_PROCESS = "tm"
+"""Its name among a node's processes."""
+
+_STOP_WITHIN = 15.0  # seconds
+
+_FAILURE = re.compile(r"(?:^Error:|\bERROR\b|^Exception\b.*?:|^Caused by:)\s*(\S.*)")
+"""How a line begins that says why it ends: of Quorumkit's own, and of Tessera."""
 
 
 def tm_url(endpoint: Endpoint) -> str:
@@ -25,7 +38,7 @@ class Manager(Protocol):
     kind: str
     config: str
     """Its configuration file. Being on its command line, it tells a node's manager from other processes too."""
-    start_patience: float
+    ready_within: float
     """Seconds after which one that does not answer yet is given up."""
 
     def find(self, *, override: Path | None) -> Path | None:
@@ -57,12 +70,8 @@ class Manager(Protocol):
         """
         ...
 
-    def run_command(self, program: Path | None) -> list[str]:
-        """Runs it until SIGTERM; SIGHUP has it read its files again, or end, so as to be started again."""
-        ...
-
-    def environment(self) -> dict[str, str]:
-        """What its process has in its environment beyond the node program's own."""
+    def process(self, program: Path | None, *, apart: bool = False) -> ProcessSpec:
+        """It, in the group of its node; `apart` where it has a container of its own."""
         ...
 
     def image(self, spec: TransactionManagerSpec) -> str | None:
@@ -72,3 +81,32 @@ class Manager(Protocol):
     def container(self) -> dict[str, Any]:
         """What only it asks of its container: fields of a Compose service. Working directory is the node's."""
         ...
+
+
+def manager_process(
+    argv: list[str], *, ready_within: float, apart: bool, environment: dict[str, str] | None = None
+) -> ProcessSpec:
+    """What is the same of all. A client talks to its manager from its start on, so the manager is there before, and is
+    started again by itself: the client bears that it is away for a moment. SIGHUP has it read its files again, or end,
+    so as to be started again."""
+    return ProcessSpec(
+        name=TM_PROCESS,
+        title="transaction manager",
+        argv=tuple(argv),
+        environment=environment or {},
+        ready=Upcheck(TM_SOCKET),
+        ready_within=ready_within,
+        starts_alone=True,
+        is_elsewhere=apart,
+        stop_within=_STOP_WITHIN,
+        reload=signal.SIGHUP,
+        log_prefix="tm: ",
+        why_it_ends=_why_it_ends,
+        # One that a killed manager left would keep Tessera from listening.
+        unlink_first=(TM_SOCKET,),
+    )
+
+
+def _why_it_ends(line: str) -> str | None:
+    found = _FAILURE.search(line)
+    return one_line(found[1]) if found else None

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.managers.base import TM_SOCKET, tm_url
+from quorumkit.managers.base import TM_SOCKET, manager_process, tm_url
+from quorumkit.process_spec import ProcessSpec
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
@@ -18,7 +19,7 @@ class Builtin:
 
     kind = "builtin"
     config = "tm/tm.conf"
-    start_patience = 30.0
+    ready_within = 30.0
 
     def find(self, *, override: Path | None) -> Path | None:
         return None
@@ -28,7 +29,7 @@ class Builtin:
 
     def files(self, network: Network, node: Node) -> dict[str, bytes]:
         """In Constellation's format; every other manager's key is fixed in it, so nobody can claim one."""
-        from quorumkit.tm.config import render_tm_conf
+        from quorumkit.tm.config_render import render_tm_conf
 
         own, bind = node.endpoints.tm, node.endpoints.tm_bind
         if own is None or bind is None:
@@ -50,15 +51,13 @@ class Builtin:
         return {self.config: content}
 
     def keep(self, present: bytes, rendered: bytes, *, source: Path) -> bytes:
-        from quorumkit.tm.config import keep_fields
+        from quorumkit.tm.config_render import keep_fields
 
         return keep_fields(present, rendered, source=source)
 
-    def run_command(self, program: Path | None) -> list[str]:
-        return [sys.executable, "-P", "-m", "quorumkit.tm", self.config]
-
-    def environment(self) -> dict[str, str]:
-        return {}
+    def process(self, program: Path | None, *, apart: bool = False) -> ProcessSpec:
+        command = [sys.executable, "-P", "-m", "quorumkit.tm", self.config]
+        return manager_process(command, ready_within=self.ready_within, apart=apart)
 
     def image(self, spec: TransactionManagerSpec) -> str | None:
         return None

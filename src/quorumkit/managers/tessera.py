@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit.errors import EngineError, NodeError, UsageError
 from quorumkit.files import to_json
-from quorumkit.managers.base import TM_SOCKET, tm_url
+from quorumkit.managers.base import TM_SOCKET, manager_process, tm_url
+from quorumkit.process_spec import ProcessSpec
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
@@ -67,7 +68,7 @@ class Tessera:
 
     kind = "tessera"
     config = "tm/tessera.json"
-    start_patience = 120.0
+    ready_within = 120.0
 
     def find(self, *, override: Path | None) -> Path | None:
         if override is None:
@@ -157,15 +158,18 @@ class Tessera:
         ]
         return rendered if merged == document else to_json({name: merged[name] for name in (*document, *merged)})
 
-    def run_command(self, program: Path | None) -> list[str]:
+    def process(self, program: Path | None, *, apart: bool = False) -> ProcessSpec:
         """The start script takes the JVM's options from JAVA_OPTS, a jar has nobody who does."""
+        options = _java_options(os.environ.get("JAVA_OPTS"))
         run = [str(program)]
         if program is not None and program.suffix == ".jar":
-            run = [_java(), *shlex.split(self.environment()["JAVA_OPTS"]), "-jar", str(program)]
-        return [*run, "-configfile", self.config]
-
-    def environment(self) -> dict[str, str]:
-        return {"JAVA_OPTS": _java_options(os.environ.get("JAVA_OPTS"))}
+            run = [_java(), *shlex.split(options), "-jar", str(program)]
+        return manager_process(
+            [*run, "-configfile", self.config],
+            environment={"JAVA_OPTS": options},
+            ready_within=self.ready_within,
+            apart=apart,
+        )
 
     def image(self, spec: TransactionManagerSpec) -> str | None:
         return spec.image or f"{_IMAGE}:{spec.version}"

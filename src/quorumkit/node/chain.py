@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from quorumkit.engines import Engine
+from quorumkit.engines import Recipe
 from quorumkit.errors import CorruptFileError, GenesisMismatchError
 from quorumkit.foreign import one_line
 from quorumkit.genesis_block import genesis_block_hash
@@ -50,7 +50,7 @@ def read_genesis(directory: Path) -> Genesis:
     return Genesis(path, hashlib.sha256(content).hexdigest(), block_hash)
 
 
-def is_to_be_made(directory: Path, engine: Engine, record: NodeRecord, genesis: Genesis) -> bool:
+def is_to_be_made(directory: Path, recipe: Recipe, record: NodeRecord, genesis: Genesis) -> bool:
     """Whether the chain must be made from the genesis: it never was, or it is gone.
 
     The marker tells what the chain was made from, and not that it is there: a client that finds none begins one of
@@ -69,14 +69,14 @@ def is_to_be_made(directory: Path, engine: Engine, record: NodeRecord, genesis: 
             f"{genesis.path}: not the genesis that the chain of {record.name} was made from",
             hint="put the old genesis back, or remove the chain by name: quorumkit destroy",
         )
-    if made_from is not None and (damage := engine.chain_damage(directory)):
+    if made_from is not None and (damage := recipe.chain_damage(directory)):
         raise CorruptFileError(
             f"{directory}: {damage}",
             hint="put the chain back from a backup; or move it away, and the node takes it from its peers again",
         )
-    if engine.has_chain(directory):
+    if recipe.has_chain(directory):
         return made_from is None  # the first time was interrupted, and does no harm twice
-    if reason := engine.why_not_anew(directory, record, had_chain=made_from is not None):
+    if reason := recipe.why_not_anew(directory, record, had_chain=made_from is not None):
         raise CorruptFileError(
             f"{directory}: the chain is gone, and {reason}",
             hint="put the whole data directory back from one backup, or replace the node: quorumkit node replace",

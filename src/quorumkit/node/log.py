@@ -11,6 +11,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Protocol
 
+from quorumkit.files import private_directory
+
 FILE_BYTES = 20_000_000
 FILES_KEPT = 5
 
@@ -90,6 +92,29 @@ class StandardOutput:
 
     def close(self) -> None:
         pass
+
+
+class Sinks:
+    """Of all nodes: a rotated file each in that directory, or standard output for all."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._sinks: list[Unfailing] = []
+
+    def sink(self, node: str, *, alone: bool) -> Unfailing:
+        """A node's. On standard output its lines begin with its name, where it is not alone."""
+        if self._directory is None:
+            sink = Unfailing(StandardOutput("" if alone else f"{node} | "))
+        else:
+            with contextlib.suppress(OSError):  # told with the first line
+                private_directory(self._directory)
+            sink = Unfailing(RotatedFile(self._directory / f"{node}.log"))
+        self._sinks.append(sink)
+        return sink
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
 
 
 def own_line(level: str, text: str) -> str:

@@ -1,15 +1,16 @@
-"""Lines of a client's log that say nothing, many times over, and hide what matters: told once and then counted."""
+"""Lines of a process's log that say nothing, many times over, and hide what matters: let through once and then
+counted."""
 
 from __future__ import annotations
 
-import re
+from quorumkit.process_spec import Noise
 
 
-class Noise:
-    """Of one run of the client."""
+class NoiseFilter:
+    """Of one run of a process."""
 
-    def __init__(self, pattern: re.Pattern[str] | None) -> None:
-        self._pattern = pattern
+    def __init__(self, noise: Noise | None) -> None:
+        self._pattern = noise.pattern if noise is not None else None
         self.left_out = 0
         self._seen = False
 

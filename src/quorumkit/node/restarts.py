@@ -1,10 +1,12 @@
-"""When a client that died is started again."""
+"""When a group of processes that ended is started again, and one that starts again by itself."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
+
+from quorumkit.node.backoff import Backoff
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
@@ -15,6 +17,14 @@ HEALTHY_AFTER = 60.0
 
 FAILED_AFTER = 3
 """Deaths in a row before a node that is still being restarted is called failed."""
+
+ALONE_FIRST_DELAY = 0.2
+ALONE_LONGEST_DELAY = 10.0
+"""Seconds: a process that is started again by itself waits so long, and at most so long. One that ran for longer than
+the longest pause starts over at the first."""
+
+ALONE_DEATHS = 3
+"""Ends before it was ever ready, after which such a process is given up for this start of the node."""
 
 MOST_DEATHS = 30
 WITHIN = 600.0
@@ -28,7 +38,7 @@ class Restarts:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._in_a_row = 0
-        self._delay = FIRST_DELAY
+        self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY)
         self._latest: deque[float] = deque(maxlen=MOST_DEATHS + 1)
 
     def forget(self) -> None:
@@ -45,8 +55,7 @@ class Restarts:
         if ran_for > HEALTHY_AFTER or (was_ready and not too_often):
             self._start_over()
         self._in_a_row += 1
-        pause, self._delay = self._delay, min(self._delay * 2, LONGEST_DELAY)
-        return pause
+        return self._backoff.next()
 
     @property
     def any(self) -> bool:
@@ -59,4 +68,5 @@ class Restarts:
         return self._in_a_row >= FAILED_AFTER
 
     def _start_over(self) -> None:
-        self._in_a_row, self._delay = 0, FIRST_DELAY
+        self._in_a_row = 0
+        self._backoff.start_over()

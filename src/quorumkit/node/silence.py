@@ -12,7 +12,7 @@ from quorumkit.errors import RpcError
 from quorumkit.rpc import IpcRpc
 
 SILENT_AFTER = 120.0
-"""Seconds that one question may stay unanswered. It costs a client nothing (`Engine.sign_of_life`): with twenty busy
+"""Seconds that one question may stay unanswered. It costs a client nothing (`SignOfLife`): with twenty busy
 processes beside four nodes on two cores the slowest of 1482 answers took 0.3 s. So what takes this long is no load, but
 a lock that nobody will open. GoQuorum's raft takes one for reading twice (raft/handler.go, NodeInfo), and stands still
 for good where a writer comes in between."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from quorumkit.consensus import address_to_vote_for
-from quorumkit.identity import PublicIdentity
 from quorumkit.record import NodeRecord
 
 State = Literal[
@@ -41,6 +40,9 @@ class NodeStatus:
     tm_key: str | None = None
     """Its transaction manager's public key in base64, where it has one."""
     pid: int | None = None
+    """Of its client."""
+    processes: dict[str, int] = field(default_factory=dict)
+    """The pids of all its processes that run here, by name."""
     restarts: int = 0
     error: str | None = None
     trouble: str | None = None
@@ -50,11 +52,9 @@ class NodeStatus:
         """Takes over what a node's record says of it."""
         self.name, self.ordinal, self.role = record.name, record.ordinal, record.role
         self.expected_peers = len(record.peers)
-        self.rpc_url, self.enode, self.account = record.rpc_url, record.enode, record.account
-        self.validator_address = address_to_vote_for(
-            record.consensus.kind, PublicIdentity(record.enode_key, record.account)
-        )
-        self.tm_key = record.tm.public_key if record.tm else None
+        self.rpc_url, self.enode, self.account = record.endpoints.rpc_url, record.node.enode, record.identity.account
+        self.validator_address = address_to_vote_for(record.consensus.kind, record.identity)
+        self.tm_key = record.identity.tm_key
 
     @property
     def started(self) -> bool:
@@ -87,5 +87,5 @@ class NodeStatus:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> NodeStatus:
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         return cls(**{name: item for name, item in value.items() if name in known})

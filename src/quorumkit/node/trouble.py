@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from quorumkit.foreign import one_line
+from quorumkit.node.backoff import Backoff
 from quorumkit.node.log import LogSink, own_line
 
 FIRST_PAUSE = 0.2
@@ -52,7 +53,7 @@ class Troubles:
 
 async def kept_up(work: Callable[[], Awaitable[None]], about: str, troubles: Troubles) -> None:
     """Does the work again whenever it fails; returns when it does."""
-    pause = FIRST_PAUSE
+    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     while True:
         began = time.monotonic()
         well = asyncio.get_running_loop().call_later(WELL_AFTER, troubles.note, about, None)
@@ -69,6 +70,5 @@ async def kept_up(work: Callable[[], Awaitable[None]], about: str, troubles: Tro
         finally:
             well.cancel()
         if time.monotonic() - began > WELL_AFTER:
-            pause = FIRST_PAUSE
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
+            backoff.start_over()
+        await asyncio.sleep(backoff.next())

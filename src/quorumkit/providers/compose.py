@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quorumkit.container_engine import compose_command, have_image
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import Binary
+from quorumkit.engines import Binary, acquirer_of
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.image.build import build_image, find_image, image_tag
 from quorumkit.managers import manager_of
@@ -41,7 +41,7 @@ class ComposeProvider(ComposeCommands):
                     hint=f"docker pull {self._spec.compose.image}, or leave compose.image out and one is built",
                 )
             return
-        build_image(self._tag, self._engine, self._binary(progress), progress)
+        build_image(self._tag, self._recipe, self._binary(progress), progress)
 
     async def stop(self, progress: Progress) -> bool:
         ran = await self._project.has_containers()
@@ -70,7 +70,7 @@ class ComposeProvider(ComposeCommands):
 
     @property
     def _tag(self) -> str:
-        return self._spec.compose.image or image_tag(self._engine.kind, self._spec.engine.version)
+        return self._spec.compose.image or image_tag(self._recipe.kind, self._spec.engine.version)
 
     @property
     def _manager_image(self) -> str | None:
@@ -80,4 +80,6 @@ class ComposeProvider(ComposeCommands):
 
     def _binary(self, progress: Progress) -> Binary:
         wanted = self._spec.engine
-        return self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
+        return acquirer_of(wanted.kind).acquire(
+            wanted.version, override=self._override, image=wanted.image, progress=progress
+        )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.plan import Node
 from quorumkit.providers.base import Command
 from quorumkit.providers.compose_project import Project
@@ -22,7 +22,7 @@ class ComposeCommands:
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec) -> None:
         self._directory = directory
         self._spec = spec
-        self._engine = engine_of(spec.engine.kind)
+        self._recipe = recipe_of(spec.engine.kind)
         self._project = Project(directory, spec)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
@@ -45,7 +45,7 @@ class ComposeCommands:
             "QUORUMKIT_ENODE": node.enode,
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": f"http://{LOOPBACK}:{node.endpoints.rpc_bind.port}",
-            "QUORUMKIT_IPC": str(Path("/node") / self._engine.ipc),
+            "QUORUMKIT_IPC": str(Path("/node") / self._recipe.ipc),
         }
         options = [*terminal, *(word for name, value in environment.items() for word in ("--env", f"{name}={value}"))]
         return self._command("exec", *options, node.name, *arguments)

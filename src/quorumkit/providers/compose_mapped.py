@@ -89,7 +89,7 @@ class MappedComposeProvider(ComposeProvider):
         Raises:
             PortError: they would.
         """
-        started = self._engine.has_chain(self._directory.node(node_name(1)))
+        started = self._recipe.has_chain(self._directory.node(node_name(1)))
         if chosen != host and started and consensus_of(spec.consensus.kind).keeps_addresses:
             raise PortError(
                 f"compose.subnet: with {spec.consensus.kind} no node can move, and node1 would from {host} to {chosen}",

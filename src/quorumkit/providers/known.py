@@ -25,6 +25,6 @@ def is_known(directory: NetworkDirectory, statuses: Iterable[NodeStatus]) -> boo
 def known_key(directory: NetworkDirectory, node: str) -> str | None:
     """The enode key of the node of that name, as it reported it; None where it is not known."""
     try:
-        return read_record(directory.node(node)).enode_key
+        return read_record(directory.node(node)).identity.enode_key
     except CorruptFileError:
         return None

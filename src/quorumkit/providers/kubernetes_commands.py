@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.plan import Node
 from quorumkit.providers.base import Command
 from quorumkit.providers.kubectl import Cluster
@@ -46,7 +46,7 @@ class KubernetesCommands:
             "QUORUMKIT_ENODE": node.enode,
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": f"http://127.0.0.1:{RPC_PORT}",
-            "QUORUMKIT_IPC": f"/node/{engine_of(self._spec.engine.kind).ipc}",
+            "QUORUMKIT_IPC": f"/node/{recipe_of(self._spec.engine.kind).ipc}",
         }
         return self._inside(node, ["env", *(f"{name}={value}" for name, value in environment.items()), *arguments])
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from quorumkit.consensus import consensus_of
 from quorumkit.directory import NetworkDirectory
+from quorumkit.engines import acquirer_of
 from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
 from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
@@ -51,8 +52,9 @@ class LocalProvider(LocalCommands):
                 f"ports.health: port {spec.ports.health} is taken",
                 hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
             )
-        started = self._engine.has_chain(self._directory.node(node_name(1)))
-        kept = {"p2p", "raft"} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
+        started = self._recipe.has_chain(self._directory.node(node_name(1)))
+        further = self._recipe.ports(spec.consensus.kind)
+        kept = {"p2p", *further} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
         total = spec.nodes.total
 
         with open_register(self._directory.path) as register:
@@ -61,26 +63,25 @@ class LocalProvider(LocalCommands):
                 return choose_each(
                     register,
                     kind,
-                    getattr(spec.ports, kind),
+                    getattr(spec.ports, kind, None),
                     total,
                     held=held_ports(present, port_of),
                     running=running,
                     fixed=runs or kind in kept,
                 )
 
-            none = [None] * total
             rpc = choose("rpc", lambda node: node.rpc_bind.port)
             p2p = choose("p2p", lambda node: node.p2p_bind.port)
-            raft = choose("raft", lambda node: node.raft_port) if spec.consensus.kind == "raft" else none
+            named = {name: choose(name, partial(_named_port, name)) for name in further}
             managed = spec.transaction_manager is not None
-            tm = choose("tm", lambda node: node.tm.port if node.tm else None) if managed else none
+            tm = choose("tm", lambda node: node.tm.port if node.tm else None) if managed else [None] * total
         return [
             NodeEndpoints(
                 p2p=Endpoint(LOOPBACK, p2p[place]),
                 p2p_bind=Endpoint(LOOPBACK, p2p[place]),
                 rpc_bind=Endpoint(LOOPBACK, rpc[place]),
                 rpc_url=f"http://{LOOPBACK}:{rpc[place]}",
-                raft_port=raft[place],
+                ports={name: ports[place] for name, ports in named.items()},
                 tm=_on_loopback(tm[place]),
                 tm_bind=_on_loopback(tm[place]),
             )
@@ -92,7 +93,7 @@ class LocalProvider(LocalCommands):
 
     def acquire(self, progress: Progress) -> None:
         wanted = self._spec.engine
-        self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
+        acquirer_of(wanted.kind).acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
         if self._spec.transaction_manager is not None:
             manager = manager_of(self._spec.transaction_manager.kind)
             manager.find(override=self._tm_override)
@@ -186,7 +187,7 @@ class LocalProvider(LocalCommands):
         raise NotRunningError(f"{self._directory.path}: {what}", hint=see)
 
     async def connect(self, node: Node) -> Rpc:
-        return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._engine.ipc, where=node.name)
+        return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._recipe.ipc, where=node.name)
 
     async def call(self, name: str, method: str, *params: Any) -> Any:
         return await self._programs[name].call(method, *params)
@@ -223,6 +224,10 @@ def _on_loopback(port: int | None) -> Endpoint | None:
     return Endpoint(LOOPBACK, port) if port else None
 
 
+def _named_port(name: str, endpoints: NodeEndpoints) -> int | None:
+    return endpoints.ports.get(name)
+
+
 def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:
     return frozenset(
         port
@@ -231,7 +236,7 @@ def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:
         for port in (
             node.rpc_bind.port,
             node.p2p_bind.port,
-            node.raft_port,
+            *node.ports.values(),
             node.tm_bind.port if node.tm_bind else None,
         )
         if port

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import Binary, engine_of
+from quorumkit.engines import Binary, acquirer_of, recipe_of
 from quorumkit.errors import NotRunningError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.plan import Node
@@ -26,7 +26,7 @@ class LocalCommands:
         self._directory = directory
         self._spec = spec
         self._programs = programs
-        self._engine = engine_of(spec.engine.kind)
+        self._recipe = recipe_of(spec.engine.kind)
         self._override = binary or directory.engine_override(spec)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
@@ -46,9 +46,9 @@ class LocalCommands:
         script = private_directory(self._directory.state).absolute() / "console.js"
         write_atomic(script, console_script().encode(), durable=False)
         return Command(
-            self._engine.console_command(binary.path, script=str(script), execute=execute),
+            self._recipe.console_command(binary.path, script=str(script), execute=execute),
             self._directory.node(node.name),
-            failure=None if execute is None else self._engine.console_failure,
+            failure=None if execute is None else self._recipe.console_failure,
         )
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
@@ -58,15 +58,15 @@ class LocalCommands:
             "QUORUMKIT_ENODE": node.enode,
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": node.endpoints.rpc_url,
-            "QUORUMKIT_IPC": str(directory / self._engine.ipc),
+            "QUORUMKIT_IPC": str(directory / self._recipe.ipc),
         }
         return Command(list(arguments), directory, environment)
 
     def _binary(self) -> Binary:
         wanted = self._spec.engine
-        binary = self._engine.find(wanted.version, override=self._override, image=wanted.image)
+        binary = acquirer_of(wanted.kind).find(wanted.version, override=self._override, image=wanted.image)
         if binary is None:
             raise NotRunningError(
-                f"{self._engine.kind} {self._spec.engine.version} is not built yet", hint="`quorumkit up` does it"
+                f"{self._recipe.kind} {self._spec.engine.version} is not built yet", hint="`quorumkit up` does it"
             )
         return binary

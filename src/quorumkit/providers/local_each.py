@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from quorumkit.directory import NetworkDirectory, endpoints_of
+from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, QuorumkitError, UsageError
 from quorumkit.files import private_directory, read_json, to_json, write_atomic
 from quorumkit.node.status import NodeStatus
@@ -128,7 +128,7 @@ class ProgramEachProvider(LocalProvider):
             *("--join-secret-file", str(secret.absolute())),
             *("--exchange-bind", f"{LOOPBACK}:{self._exchange_ports[ordinal - 1]}", "--p2p-bind", str(own.p2p_bind)),
             *("--rpc-bind", str(own.rpc_bind)),
-            *(["--raft-port", str(own.raft_port)] if own.raft_port else []),
+            *(word for name, port in own.ports.items() for word in (f"--{name}-port", str(port))),
             *(["--tm-bind", str(own.tm_bind)] if own.tm_bind else []),
         ]
         return [*arguments, "--engine-binary", str(self._override.absolute())] if self._override else arguments
@@ -149,7 +149,7 @@ class ProgramEachProvider(LocalProvider):
 
     def _endpoints_on_disk(self, name: str) -> NodeEndpoints | None:
         directory = self._directory.node(name)
-        return endpoints_of(read_record(directory)) if (directory / RECORD_NAME).exists() else None
+        return read_record(directory).endpoints if (directory / RECORD_NAME).exists() else None
 
 
 def _program(directory: NetworkDirectory, node: Path) -> NodeProgram:

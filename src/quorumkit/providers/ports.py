@@ -9,15 +9,17 @@ import contextlib
 import socket
 from collections.abc import Callable, Sequence
 
+from quorumkit.engines import named_ports
 from quorumkit.errors import PortError
 from quorumkit.plan import NodeEndpoints
 from quorumkit.providers.register import Register
 from quorumkit.spec import SPEC_NAME
 
 LOOPBACK = "127.0.0.1"
-_FIRST = {"exchange": 6545, "rpc": 8545, "tm": 24000, "raft": 27000, "p2p": 30303}
-_LAST = {"exchange": 8544, "rpc": 23999, "tm": 26999, "raft": 30302, "p2p": 32767}
-"""Below 32768 Linux hands no port out by itself (ip(7), ip_local_port_range)."""
+_FIRST = {"exchange": 6545, "rpc": 8545, "tm": 24000, "p2p": 30303}
+_LAST = {"exchange": 8544, "rpc": 23999, "tm": 26999, "p2p": 32767}
+"""Below 32768 Linux hands no port out by itself (ip(7), ip_local_port_range). Those that only some kinds of client
+need have theirs in `NamedPort.block`."""
 _APART = "+"
 """Marks a second block in the register: that of nodes for which there was no room after the first ones."""
 
@@ -92,7 +94,8 @@ def _block_after(register: Register, kind: str, held: Sequence[int], count: int)
     """The next ports, where they are free; else a block elsewhere."""
     block = range(held[-1] + 1, held[-1] + 1 + count)
     taken = [range(port, port + 1) for port in held] + _taken(register, kind)
-    if block[-1] <= _LAST[kind] and all(map(port_is_free, block)) and not any(_overlap(block, one) for one in taken):
+    last = _bounds(kind)[1]
+    if block[-1] <= last and all(map(port_is_free, block)) and not any(_overlap(block, one) for one in taken):
         return block
     first = _free_block(kind, count, taken)
     return range(first, first + count)
@@ -139,8 +142,9 @@ def choose_block(
 
 
 def _free_block(kind: str, total: int, taken: list[range]) -> int:
-    first = _FIRST[kind]
-    while first + total - 1 <= _LAST[kind]:
+    start, last = _bounds(kind)
+    first = start
+    while first + total - 1 <= last:
         block = range(first, first + total)
         overlapping = [other for other in taken if _overlap(block, other)]
         if overlapping:
@@ -151,9 +155,17 @@ def _free_block(kind: str, total: int, taken: list[range]) -> int:
             return first
         first = busy[-1] + 1
     raise PortError(
-        f"no {total} free ports in a row from {_FIRST[kind]} to {_LAST[kind]} for {kind}",
+        f"no {total} free ports in a row from {start} to {last} for {kind}",
         hint=f"stop other networks, or give the first port of a block yourself as ports.{kind} in {SPEC_NAME}",
     )
+
+
+def _bounds(kind: str) -> tuple[int, int]:
+    """The first and the last port that there is for that kind."""
+    if kind in _FIRST:
+        return _FIRST[kind], _LAST[kind]
+    block = named_ports()[kind].block
+    return block[0], block[-1]
 
 
 def _overlap(one: range, other: range) -> bool:

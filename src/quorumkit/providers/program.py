@@ -21,14 +21,14 @@ from quorumkit.errors import NodeError, NotRunningError, RpcError
 from quorumkit.files import SECRET_MODE, private_directory
 from quorumkit.managers import managers
 from quorumkit.node.control import SOCKET_NAME
-from quorumkit.node.managed import STOP_GRACE
-from quorumkit.node.supervisor import INFO_NAME, read_info
+from quorumkit.node.info import INFO_NAME, read_info
+from quorumkit.process_spec import STOP_WITHIN
 from quorumkit.providers.running import process_writing
 from quorumkit.providers.timing import CONTROL_POLL
 from quorumkit.rpc import IpcRpc
 
 PROGRAM_LOG = "supervisor.log"
-CONTROL_TIMEOUT = 2 * STOP_GRACE
+CONTROL_TIMEOUT = 2 * STOP_WITHIN
 
 _STATE = "--state"
 _WORDS = ["node", "run", _STATE]
@@ -184,7 +184,7 @@ class NodeProgram:
         for process in orphans:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
-        _, alive = psutil.wait_procs(orphans, STOP_GRACE)
+        _, alive = psutil.wait_procs(orphans, STOP_WITHIN)
         for process in alive:
             with contextlib.suppress(psutil.Error):
                 process.kill()

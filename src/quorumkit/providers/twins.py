@@ -76,7 +76,7 @@ def _marks(path: Path) -> set[str]:
     with contextlib.suppress(QuorumkitError, OSError):
         first = directory.node(node_name(1))
         if (first / RECORD_NAME).exists():
-            marks.add(read_record(first).enode_key)
+            marks.add(read_record(first).identity.enode_key)
     return marks
 
 

@@ -27,7 +27,8 @@ import json, pathlib
 keys = {{}}
 for record in pathlib.Path("/volumes").glob("*/{RECORD_NAME}"):
     try:
-        keys[record.parent.name] = json.loads(record.read_bytes())["enode_key"]
+        node = json.loads(record.read_bytes())
+        keys[record.parent.name] = node["enode_key"] if "enode_key" in node else node["node"]["identity"]["enode_key"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
 print(json.dumps(keys))

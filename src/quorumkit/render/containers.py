@@ -5,12 +5,12 @@ The same ports are the defaults of `quorumkit node run --exchange`.
 
 from __future__ import annotations
 
+from quorumkit.engines import recipe_of
 from quorumkit.plan import Endpoint, NodeEndpoints
 from quorumkit.spec import NetworkSpec
 
 RPC_PORT = 8545
 P2P_PORT = 30303
-RAFT_PORT = 50400
 TM_PORT = 9001
 EXCHANGE_PORT = 9546
 HEALTH_PORT = 9545
@@ -30,7 +30,7 @@ def container_endpoints(
         rpc_bind=Endpoint(_ANY, RPC_PORT),
         rpc_url=rpc_url,
         rpc_names=rpc_names,
-        raft_port=RAFT_PORT if spec.consensus.kind == "raft" else None,
+        ports={name: port.number for name, port in recipe_of(spec.engine.kind).ports(spec.consensus.kind).items()},
         tm=Endpoint(tm_host or host, TM_PORT) if manager else None,
         tm_bind=Endpoint(_ANY, TM_PORT) if manager else None,
     )

@@ -9,12 +9,11 @@ from pathlib import Path
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import recipe_of
 from quorumkit.files import to_json
-from quorumkit.managers import manager_of, tm_url
-from quorumkit.plan import Endpoint, Network, Node
+from quorumkit.managers import manager_of
+from quorumkit.plan import Network, Node
 from quorumkit.record import (
     RECORD_NAME,
     ConsensusRecord,
-    EndpointRecord,
     EngineRecord,
     NodeRecord,
     PeerRecord,
@@ -32,9 +31,9 @@ def record_of(network: Network, node: Node) -> NodeRecord:
     spec = network.spec
     return NodeRecord(
         network=spec.name,
-        name=node.name,
-        ordinal=node.ordinal,
-        role=node.role,
+        chain_id=spec.chain_id,
+        gas_limit=spec.genesis.gas_limit,
+        free_gas=spec.gas_is_free,
         engine=EngineRecord(
             kind=spec.engine.kind,
             version=spec.engine.version,
@@ -42,7 +41,7 @@ def record_of(network: Network, node: Node) -> NodeRecord:
             state=spec.engine.state,
             cache=spec.engine.cache,
             verbosity=spec.engine.verbosity,
-            client_arguments=list(spec.engine.client_arguments),
+            client_arguments=tuple(spec.engine.client_arguments),
         ),
         consensus=ConsensusRecord(
             kind=spec.consensus.kind,
@@ -51,21 +50,9 @@ def record_of(network: Network, node: Node) -> NodeRecord:
             blocks_on_demand=consensus_of(spec.consensus.kind).blocks_on_demand,
             raft_block_time=spec.consensus.raft_block_time if spec.consensus.kind == "raft" else None,
         ),
-        chain_id=spec.chain_id,
-        gas_limit=spec.genesis.gas_limit,
-        free_gas=spec.gas_is_free,
-        enode_key=node.identity.enode_key,
-        enode=node.enode,
-        account=node.identity.account,
-        p2p=_endpoint(node.endpoints.p2p),
-        p2p_bind=_endpoint(node.endpoints.p2p_bind),
-        rpc_bind=_endpoint(node.endpoints.rpc_bind),
-        rpc_url=node.endpoints.rpc_url,
-        rpc_names=list(node.endpoints.rpc_names),
-        raft_port=node.endpoints.raft_port,
-        tm_bind=_endpoint(node.endpoints.tm_bind) if node.endpoints.tm_bind else None,
         tm=_transaction_manager(network, node),
-        peers=[PeerRecord(name=peer.name, enode=peer.enode) for peer in network.peers_of(node)],
+        node=node,
+        peers=tuple(PeerRecord(name=peer.name, enode=peer.enode) for peer in network.peers_of(node)),
     )
 
 
@@ -93,8 +80,4 @@ def _transaction_manager(network: Network, node: Node) -> TmRecord | None:
     manager, endpoint, key = network.spec.transaction_manager, node.endpoints.tm, node.identity.tm_key
     if manager is None or endpoint is None or key is None:
         return None
-    return TmRecord(kind=manager.kind, public_key=key, url=tm_url(endpoint), apart=network.spec.manager_apart)
-
-
-def _endpoint(endpoint: Endpoint) -> EndpointRecord:
-    return EndpointRecord(host=endpoint.host, port=endpoint.port)
+    return TmRecord(kind=manager.kind, apart=network.spec.manager_apart)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import engine_of
+from quorumkit.engines import acquirer_of, kinds, recipe_of
 from quorumkit.errors import UsageError
 from quorumkit.image.build import Image, build_image, image_tag
 from quorumkit.progress import Progress
@@ -22,7 +22,7 @@ def build_node_image(
     base: str | None = None,
     again: bool = False,
 ) -> Image:
-    """Builds it for the network in `directory`, or else for the newest version of that engine (geth by default). With
+    """Builds it for the network in `directory`, or else for the newest version of that engine (the default one). With
     `again`, builds it even where nothing changed.
 
     Raises:
@@ -38,7 +38,7 @@ def build_node_image(
             raise UsageError(f"{directory}: its engine is {spec.engine.kind}, not {engine}", hint="leave --engine out")
         override = override or network.engine_override(spec)
     else:
-        spec = parse_spec({"name": "image", "engine": {"kind": engine or "geth"}})
-    wanted, client = spec.engine, engine_of(spec.engine.kind)
-    binary = client.acquire(wanted.version, override=override, image=wanted.image, progress=progress)
-    return build_image(tag or image_tag(wanted.kind, wanted.version), client, binary, progress, base=base, again=again)
+        spec = parse_spec({"name": "image", "engine": {"kind": engine or kinds()[0]}})
+    wanted, recipe = spec.engine, recipe_of(spec.engine.kind)
+    binary = acquirer_of(recipe.kind).acquire(wanted.version, override=override, image=wanted.image, progress=progress)
+    return build_image(tag or image_tag(wanted.kind, wanted.version), recipe, binary, progress, base=base, again=again)

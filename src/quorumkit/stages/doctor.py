@@ -10,46 +10,32 @@ import re
 import resource
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
 
 from quorumkit.cache import cache_directory
-from quorumkit.engines import acquirer_of, recipe_of
-from quorumkit.engines.geth.build import find_built
-from quorumkit.engines.geth.go_toolchain import OLDEST, WHEEL_SHA256, go_on_path
+from quorumkit.engines import acquirer_of, kinds, recipe_of
 from quorumkit.errors import RuntimeUnavailableError
+from quorumkit.finding import Finding
 from quorumkit.stages.tried import podman, unreachable_proxy, untried
-
-Verdict = Literal["ok", "note", "missing"]
 
 _OPEN_FILES_PER_NODE = 200
 _MEMORY_PER_NODE = 300  # MiB
+_OTHER_ROOM = 500_000_000
+"""Bytes of disk that are to be left where a client has been built."""
 _DOCKER_TIMEOUT = 15.0  # seconds
 _CLUSTER_TIMEOUT = 10.0  # seconds
 OLDEST_KUBERNETES = (1, 28)
 OLDEST_COMPOSE = (1, 29)
-VERSION = recipe_of("geth").default_version
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    subject: str
-    verdict: Verdict
-    """ok: there. note: there is something to know. missing: what needs it cannot work."""
-    text: str
-    advice: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def examine() -> list[Finding]:
     """Looks at everything; nothing is changed."""
-    checks: list[Callable[[], Finding]] = [_python, _geth, _go, _goquorum, _java, _disk, _memory, _open_files]
-    return _untried() + [check() for check in checks] + _containers() + _kubernetes()
+    engines = [finding for kind in kinds() for finding in acquirer_of(kind).findings()]
+    return [
+        *_untried(),
+        *(_python(), *engines, _java(), _disk(), _memory(), _open_files()),
+        *_containers(),
+        *_kubernetes(),
+    ]
 
 
 def _untried() -> list[Finding]:
@@ -58,48 +44,6 @@ def _untried() -> list[Finding]:
 
 def _python() -> Finding:
     return Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
-
-
-def _geth() -> Finding:
-    binary = find_built(VERSION)
-    if binary:
-        return Finding("geth", "ok", f"{binary.version} built, SHA-256 {binary.sha256[:16]}…")
-    return Finding(
-        "geth", "note", f"{VERSION} is not built yet", "the first `quorumkit up` builds it, in 1 to 3 minutes"
-    )
-
-
-def _go() -> Finding:
-    toolchain = go_on_path()
-    if toolchain:
-        return Finding("go", "ok", f"{toolchain.version} at {toolchain.command}")
-    oldest = ".".join(map(str, OLDEST))
-    if sys.platform == "linux" and platform.machine() in WHEEL_SHA256:
-        return Finding("go", "note", f"no Go {oldest} or newer on PATH", "fetched from the package index where needed")
-    return Finding(
-        "go",
-        "missing",
-        f"no Go {oldest} or newer on PATH",
-        f"install Go, or name a geth {VERSION} with --engine-binary",
-    )
-
-
-def _goquorum() -> Finding:
-    """Only its own networks need it, so that it is never missing."""
-    from quorumkit.container_engine import docker
-    from quorumkit.engines.goquorum.acquire import official_image
-
-    version = recipe_of("goquorum").default_version
-    image = official_image(version)
-    if binary := acquirer_of("goquorum").find(version):
-        text = f"{version} taken out of {image}, SHA-256 {binary.sha256[:16]}…"
-        return Finding("goquorum", "ok", text)
-    otherwise = "only `--engine goquorum` needs one: name it with --engine-binary, or engine.image another image"
-    try:
-        docker("image", "inspect", "--format", "{{.Id}}", image, timeout=_DOCKER_TIMEOUT)
-    except RuntimeUnavailableError:
-        return Finding("goquorum", "note", f"no binary of {version} is kept, and {image} is not here", otherwise)
-    return Finding("goquorum", "note", f"{version} would be taken out of {image}, which is here", otherwise)
 
 
 def _java() -> Finding:
@@ -116,8 +60,10 @@ def _disk() -> Finding:
     place = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     text = f"{free / 1e9:.1f} GB free for the cache at {cache}"
-    if free < 2e9:
-        return Finding("disk", "note", text, "building geth takes 1.5 GB; QUORUMKIT_CACHE names another place")
+    builds = {kind: room for kind in kinds() if (room := acquirer_of(kind).build_room)}
+    if free < _OTHER_ROOM + max(builds.values(), default=0):
+        takes = [f"building {kind} takes {room / 1e9:.1f} GB" for kind, room in builds.items()]
+        return Finding("disk", "note", text, "; ".join([*takes, "QUORUMKIT_CACHE names another place"]))
     return Finding("disk", "ok", text)
 
 
@@ -181,14 +127,16 @@ def _compose() -> Finding:
 def _image() -> Finding:
     from quorumkit.image.build import find_image, image_tag, inputs_digest
 
-    tag = image_tag("geth", VERSION)
+    kind = kinds()[0]
+    version = recipe_of(kind).default_version
+    tag = image_tag(kind, version)
     image = find_image(tag)
     if image is None:
         return Finding(
             "node image", "note", f"{tag} is not built yet", "`quorumkit up` builds it, or `quorumkit image build`"
         )
     text = f"{tag}, {image.size / 1e6:.0f} MB"
-    binary = find_built(VERSION)
+    binary = acquirer_of(kind).find(version)
     if binary and image.inputs != inputs_digest(binary, image.base):
         return Finding("node image", "note", f"{text}, of other sources than these", "`quorumkit up` builds it again")
     return Finding("node image", "ok", text)

@@ -13,10 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quorumkit.directory import NetworkDirectory, endpoints_of
+from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
 from quorumkit.identities import Identities
-from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Node, node_name, role_of
 from quorumkit.providers import Provider
 from quorumkit.record import RECORD_NAME, read_record
@@ -55,8 +54,7 @@ def recorded_nodes(directory: NetworkDirectory, spec: NetworkSpec) -> list[Node]
         path = directory.node(node_name(ordinal))
         if (path / RECORD_NAME).exists():
             record = read_record(path)
-            identity = PublicIdentity(record.enode_key, record.account, record.tm.public_key if record.tm else None)
-            nodes.append(Node(ordinal, role_of(ordinal, spec), identity, endpoints_of(record)))
+            nodes.append(Node(ordinal, role_of(ordinal, spec), record.identity, record.endpoints))
     return nodes
 
 

@@ -36,11 +36,10 @@ class TesseraManager(Manager):
 
     def start(self, *arguments: str, wait: bool = True) -> None:
         tessera = manager_of("tessera")
-        program = tessera.find(override=Path(str(TESSERA)))
+        spec = tessera.process(tessera.find(override=Path(str(TESSERA))))
         with (self.directory / "tm.log").open("ab") as log:
             self.process = subprocess.Popen(
-                tessera.run_command(program), cwd=self.directory, stdout=log, stderr=log,
-                env=os.environ | tessera.environment(),
+                spec.argv, cwd=self.directory, stdout=log, stderr=log, env=os.environ | dict(spec.environment),
             )  # fmt: skip
         until(self.is_up, what="Tessera to answer", seconds=PATIENCE)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from quorumkit.exchange.names import Names, parse_peers
 from quorumkit.exchange.run import Exchange
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.plan import Endpoint
+from quorumkit.record import NodeRecord, read_record
 from quorumkit.spec import NetworkSpec
 
 PATIENCE = 60.0
@@ -67,9 +67,8 @@ class Participant:
         return (self.directory / "genesis.json").read_bytes()
 
     @property
-    def record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads((self.directory / "node.json").read_bytes())
-        return record
+    def record(self) -> NodeRecord:
+        return read_record(self.directory)
 
     def said(self, *words: str) -> bool:
         return any(all(word in line for word in words) for line in self.log)
@@ -101,7 +100,7 @@ class Field:
             p2p_port=30000 + ordinal,
             rpc_bind=Endpoint("127.0.0.1", 31000 + ordinal),
             rpc_url="http://127.0.0.1:1",
-            raft_port=32000 + ordinal if spec.consensus.kind == "raft" else None,
+            ports={"raft": 32000 + ordinal} if spec.consensus.kind == "raft" else {},
             tm_bind=Endpoint("127.0.0.1", 33000 + ordinal) if spec.transaction_manager else None,
             hosts_file=self.hosts,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import shutil
 import socket
 import threading
@@ -32,12 +31,12 @@ def exchange_of(each: Participant) -> Any:
 
 
 def keys_of(participants: Iterable[Participant]) -> set[str]:
-    return {each.record["enode_key"] for each in participants}
+    return {each.record.identity.enode_key for each in participants}
 
 
 def peers_of(each: Participant) -> set[str]:
     """The enode keys of its peers, by its record."""
-    return {peer["enode"].removeprefix("enode://").partition("@")[0] for peer in each.record["peers"]}
+    return {peer.enode.removeprefix("enode://").partition("@")[0] for peer in each.record.peers}
 
 
 async def lose(stage: Field, ordinal: int, name: str = "") -> Participant:
@@ -162,7 +161,7 @@ def test_the_join_secret_alone_takes_over_nothing(play: Callable[..., None]) -> 
                 await exchange_of(each)._keeping._try_to_sync(4)
         for each in ones:
             assert each.said("refused [not_admitted]"), each.log
-            assert each.record["role"] == "validator"
+            assert each.record.role == "validator"
             assert keys_of(ones) - keys_of([each]) <= peers_of(each)
 
     play(scene)
@@ -184,9 +183,9 @@ def test_a_replaced_node_that_still_runs_is_refused_and_says_so(play: Callable[.
         await until(lambda: thief.said("refuses this node: ", "was replaced"), f"{thief.log[-5:]}")
         with contextlib.suppress(NodeError):
             await exchange_of(thief).replace("node3")
-        assert one.record["role"] == "validator"
+        assert one.record.role == "validator"
         assert keys_of([thief]).isdisjoint(peers_of(one))
-        assert exchange_of(one)._local.membership.holder(3) == three.record["enode_key"]
+        assert exchange_of(one)._local.membership.holder(3) == three.record.identity.enode_key
 
     play(scene, 4)
 
@@ -203,7 +202,7 @@ def test_a_place_that_moved_while_its_clock_was_ahead_moves_again(play: Callable
         await two.locked()
         for each in (one, three):
             await until(
-                lambda each=each: ":30999" in json.dumps(each.record["peers"]),  # type: ignore[misc]
+                lambda each=each: ":30999" in str(each.record.peers),  # type: ignore[misc]
                 f"{each.log}",
             )
 

@@ -23,6 +23,7 @@ from quorumkit.exchange import heal
 from quorumkit.exchange.names import Names
 from quorumkit.exchange.settings import TlsFiles
 from quorumkit.plan import Endpoint
+from quorumkit.record import TmRecord
 from quorumkit.spec import NetworkSpec, parse_spec
 
 
@@ -31,7 +32,7 @@ def test_empty_directories_become_nodes_of_one_network(play: Callable[..., None]
         await form(stage)
         assert len({each.genesis for each in stage.participants}) == 1
         for each in stage.participants:
-            assert [peer["name"] for peer in each.record["peers"]] == [
+            assert [peer.name for peer in each.record.peers] == [
                 other.directory.name for other in stage.participants if other is not each
             ]
             for file in each.directory.rglob("*"):
@@ -84,7 +85,7 @@ def test_after_the_lock_a_restart_needs_nobody(play: Callable[..., None]) -> Non
         stage.participants[1].start()
         await stage.participants[1].locked()
         assert stage.participants[1].genesis == genesis
-        assert len(stage.participants[1].record["peers"]) == 2
+        assert len(stage.participants[1].record.peers) == 2
 
     play(scene)
 
@@ -149,8 +150,8 @@ def test_of_two_nodes_with_one_ordinal_the_one_at_that_name_stays(play: Callable
         await until(lambda: "node2" in one.waits_for, one.waits_for)
         two.start()
         await asyncio.gather(*(each.locked() for each in (one, two, three)))
-        key = two.record["enode_key"]
-        assert all(key in json.dumps(each.record["peers"]) for each in (one, three))
+        key = two.record.identity.enode_key
+        assert all(key in str(each.record.peers) for each in (one, three))
         await until(lambda: second.said("refuses this node"), f"{second.log}")
         assert any(each.said("refused [ordinal_taken]") or each.said("refused [identity_changed]") for each in
                    (one, two, three)), one.log  # fmt: skip
@@ -165,10 +166,10 @@ def test_a_sixth_node_joins_as_an_observer(play: Callable[..., None]) -> None:
         stage.participants.append(late)
         late.start()
         await late.locked()
-        assert late.record["role"] == "observer"
+        assert late.record.role == "observer"
         assert late.genesis == stage.participants[0].genesis
         for each in stage.participants[:3]:
-            await until(lambda each=each: "node4" in {peer["name"] for peer in each.record["peers"]}, f"{each.log}")  # type: ignore[misc]
+            await until(lambda each=each: "node4" in {peer.name for peer in each.record.peers}, f"{each.log}")  # type: ignore[misc]
         await asyncio.gather(*(each.die() for each in stage.participants))
         late.start()
         await late.locked()
@@ -180,7 +181,7 @@ def test_a_lost_disk_is_refused_until_it_is_replaced(play: Callable[..., None]) 
     async def scene(stage: Field) -> None:
         await form(stage)
         one, two, three = stage.participants
-        genesis, old = one.genesis, three.record["enode_key"]
+        genesis, old = one.genesis, three.record.identity.enode_key
         await three.die()
         with pytest.raises(NodeError, match="does not answer"):
             await one.exchange.replace("node3")  # type: ignore[union-attr]
@@ -206,16 +207,16 @@ def test_a_lost_disk_is_refused_until_it_is_replaced(play: Callable[..., None]) 
         assert second.standing.complete
         identity = second.identity
         await lost.locked()
-        assert lost.record["role"] == "observer"
+        assert lost.record.role == "observer"
         assert lost.genesis == genesis
         for each in (one, two):
-            await until(lambda each=each: identity.enode_key in json.dumps(each.record["peers"]), f"{each.log}")  # type: ignore[misc]
-            assert old not in json.dumps(each.record["peers"])
+            await until(lambda each=each: identity.enode_key in str(each.record.peers), f"{each.log}")  # type: ignore[misc]
+            assert old not in str(each.record.peers)
         await asyncio.gather(*(each.die() for each in stage.participants))
         lost.start()
         one.start()
         await asyncio.gather(lost.locked(), one.locked())
-        assert identity.enode_key in json.dumps(one.record["peers"])
+        assert identity.enode_key in str(one.record.peers)
 
     play(scene)
 
@@ -229,14 +230,14 @@ def test_a_moved_node_is_found_again_by_its_name(play: Callable[..., None]) -> N
             each.settings = replace(each.settings, names=names, host=host)
         await form(stage)
         one = stage.participants[0]
-        assert "@127.0.0.1:30002" in one.record["peers"][0]["enode"]
+        assert "@127.0.0.1:30002" in one.record.peers[0].enode
         stage.hosts.write_text("127.0.0.1 host1.invalid host3.invalid\n127.0.0.5 host2.invalid\n")
-        await until(lambda: "@127.0.0.5:30002" in one.record["peers"][0]["enode"], f"{one.log}")
+        await until(lambda: "@127.0.0.5:30002" in one.record.peers[0].enode, f"{one.log}")
         assert "127.0.0.5:30002" in (one.directory / "geth.toml").read_text()
         assert one.said("node2 moved from 127.0.0.1 to 127.0.0.5")
         stage.hosts.write_text("127.0.0.1 host1.invalid host3.invalid\n")
         await asyncio.sleep(0.5)
-        assert "@127.0.0.5:30002" in one.record["peers"][0]["enode"], "a name that fails for a while moves nobody"
+        assert "@127.0.0.5:30002" in one.record.peers[0].enode, "a name that fails for a while moves nobody"
 
     play(scene)
 
@@ -262,7 +263,7 @@ def test_an_observer_that_was_scaled_away_is_missed_no_more_and_one_that_comes_b
         spec = quorum_of(3, "raft") if kind == "raft" else stage.participants[0].settings.spec
         for each, host in zip(stage.participants, hosts, strict=False):
             each.settings = replace(each.settings, spec=spec, names=names, host=host,
-                                    raft_port=32000 if kind == "raft" else None,
+                                    ports={"raft": 32000} if kind == "raft" else {},
                                     tm_bind=Endpoint("127.0.0.1", 33000) if kind == "raft" else None)  # fmt: skip
             each.client = Client() if kind == "raft" else None
         await form(stage)
@@ -275,7 +276,7 @@ def test_an_observer_that_was_scaled_away_is_missed_no_more_and_one_that_comes_b
         one = stage.participants[0]
 
         def peers() -> list[str]:
-            return [peer["name"] for peer in one.record["peers"]]
+            return [peer.name for peer in one.record.peers]
 
         await until(lambda: peers() == ["node2", "node3", "node4"], f"{one.log}")
         await late.die()
@@ -321,7 +322,7 @@ def test_secrets_are_in_no_log_and_in_no_message(play: Callable[..., None]) -> N
     async def scene(stage: Field) -> None:
         await form(stage)
         one = stage.participants[0]
-        told = "\n".join([*one.log, json.dumps(one.record), one.genesis.decode()])
+        told = "\n".join([*one.log, str(one.record), one.genesis.decode()])
         for secret in (one.directory / "data/geth/nodekey", one.directory / "password", stage.secret):
             assert secret.read_text().strip() not in told
         for file in (one.directory / "exchange").iterdir():
@@ -425,14 +426,15 @@ def test_transaction_managers_learn_of_each_other_and_of_who_comes_later(
         for n, one in enumerate(participants, start=1):
             own = f"http://127.0.0.1:{33000 + n}/"
             assert listed(one) == {url: key for url, key in everyone.items() if url != own}
-            assert one.record["tm"] == {"kind": "builtin", "public_key": key_of(one), "url": own, "apart": False}
+            assert one.record.tm == TmRecord(kind="builtin", apart=False)
+            assert (one.record.identity.tm_key, f"http://{one.record.endpoints.tm}/") == (key_of(one), own)
         late.start()
         await late.locked()
         assert listed(late) == everyone
         for one in participants:
             await eventually(lambda one=one: key_of(late) in listed(one).values())  # type: ignore[misc]
             allowed = json.loads((one.directory / "data/permissioned-nodes.json").read_bytes())
-            assert sum(late.record["enode_key"] in enode for enode in allowed) == 1
+            assert sum(late.record.identity.enode_key in enode for enode in allowed) == 1
         await asyncio.gather(*(one.die() for one in (*participants, late)))
 
     asyncio.run(within(scene()))
@@ -516,9 +518,9 @@ def test_a_latecomer_whose_client_must_be_taken_in_asks_until_the_leader_does(
         assert lates.admission is None
         clients[1].leads = True
         await eventually(lambda: lates.admission is not None)
-        assert clients[1].took_in == [late.record["enode"]]
+        assert clients[1].took_in == [late.record.node.enode]
         assert clients[1].may_put_out == set()  # nobody was replaced
-        assert late.record["role"] == "observer"
+        assert late.record.role == "observer"
         await asyncio.gather(*(one.die() for one in (*participants, late)))
 
     asyncio.run(within(scene()))

@@ -24,7 +24,8 @@ PACKAGES = 666
 
 _PINNED = "1.13.15"
 _LDFLAGS = "-s -w -checklinkname=0"  # a dependency links to the runtime's internals, refused from Go 1.23 on
-_ROOM = 1_500_000_000  # bytes that a build from empty caches took
+ROOM = 1_500_000_000
+"""Bytes of disk that a build from empty caches took."""
 
 
 def find_built(version: str) -> Binary | None:
@@ -60,9 +61,9 @@ def build(version: str, progress: Progress) -> Binary:
         if built := find_built(version):  # by another process, while this one waited
             return built
         room = shutil.disk_usage(path.parent).free
-        if room < _ROOM:
+        if room < ROOM:
             raise EngineError(
-                f"building geth takes {_ROOM / 1e9:.1f} GB of disk, and {path.parent} has {room / 1e9:.1f} GB free",
+                f"building geth takes {ROOM / 1e9:.1f} GB of disk, and {path.parent} has {room / 1e9:.1f} GB free",
                 hint="free some room, point QUORUMKIT_CACHE to another disk, or name a binary with --engine-binary",
             )
         toolchain = go_on_path() or go_from_wheel(progress)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quorumkit.consensus import consensus_of
-from quorumkit.engines.base import Driver, Standing
-from quorumkit.engines.branches import BranchSearch
+from quorumkit.engines.base import Care, Driver, Report, Standing
+from quorumkit.engines.geth.branches import BranchSearch
+from quorumkit.engines.geth.care import GethCare
+from quorumkit.engines.geth.recipe import GethRecipe
 from quorumkit.errors import EngineError, RpcError
-from quorumkit.identity import PublicIdentity
 from quorumkit.identity.keys import enode_key_in
+from quorumkit.rpc import IpcRpc
 
 if TYPE_CHECKING:
     from quorumkit.record import NodeRecord
@@ -25,7 +27,13 @@ _FETCHES_WITHIN = 3.0
 
 
 class GethDriver:
-    """Over its unix socket."""
+    """Over its unix socket; see `Driver` and `SealingClient`."""
+
+    async def connect(self, directory: Path, record: NodeRecord) -> IpcRpc:
+        return await IpcRpc.connect(directory / GethRecipe.ipc, where=record.name)
+
+    def care(self, directory: Path, record: NodeRecord, report: Report) -> Care:
+        return GethCare(self, directory, record, report)
 
     async def accept_blocks(self, rpc: Rpc) -> None:
         """A geth with a new chain drops the blocks that others announce until it has synced once or begins to seal
@@ -103,13 +111,10 @@ class GethDriver:
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return False
 
-    def sign_of_life(self, record: NodeRecord) -> str:
-        return "eth_blockNumber"
-
 
 def standing_among(record: NodeRecord, validators: list[str]) -> Standing:
     """Of a node among those validators' addresses."""
-    own = consensus_of(record.consensus.kind).validator_address(PublicIdentity(record.enode_key, record.account))
+    own = consensus_of(record.consensus.kind).validator_address(record.identity)
     return Standing(own.lower() in {address.lower() for address in validators}, len(validators))
 
 

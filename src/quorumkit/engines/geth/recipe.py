@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import Recipe
+from quorumkit.engines.base import NamedPort, Recipe
+from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
 from quorumkit.engines.geth.gas import gas_flags, suggestions
-from quorumkit.process_spec import LoggedLine, Noise, ProcessSpec
+from quorumkit.process_spec import LoggedLine, Noise, ProcessSpec, SignOfLife
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
@@ -45,7 +46,10 @@ class GethRecipe:
         *("eth", "net", "web3", "txpool"),
         *("admin", "clique", "debug", "miner", "personal"),
     )
+    our_flags = OUR_FLAGS
+    fields_instead: Mapping[str, str] = FIELDS_INSTEAD
     package = "pkg:golang/github.com/ethereum/go-ethereum"
+    program = "geth"
     ipc = Path("data/geth.ipc")
     # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
     noise = Noise(
@@ -59,8 +63,8 @@ class GethRecipe:
     # Its console warns of the `personal` namespace at each start, which the node program needs; other warnings stay.
     _console_flags: tuple[str, ...] = ("--verbosity", "1", "--log.vmodule", "*=3,console=1")
 
-    def ports(self, consensus: str) -> tuple[str, ...]:
-        return ()
+    def ports(self, consensus: str) -> Mapping[str, NamedPort]:
+        return {}
 
     def genesis(
         self,
@@ -187,17 +191,22 @@ class GethRecipe:
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
             *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
             *gas_flags(free=record.free_gas, gas_limit=record.gas_limit),
-            *("--miner.etherbase", record.account),
+            *("--miner.etherbase", record.identity.account),
             *("--rpc.enabledeprecatedpersonal", *record.engine.client_arguments),
         ]
-        return [self._client(command, ready="IPC endpoint opened")]
+        return [self._client(command)]
 
-    def _client(self, command: Sequence[str], *, ready: str) -> ProcessSpec:
-        """The client, which can be asked once its log has a line with `ready` in it."""
+    def _client(
+        self, command: Sequence[str], *, ready: str = "IPC endpoint opened", asked: str = "eth_blockNumber"
+    ) -> ProcessSpec:
+        """The client, which can be asked once its log has a line with `ready` in it, and is asked `asked` for a sign of
+        life."""
         return ProcessSpec(
             name=self.kind,
+            title="client",
             argv=tuple(command),
             ready=LoggedLine(lambda line: ready in line),
+            sign_of_life=SignOfLife(self.ipc, asked),
             why_it_ends=self.why_it_ends,
             noise=self.noise,
         )

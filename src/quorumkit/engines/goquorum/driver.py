@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from quorumkit.engines.base import Driver, Standing
-from quorumkit.engines.branches import BranchSearch
+from quorumkit.engines.geth.branches import BranchSearch
 from quorumkit.engines.geth.driver import GethDriver, standing_among
 from quorumkit.engines.goquorum.raft_members import raft_standing
 from quorumkit.engines.goquorum.recipe import TOLD_THEIR_PEERS
@@ -33,7 +33,7 @@ class GoQuorumDriver(GethDriver):
     async def standing(self, rpc: Rpc, record: NodeRecord) -> Standing:
         kind = record.consensus.kind
         if kind == "raft":
-            return await raft_standing(rpc, record.enode_key)
+            return await raft_standing(rpc, record.identity.enode_key)
         if kind in TOLD_THEIR_PEERS:
             return standing_among(record, await rpc.call("istanbul_getValidators"))
         return await super().standing(rpc, record)
@@ -97,10 +97,6 @@ class GoQuorumDriver(GethDriver):
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
         return record.consensus.kind in TOLD_THEIR_PEERS
-
-    def sign_of_life(self, record: NodeRecord) -> str:
-        """Where raft stands still its client answers all else: only this takes raft's lock, and it takes it once."""
-        return "raft_leader" if record.consensus.kind == "raft" else super().sign_of_life(record)
 
 
 def _raft_id(members: list[dict[str, Any]], key: str) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import Recipe
+from quorumkit.engines.base import NamedPort, Recipe
 from quorumkit.engines.geth.recipe import GethRecipe
 from quorumkit.files import to_json
 from quorumkit.notation import is_literal_address
@@ -23,6 +23,12 @@ TOLD_THEIR_PEERS = {"qbft", "ibft"}
 """The consensus kinds whose nodes know no peers until they are told."""
 
 _RAFT_LOG = Path("data/raft-wal")
+_RAFT_PORT = NamedPort(
+    number=50400,
+    block=range(27000, 30303),
+    about="Where raft's own messages go, with that consensus kind.",
+    enode_field="raftport",  # p2p/enode/urlv4.go, parseComplete
+)
 
 
 class GoQuorumRecipe(GethRecipe):
@@ -39,8 +45,8 @@ class GoQuorumRecipe(GethRecipe):
     package = "pkg:github/Consensys/quorum"
     _console_flags = ()
 
-    def ports(self, consensus: str) -> tuple[str, ...]:
-        return ("raft",) if consensus == "raft" else ()
+    def ports(self, consensus: str) -> Mapping[str, NamedPort]:
+        return {"raft": _RAFT_PORT} if consensus == "raft" else {}
 
     def genesis(
         self,
@@ -133,6 +139,9 @@ class GoQuorumRecipe(GethRecipe):
         """A raft node that is asked for its members while it reads them from its disk stands still for good: it takes a
         lock for reading twice, and in between waits the one who writes (raft/handler.go, NodeInfo; raft/snapshot.go,
         updateClusterMembership). So it can be asked only once raft has started.
+
+        Where raft stands still all the same its client answers all else: only `raft_leader` takes raft's lock, and it
+        takes it once.
         """
         command = [
             *(str(binary), *self._flags(record), "--permissioned", "--miner.gasprice", "0"),
@@ -140,19 +149,21 @@ class GoQuorumRecipe(GethRecipe):
             *("--vmodule", "consensus/istanbul/*=2"),
         ]
         if record.consensus.kind == "raft":
-            command += ["--raft", "--raftport", str(record.raft_port), "--raftdnsenable"]
+            command += ["--raft", "--raftport", str(record.endpoints.ports["raft"]), "--raftdnsenable"]
             command += ["--raftblocktime", str(record.consensus.raft_block_time)]
             command += ["--raftjoinexisting", admission] if admission else []
         elif record.consensus.kind == "clique":
-            command += ["--miner.etherbase", record.account]
+            command += ["--miner.etherbase", record.identity.account]
         if record.gas_limit is not None:
             # Between its own limits, 700M and 800M, the client would go with what blocks use.
             limit = str(record.gas_limit)
             command += ["--miner.gastarget", limit, "--miner.gaslimit", limit]
         if record.tm is not None:
             command += ["--ptm.socket", "tm/tm.ipc"]
-        ready = "raft node started" if record.consensus.kind == "raft" else "IPC endpoint opened"
-        return [self._client([*command, *record.engine.client_arguments], ready=ready)]
+        command += record.engine.client_arguments
+        if record.consensus.kind == "raft":
+            return [self._client(command, ready="raft node started", asked="raft_leader")]
+        return [self._client(command)]
 
 
 def _permitted(node: Node) -> str:

@@ -24,7 +24,7 @@ from quorumkit.errors import RpcError
 from quorumkit.identity.keys import enode_key_in
 
 if TYPE_CHECKING:
-    from quorumkit.engines.base import Driver
+    from quorumkit.engines.geth.sealing_client import SealingClient
     from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
 
@@ -58,10 +58,12 @@ class Head:
 class BranchSearch:
     """Of one validator, over one connection to its client."""
 
-    def __init__(self, rpc: Rpc, driver: Driver, record: NodeRecord, directory: Path, *, fetches_within: float) -> None:
+    def __init__(
+        self, rpc: Rpc, client: SealingClient, record: NodeRecord, directory: Path, *, fetches_within: float
+    ) -> None:
         """`fetches_within` are the seconds in which the client turns to a peer that has more."""
         self._rpc = rpc
-        self._driver = driver
+        self._client = client
         self._record = record
         self._kept = directory / KEPT_BLOCKS
         self._fetches_within = fetches_within
@@ -73,7 +75,7 @@ class BranchSearch:
             RpcError: the client cannot be asked.
         """
         recents = (await self._rpc.call("clique_getSnapshot"))["recents"]
-        return self._record.account.lower() in {signer.lower() for signer in recents.values()}
+        return self._record.identity.account.lower() in {signer.lower() for signer in recents.values()}
 
     async def turn(self) -> int:
         """The node's place among the validators, who look one after the other, so that never all leave their branches.
@@ -82,7 +84,8 @@ class BranchSearch:
             RpcError: the client cannot be asked.
         """
         signers = sorted(signer.lower() for signer in await self._rpc.call("clique_getSigners"))
-        return signers.index(self._record.account.lower()) if self._record.account.lower() in signers else len(signers)
+        own = self._record.identity.account.lower()
+        return signers.index(own) if own in signers else len(signers)
 
     async def peers(self) -> list[str]:
         """The enode URLs of the static peers that the client is connected to.
@@ -90,7 +93,7 @@ class BranchSearch:
         Raises:
             RpcError: the client cannot be asked.
         """
-        connected = await self._driver.connected_keys(self._rpc)
+        connected = await self._client.connected_keys(self._rpc)
         return [peer.enode for peer in self._record.peers if enode_key_in(peer.enode) in connected]
 
     async def search(self, peer: str) -> Head | None:
@@ -166,7 +169,7 @@ class BranchSearch:
         return await self._settled()
 
     async def _is_connected(self, peer: str) -> bool:
-        return enode_key_in(peer) in await self._driver.connected_keys(self._rpc)
+        return enode_key_in(peer) in await self._client.connected_keys(self._rpc)
 
     async def _settled(self) -> Head:
         """The head once nothing more comes, or after a while all the same."""
@@ -176,7 +179,7 @@ class BranchSearch:
                 while True:
                     await asyncio.sleep(_SETTLED_FOR)
                     before, head = head, await self._head()
-                    if head == before and await self._driver.is_level(self._rpc):
+                    if head == before and await self._client.is_level(self._rpc):
                         break
         return head
 

@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from quorumkit.consensus import consensus_of
-from quorumkit.engines import Engine, Standing
+from quorumkit.engines.base import Report, Standing
+from quorumkit.engines.geth.sealing_client import SealingClient
+from quorumkit.engines.geth.splits import SplitWatch
 from quorumkit.errors import RpcError
-from quorumkit.node.following import Following
-from quorumkit.node.splits import SplitWatch
-from quorumkit.node.status import NodeStatus
 from quorumkit.record import NodeRecord
 from quorumkit.rpc import IpcRpc
 
@@ -43,40 +42,37 @@ class Sealing:
     """Of one connection to a running client."""
 
     def __init__(
-        self, rpc: IpcRpc, engine: Engine, record: NodeRecord, directory: Path,
-        status: NodeStatus, following: Following,
-        *, open_account: Callable[[IpcRpc], Awaitable[None]], say: Callable[[str, str], None],
+        self, rpc: IpcRpc, client: SealingClient, record: NodeRecord, directory: Path, report: Report,
+        *, open_account: Callable[[IpcRpc], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._rpc = rpc
-        self._engine = engine
+        self._client = client
         self._record = record
-        self._status = status
-        self._following = following
+        self._report = report
         self._open_account = open_account
-        self._say = say
         self._seals = False
-        search = engine.branch_search(rpc, record, directory)
+        search = client.branch_search(rpc, record, directory)
         self._splits: SplitWatch | None = None
         if search is not None:
-            self._splits = SplitWatch(search, following, stop_sealing=self._stop, seal=self._begin, say=say)
+            self._splits = SplitWatch(search, report, stop_sealing=self._stop, seal=self._begin)
         self.may_have_peers = asyncio.Event()
         """Set once the client may be told its peers, where it is not to know them before it seals."""
 
     async def run(self) -> None:
         """Follows the validator set for as long as the connection is open: a node that was voted in seals, and one that
         was voted out stops, whenever that happened."""
-        await self._insist(lambda: self._engine.set_up(self._rpc, self._record))
+        await self._insist(lambda: self._client.set_up(self._rpc, self._record))
         if self._splits is not None:
             await self._insist(self._splits.finish)
         standing = await self._ask()
-        if self._engine.seals_before_peers(self._record):
+        if self._client.seals_before_peers(self._record):
             if standing.validates:
                 await self._insist(self._begin)
             self.may_have_peers.set()
             await self._open_account(self._rpc)
         else:
             self.may_have_peers.set()
-            if standing.validates and self._engine.seal_method(self._record) is not None:
+            if standing.validates and self._client.seal_method(self._record) is not None:
                 await self._seal_with_peers(standing)
             else:
                 await self._open_account(self._rpc)
@@ -91,7 +87,7 @@ class Sealing:
                     await self._splits.look(standing.validators, self._quorum(standing) - 1)
             await asyncio.sleep(LOOK_EVERY)
             if not self._record.consensus.blocks_on_demand:
-                await self._following.next_head(LOOK_ANYWAY_AFTER - LOOK_EVERY)
+                await self._report.next_head(LOOK_ANYWAY_AFTER - LOOK_EVERY)
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Until the client has taken it."""
@@ -107,33 +103,33 @@ class Sealing:
         """The node's part in making blocks; asked for as long as it takes."""
         while True:
             try:
-                standing = await self._engine.standing(self._rpc, self._record)
+                standing = await self._client.standing(self._rpc, self._record)
             except RpcError:  # slow, or gone: then this task is cancelled
                 if self._rpc.is_open:
-                    self._following.silent()
+                    self._report.silent()
                 await asyncio.sleep(1)
             else:
-                self._following.stand(standing)
+                self._report.stand(standing)
                 return standing
 
     async def _follow(self, standing: Standing) -> None:
-        if self._engine.seal_method(self._record) is None or standing.validates == self._seals:
+        if self._client.seal_method(self._record) is None or standing.validates == self._seals:
             return
         if standing.validates:
-            if not self._engine.seals_before_peers(self._record):
+            if not self._client.seals_before_peers(self._record):
                 await self._become_level()
             await self._begin()
-            self._say("INFO", "it is a validator now, and seals")
+            self._report.say("INFO", "it is a validator now, and seals")
         else:
             await self._stop()
-            self._say("INFO", "it is no validator any more, and stops sealing")
+            self._report.say("INFO", "it is no validator any more, and stops sealing")
 
     async def _begin(self) -> None:
-        await self._engine.seal(self._rpc, self._record)
+        await self._client.seal(self._rpc, self._record)
         self._seals = True
 
     async def _stop(self) -> None:
-        await self._engine.stop_sealing(self._rpc)
+        await self._client.stop_sealing(self._rpc)
         self._seals = False
 
     def _quorum(self, standing: Standing) -> int:
@@ -148,13 +144,13 @@ class Sealing:
         blocks, and its account stays closed.
         """
         with contextlib.suppress(RpcError):
-            await self._engine.accept_blocks(self._rpc)
-        everyone = self._status.expected_peers
+            await self._client.accept_blocks(self._rpc)
+        everyone = self._report.expected_peers
         enough = min(self._quorum(standing) - 1, (everyone + 1) // 2)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SEAL_ANYWAY_AFTER):
-                await self._following.peers_reach(everyone)
-        await self._following.peers_reach(enough)
+                await self._report.peers_reach(everyone)
+        await self._report.peers_reach(enough)
         await self._become_level()
         await self._open_account(self._rpc)
         with contextlib.suppress(TimeoutError):
@@ -167,19 +163,19 @@ class Sealing:
     async def _become_level(self) -> None:
         """Returns when the client has had nothing to fetch for a moment, or gets nothing although there is."""
         loop = asyncio.get_running_loop()
-        head, changed = self._status.block_hash, loop.time()
+        head, changed = self._report.head, loop.time()
         level_since: float | None = None
         while self._rpc.is_open:
             with contextlib.suppress(RpcError):
-                level = await self._engine.is_level(self._rpc)
+                level = await self._client.is_level(self._rpc)
                 now = loop.time()
-                if head != self._status.block_hash:
-                    head, changed = self._status.block_hash, now
+                if head != self._report.head:
+                    head, changed = self._report.head, now
                 level_since = (level_since or now) if level else None
                 if level_since is not None and now - level_since >= LEVEL_FOR:
                     return
                 if now - changed >= LEVEL_WITHIN:
-                    self._say(
+                    self._report.say(
                         "WARN", f"it seals although it lags behind its peers: nothing came for {LEVEL_WITHIN:g} s"
                     )
                     return
@@ -193,7 +189,7 @@ class Sealing:
         """
         while True:
             try:
-                await self._rpc.call("eth_sign", self._record.account, "0x00")
+                await self._rpc.call("eth_sign", self._record.identity.account, "0x00")
             except RpcError as error:
                 if "authentication needed" not in error.message:
                     return

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 
-from quorumkit.engines import Engine
+from quorumkit.engines.geth.sealing_client import SealingClient
 from quorumkit.errors import RpcError
 from quorumkit.identity.keys import enode_key_in
 from quorumkit.record import NodeRecord
@@ -20,12 +20,12 @@ OLD_ADDRESS_LOOK = 3.0
 class Peering:
     """Of one run of the client."""
 
-    def __init__(self, engine: Engine, record: NodeRecord, say: Callable[[str, str], None]) -> None:
-        self._engine = engine
+    def __init__(self, client: SealingClient, record: NodeRecord, say: Callable[[str, str], None]) -> None:
+        self._client = client
         self._record = record
         self._say = say
         self._reloaded = asyncio.Event()
-        told = not engine.seals_before_peers(record)
+        told = not client.seals_before_peers(record)
         self._given = {enode_key_in(peer.enode): peer.enode for peer in record.peers} if told else {}
         """The static peers that the running client has been given: enode URLs by enode key."""
 
@@ -60,17 +60,17 @@ class Peering:
         if self._given == wanted:
             return
         for key in self._given.keys() - wanted.keys():
-            await self._engine.drop_peer(rpc, self._given[key])
+            await self._client.drop_peer(rpc, self._given[key])
             del self._given[key]
-        connected = await self._engine.connected_keys(rpc)
+        connected = await self._client.connected_keys(rpc)
         told: list[str] = []
         for key, enode in wanted.items():
             present = self._given.get(key)
             if present == enode or (present is not None and key in connected):
                 continue
             if present is not None:
-                await self._engine.drop_peer(rpc, present)
-            await self._engine.add_peer(rpc, enode)
+                await self._client.drop_peer(rpc, present)
+            await self._client.add_peer(rpc, enode)
             self._given[key] = enode
             told.append(enode.rpartition("@")[2].partition("?")[0])
         if told and anew:

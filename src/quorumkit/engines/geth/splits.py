@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from quorumkit.engines.branches import BranchSearch
-from quorumkit.node.following import Following
+from quorumkit.engines.base import Report
+from quorumkit.engines.geth.branches import BranchSearch
 
 TURN = 5.0
 """Seconds from one validator's look at a peer's branch to the next validator's."""
@@ -23,14 +23,13 @@ class SplitWatch:
     """Of one connection to a validator's client. `look` is called again and again while the node seals."""
 
     def __init__(
-        self, search: BranchSearch, following: Following, *, stop_sealing: Callable[[], Awaitable[None]],
-        seal: Callable[[], Awaitable[None]], say: Callable[[str, str], None],
+        self, search: BranchSearch, report: Report, *, stop_sealing: Callable[[], Awaitable[None]],
+        seal: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._search = search
-        self._following = following
+        self._report = report
         self._stop_sealing = stop_sealing
         self._seal = seal
-        self._say = say
         self._due: float | None = None
         self._looks = 0
 
@@ -51,7 +50,7 @@ class SplitWatch:
             RpcError: the client is slow, or gone.
         """
         now = asyncio.get_running_loop().time()
-        if not self._following.is_stalled:
+        if not self._report.is_stalled:
             self._due, self._looks = None, 0
             return
         if self._due is None:
@@ -71,15 +70,15 @@ class SplitWatch:
             await self._seal()  # it could go on by itself, and does not: begun anew
 
     async def _leave_if_lost(self, peer: str) -> None:
-        self._say("WARN", "the chain stands still: it looks whether a peer is on another branch")
-        with self._following.standing_still():
+        self._report.say("WARN", "the chain stands still: it looks whether a peer is on another branch")
+        with self._report.standing_still():
             await self._stop_sealing()
             try:
                 found = await self._search.search(peer)
             finally:
                 await self._search.finish()
         if found is None:
-            self._say("INFO", "that peer has no branch that wins over its own")
+            self._report.say("INFO", "that peer has no branch that wins over its own")
         else:
-            self._say("WARN", f"it went over to its peers' branch: block {found.number}, {found.hash}")
+            self._report.say("WARN", f"it went over to its peers' branch: block {found.number}, {found.hash}")
         await self._seal()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import os
 import signal
 import socket
@@ -18,20 +17,18 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from filelock import FileLock, Timeout
 
-from quorumkit.errors import CorruptFileError, NodeError, PortError, QuorumkitError
-from quorumkit.files import private_directory, to_json, write_atomic
+from quorumkit.errors import NodeError, PortError, QuorumkitError
+from quorumkit.files import private_directory
 from quorumkit.node.control import SOCKET_NAME, ControlServer
-from quorumkit.node.log import LogSink, RotatedFile, StandardOutput, Unfailing, own_line
-from quorumkit.node.managed import ManagedNode
+from quorumkit.node.exchanging import exchange_of, keep_exchanging
+from quorumkit.node.info import INFO_NAME, LOCK_NAME, write_info
+from quorumkit.node.log import Sinks
+from quorumkit.node.node import Node
 from quorumkit.node.trouble import kept_up
-from quorumkit.plan import node_name
 
 if TYPE_CHECKING:
     from quorumkit.exchange.run import Exchange
     from quorumkit.exchange.settings import ExchangeSettings
-
-INFO_NAME = "supervisor.json"
-LOCK_NAME = "supervisor.lock"
 
 
 @dataclass(frozen=True)
@@ -81,12 +78,10 @@ async def _run(options: Options) -> None:
             stack.enter_context(FileLock(options.state / LOCK_NAME, timeout=0, mode=0o600))
         except Timeout:
             raise NodeError(f"{options.state}: another node program runs these nodes already") from None
-        supervisor = Supervisor(options)
-        stack.callback(supervisor.close_logs)
-        await supervisor.run()
+        await Program(options).run()
 
 
-class Supervisor:
+class Program:
     """Carries its nodes; see `control.Controlled` for what it can be asked."""
 
     def __init__(self, options: Options) -> None:
@@ -94,9 +89,9 @@ class Supervisor:
         self._end = asyncio.Event()
         self._change = asyncio.Event()
         self._health_port: int | None = None
-        self._logs: list[LogSink] = []
+        self._logs = Sinks(options.logs)
         self._network = ""
-        self._nodes: dict[str, ManagedNode] = {}
+        self._nodes: dict[str, Node] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._exchange: Exchange | None = None
         for directory in options.nodes:
@@ -112,14 +107,18 @@ class Supervisor:
             if name not in self._options.stopped:
                 node.start()
             self._run(node)
-        exchanging = [asyncio.create_task(self._keep_exchanging(), name="exchange")] if self._exchange else []
+        exchanging: list[asyncio.Task[None]] = []
+        if self._exchange is not None:
+            (node,) = self._nodes.values()
+            keeping = keep_exchanging(self._exchange, node.troubles)
+            exchanging.append(asyncio.create_task(keeping, name="exchange"))
         await asyncio.sleep(0)  # the clients start before anything else is loaded
         control = ControlServer(self, self._options.state / SOCKET_NAME)
         health = None
         ended = asyncio.create_task(self._end.wait())
         try:
             await control.listen()
-            self._tell_ready()
+            _tell_ready(self._options.ready_descriptor)
             if self._options.health:
                 health = await self._serve_health(*self._options.health)
                 self._write_info()
@@ -134,14 +133,11 @@ class Supervisor:
             if health is not None:
                 await health.close()
             await control.close()
+            self._logs.close()
             (self._options.state / INFO_NAME).unlink(missing_ok=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result
-
-    def close_logs(self) -> None:
-        for log in self._logs:
-            log.close()
 
     def status(self) -> list[dict[str, Any]]:
         return [node.status.to_json() for node in self._nodes.values()]
@@ -209,9 +205,9 @@ class Supervisor:
     def next_change(self) -> asyncio.Event:
         return self._change
 
-    def _take(self, directory: Path, *, alone: bool) -> ManagedNode:
-        log = self._sink(directory.absolute().name, alone=alone)
-        node = ManagedNode(
+    def _take(self, directory: Path, *, alone: bool) -> Node:
+        log = self._logs.sink(directory.absolute().name, alone=alone)
+        node = Node(
             directory.absolute(), override=self._options.binary, tm_override=self._options.tm_binary, log=log,
             changed=self._note_change,
         )  # fmt: skip
@@ -225,56 +221,16 @@ class Supervisor:
         except Exception as error:
             node.troubles.report("its record", error)
         if self._options.exchange is not None:
-            self._exchange = self._exchange_of(node, self._options.exchange, log)
+            self._exchange = exchange_of(node, self._options.exchange, log)
+            self._network = self._options.exchange.spec.name
         self._nodes[node.status.name] = node
         return node
 
-    def _run(self, node: ManagedNode) -> None:
+    def _run(self, node: Node) -> None:
         name = node.status.name
         self._running[name] = asyncio.create_task(kept_up(node.run, "the care of the node", node.troubles), name=name)
 
-    async def _keep_exchanging(self) -> None:
-        """Until the set is locked an error of the exchange is the node program's: it has nothing else to do. After
-        that, and where nobody expected it, the node goes on and the exchange is begun again.
-
-        Raises:
-            QuorumkitError: see `Exchange.run`.
-        """
-        exchange = self._exchange
-        assert exchange is not None
-        refused: list[QuorumkitError] = []
-
-        async def run() -> None:
-            try:
-                await exchange.run()
-            except QuorumkitError as error:
-                if exchange.locked.is_set():
-                    raise
-                refused.append(error)
-
-        (node,) = self._nodes.values()
-        await kept_up(run, "the exchange", node.troubles)
-        if refused:
-            raise refused[0]
-
-    def _exchange_of(self, node: ManagedNode, settings: ExchangeSettings, log: Unfailing) -> Exchange:
-        from quorumkit.exchange.run import Exchange
-
-        exchange = Exchange(
-            settings,
-            node.directory,
-            say=lambda level, text: log.line(own_line(level, text)),
-            tell=node.tell,
-            rendered=node.reload,
-            client=node,
-            troubles=node.troubles,
-        )
-        node.wait_for(exchange)
-        node.status.name, node.status.ordinal = node_name(settings.ordinal), settings.ordinal
-        self._network = settings.spec.name
-        return exchange
-
-    def _named(self, names: list[str]) -> list[ManagedNode]:
+    def _named(self, names: list[str]) -> list[Node]:
         unknown = [name for name in names if name not in self._nodes]
         if unknown:
             raise NodeError(f"no node {', '.join(unknown)} here")
@@ -285,35 +241,13 @@ class Supervisor:
         self._change.set()
         self._change = asyncio.Event()
 
-    def _sink(self, name: str, *, alone: bool) -> Unfailing:
-        if self._options.logs is None:
-            sink = Unfailing(StandardOutput("" if alone else f"{name} | "))
-        else:
-            with contextlib.suppress(OSError):  # told with the first line
-                private_directory(self._options.logs)
-            sink = Unfailing(RotatedFile(self._options.logs / f"{name}.log"))
-        self._logs.append(sink)
-        return sink
-
     def _write_info(self) -> None:
-        write_atomic(self._options.state / INFO_NAME, to_json(self.info()), mode=0o600, durable=False)
-
-    def _tell_ready(self) -> None:
-        if self._options.ready_descriptor is not None:
-            with contextlib.suppress(OSError), os.fdopen(self._options.ready_descriptor, "w") as pipe:
-                pipe.write("ready\n")
-
-    def _health_names(self) -> frozenset[str]:
-        """The host names that the nodes are known under."""
-        names = {socket.gethostname(), *self._options.health_names}
-        if (exchange := self._options.exchange) is not None:
-            names |= {exchange.host, *exchange.rpc_names}
-        return frozenset(names).union(*(node.host_names for node in self._nodes.values()))
+        write_info(self._options.state, self.info())
 
     async def _serve_health(self, host: str, port: int) -> Any:
         from quorumkit.node.health import HealthServer
 
-        server = HealthServer(self._network, lambda: [node.status for node in self._nodes.values()], self._health_names)
+        server = HealthServer(self._network, lambda: [node.status for node in self._nodes.values()], self._host_names)
         try:
             self._health_port = await server.listen(host, port)
         except OSError as error:
@@ -321,20 +255,21 @@ class Supervisor:
             raise PortError(f"health endpoint: {host}:{port}: {error.strerror or error}") from None
         return server
 
+    def _host_names(self) -> frozenset[str]:
+        """What the nodes are known under."""
+        return _names(self._options).union(*(node.host_names for node in self._nodes.values()))
 
-def read_info(state: Path) -> dict[str, Any] | None:
-    """What the supervisor of that state directory wrote of itself, if it is there.
 
-    Raises:
-        CorruptFileError: the file is not what a supervisor writes.
-    """
-    path = state / INFO_NAME
-    try:
-        value = json.loads(path.read_bytes())
-        if not isinstance(value["pid"], int) or not isinstance(value["created"], float | int):
-            raise TypeError("pid")
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):
-        raise CorruptFileError(f"{path}: not readable", hint="remove it") from None
-    return dict(value)
+def _names(options: Options) -> frozenset[str]:
+    """The host names that the program answers under, whatever its nodes are."""
+    names = {socket.gethostname(), *options.health_names}
+    if (exchange := options.exchange) is not None:
+        names |= {exchange.host, *exchange.rpc_names}
+    return frozenset(names)
+
+
+def _tell_ready(descriptor: int | None) -> None:
+    """Whoever started the program waits for this line."""
+    if descriptor is not None:
+        with contextlib.suppress(OSError), os.fdopen(descriptor, "w") as pipe:
+            pipe.write("ready\n")
