@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class Sleeper(Node):
         if self.newcomer:
             raft = self._record.consensus.model_copy(update={"kind": "raft"})
             engine = self._record.engine.model_copy(update={"kind": "goquorum"})
-            self._record = self._record.model_copy(update={"role": "observer", "consensus": raft, "engine": engine})
+            node = replace(network.node(1), role="observer")
+            self._record = self._record.model_copy(update={"node": node, "consensus": raft, "engine": engine})
         self.status.describe(self._record)
 
     async def _prepare(self) -> Prepared:
