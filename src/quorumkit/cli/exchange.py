@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorumkit.addresses import Endpoint
 from quorumkit.cli.engine_words import CONSENSUS, DEFAULT_CONSENSUS, DEFAULT_ENGINE, ENGINE
 from quorumkit.cli.options import WHOLE_NUMBER
 from quorumkit.engines import named_ports, recipe_of
 from quorumkit.errors import UsageError
 from quorumkit.notation import is_literal_address
-from quorumkit.plan import Endpoint
 from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RPC_PORT, TM_PORT
 from quorumkit.spec import NetworkSpec, parse_spec, read_spec
 

@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import engine_of
 from quorumkit.errors import UsageError
@@ -21,7 +22,7 @@ from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
 from quorumkit.exchange.trouble import Troubles, contained
 from quorumkit.files import write_if_changed
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
+from quorumkit.plan import Network, NodeEndpoints, node_name, peer_ordinals
 from quorumkit.render import keeping, render_genesis, render_node
 
 RESOLVE_EVERY = 3.0

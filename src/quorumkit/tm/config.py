@@ -12,11 +12,11 @@ import ipaddress
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
+from quorumkit.addresses import HttpUrl
 from quorumkit.tm.errors import TmConfigError, TmKeyError
 from quorumkit.tm.keys import KeyPair, load_key_pair, load_public_key, parse_public_key, password_lines
 
@@ -238,14 +238,10 @@ def normalise_url(text: str) -> str:
 
     Raises ValueError.
     """
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("it must start with http:// or https://")
-    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+    url = HttpUrl.parse(text)
+    if url.rest not in ("", "/") or url.user is not None:
         raise ValueError("it must be SCHEME://HOST:PORT/ and no more")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}/"
+    return str(replace(url, rest="/"))
 
 
 def _modernise(document: dict[str, Any], source: Path) -> dict[str, Any]:
