@@ -28,7 +28,7 @@ import aiohttp
 import psutil
 
 from measuring import Load, Table, options, rounds_of, spread
-from quorumkit.tm.config import render_tm_conf
+from quorumkit.tm.config_render import render_tm_conf
 from quorumkit.tm.enclave import Enclave, for_recipient
 from quorumkit.tm.keys import KeyPair, generate_key_pair, write_key_files
 from support.ports import free_ports

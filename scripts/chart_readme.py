@@ -1,5 +1,6 @@
 """Writes charts/quorumkit/README.md: what stands in README.md.in beside it, and a table made of the comments in
-values.yaml. The same comments become the descriptions in values.schema.json, which editors show.
+values.yaml. The same comments become the descriptions in values.schema.json, which editors show. And what the chart
+knows of the engines (`chart_engines.py`).
 
     make docs
 
@@ -18,9 +19,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from chart_engines import put_into_schema, template
+
 CHART = Path(__file__).resolve().parent.parent / "charts/quorumkit"
 PAGE = CHART / "README.md"
 SCHEMA = CHART / "values.schema.json"
+ENGINES = CHART / "templates/_engines.tpl"
 _PLACE = "<!-- values -->\n"
 
 
@@ -41,8 +45,9 @@ def page() -> str:
 
 
 def schema() -> str:
-    """The schema's text, with its descriptions."""
+    """The schema's text, with its descriptions and what the engines have."""
     whole = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    put_into_schema(whole)
     for value in documented_values():
         at = whole
         for part in value.path.split("."):
@@ -113,3 +118,4 @@ def _cell(default: Any) -> str:
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
+    ENGINES.write_text(template(), encoding="utf-8")

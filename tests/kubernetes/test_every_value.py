@@ -364,8 +364,6 @@ def test_the_chart_knows_the_clients_modules_and_the_flags_that_are_not_a_person
     recipes = [recipe_of(kind) for kind in kinds()]
     modules = {module for recipe in recipes for module in recipe.api_modules}
     assert set(schema["definitions"]["modules"]["items"]["enum"]) == modules
-    for recipe in recipes:
-        assert recipe.our_flags in (CHART / "templates/_client.tpl").read_text(encoding="utf-8")
     assert "geth has no istanbul" in refused({"rpc": {"dangerousModules": ["istanbul"]}})
     for flag in ("--datadir=/x", "--http.api=admin", "--ws", "--cache=1", "--unlock"):
         said = refused({"network": {"engine": {"clientArguments": [flag]}}})

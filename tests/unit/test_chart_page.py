@@ -9,6 +9,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ruamel.yaml import YAML
+
+from quorumkit.engines import kinds, recipe_of
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +28,17 @@ def script() -> ModuleType:
 def test_it_is_up_to_date(script: ModuleType) -> None:
     assert script.PAGE.read_text(encoding="utf-8") == script.page(), "run `make docs`"
     assert script.SCHEMA.read_text(encoding="utf-8") == script.schema(), "run `make docs`"
+
+
+def test_what_it_knows_of_the_engines_is_what_their_recipes_say(script: ModuleType) -> None:
+    assert script.ENGINES.read_text(encoding="utf-8") == script.template(), "run `make docs`"
+    values, chart = (
+        YAML(typ="safe", pure=True).load((script.CHART / name).read_text(encoding="utf-8"))
+        for name in ("values.yaml", "Chart.yaml")
+    )
+    default = recipe_of(kinds()[0])
+    assert values["network"]["engine"]["kind"] == default.kind
+    assert chart["appVersion"].endswith(f"-{default.kind}{default.default_version}")
 
 
 def test_every_value_has_a_row_and_a_place_in_the_schema(script: ModuleType) -> None:

@@ -108,7 +108,9 @@ def builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str
     monkeypatch.setattr(build, "settle_base", lambda name, progress, accept: Base(name, "sha256:1", None))
     monkeypatch.setattr(build, "_locked_packages", lambda progress: tmp_path)
     monkeypatch.setattr(build, "_copy_own_package", lambda site: None)
-    monkeypatch.setattr(build, "_build", lambda context, tag, base, labels, progress, again: made.append(base))
+    monkeypatch.setattr(
+        build, "_build", lambda context, tag, arguments, labels, progress, again: made.append(arguments["BASE"])
+    )
     (tmp_path / "geth").write_text("client")
     return made
 

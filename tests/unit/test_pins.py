@@ -12,7 +12,7 @@ import pytest
 from samples import spec_of
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import Binary, binaries
+from quorumkit.engines import Binary, binaries, recipe_of
 from quorumkit.engines.go_modules import GoModule, go_modules, parse_modules
 from quorumkit.errors import CorruptFileError, EngineError, RuntimeUnavailableError
 from quorumkit.image import base as base_image
@@ -65,15 +65,15 @@ def test_a_program_that_a_person_replaced_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_client_that_was_written_to_in_the_cache_is_not_taken(cache: Path) -> None:
-    path = binaries._kept_path("goquorum", "24.4.1", "some:image")
+    path = binaries._kept_path(recipe_of("goquorum"), "24.4.1", "some:image")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"good")
     good = "770e607624d689265ca6c44884d0807d9b054d23c473c106c72be9de08b7376c"
     record = {"version": "24.4.1", "sha256": good, "size": 4}
     path.with_suffix(".json").write_text(json.dumps(record))
-    assert binaries.find_kept("goquorum", "24.4.1", "some:image")
+    assert binaries.find_kept(recipe_of("goquorum"), "24.4.1", "some:image")
     path.write_bytes(b"evil")
-    assert binaries.find_kept("goquorum", "24.4.1", "some:image") is None
+    assert binaries.find_kept(recipe_of("goquorum"), "24.4.1", "some:image") is None
 
 
 def test_an_image_that_holds_another_client_than_the_first_time_is_refused_before_it_runs(
@@ -88,7 +88,7 @@ def test_an_image_that_holds_another_client_than_the_first_time_is_refused_befor
 
     def take() -> Binary:
         return binaries.take_from_image(
-            "some:image", "/geth", "goquorum", "1.2.3",
+            "some:image", "/geth", recipe_of("goquorum"), "1.2.3",
             name="GoQuorum", version_line=re.compile(r"Version: (?P<version>\S+)"), progress=silent,
         )  # fmt: skip
 

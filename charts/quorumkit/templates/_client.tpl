@@ -5,11 +5,12 @@
 {{- $ws := .Values.rpc.ws | default dict -}}
 {{- $dangerous := .Values.rpc.dangerousModules | default list -}}
 {{- $modules := dict "http" ($http.modules | default $safe) "ws" ($ws.modules | default $safe) -}}
-{{- $goquorum := list "istanbul" "raft" "quorumPermission" "quorumExtension" -}}
+{{- $kind := .Values.network.engine.kind -}}
+{{- $known := (include "quorumkit.engine" . | fromJson).apiModules -}}
 {{- range $part, $served := $modules -}}
 {{- range $module := $served -}}
-{{- if and (eq $.Values.network.engine.kind "geth") (has $module $goquorum) -}}
-{{- fail (printf "rpc.%s.modules: geth has no %s" $part $module) -}}
+{{- if not (has $module $known) -}}
+{{- fail (printf "rpc.%s.modules: %s has no %s" $part $kind $module) -}}
 {{- end -}}
 {{- if not (has $module (concat $safe $dangerous)) -}}
 {{- fail (printf "rpc.%s.modules: with %s, whoever reaches JSON-RPC can change the node; to serve it all the same, name it in rpc.dangerousModules too" $part $module) -}}
@@ -26,8 +27,8 @@
 {{- end -}}
 {{- $consented := list -}}
 {{- range $module := $dangerous -}}
-{{- if and (eq $.Values.network.engine.kind "geth") (has $module $goquorum) -}}
-{{- fail (printf "rpc.dangerousModules: geth has no %s" $module) -}}
+{{- if not (has $module $known) -}}
+{{- fail (printf "rpc.dangerousModules: %s has no %s" $kind $module) -}}
 {{- end -}}
 {{- if or (has $module $modules.http) (and $ws.enabled (has $module $modules.ws)) }}{{ $consented = append $consented $module }}{{ end -}}
 {{- end -}}
@@ -36,9 +37,9 @@
 {{- end -}}
 
 {{/* Further flags of the client, as a list. The node program refuses those that it sets itself; here they are refused
-     before a pod is made. The same text is in client_settings.py. */}}
+     before a pod is made. */}}
 {{- define "quorumkit.clientArguments" -}}
-{{- $ours := `^--(cache|rpc|rpc\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\.datadir|pprof\.addr|pprofaddr|txpool\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\..*)?)(=|$)` -}}
+{{- $ours := printf "^--(%s)(=|$)" (include "quorumkit.engine" . | fromJson).ourFlags -}}
 {{- with .Values.network.engine.clientArguments -}}
 {{- range . -}}
 {{- if regexMatch $ours . -}}

@@ -24,15 +24,19 @@
 {{- end -}}
 {{- end -}}
 
+{{/* What the client can (_engines.tpl), as JSON. */}}
+{{- define "quorumkit.engine" -}}
+{{ get (include "quorumkit.engines" . | fromJson) .Values.network.engine.kind | toJson }}
+{{- end -}}
+
 {{- define "quorumkit.engineVersion" -}}
-{{- $default := dict "geth" (regexFind "[0-9]+\\.[0-9]+\\.[0-9]+$" .Chart.AppVersion) "goquorum" "24.4.1" -}}
-{{ .Values.network.engine.version | default (get $default .Values.network.engine.kind) }}
+{{ .Values.network.engine.version | default (include "quorumkit.engine" . | fromJson).version }}
 {{- end -}}
 
 {{/* The consensus kind; only one that the client has. */}}
 {{- define "quorumkit.consensus" -}}
 {{- $engine := .Values.network.engine.kind -}}
-{{- $known := get (dict "geth" (list "clique") "goquorum" (list "qbft" "ibft" "raft" "clique")) $engine -}}
+{{- $known := (include "quorumkit.engine" . | fromJson).consensus -}}
 {{- $kind := .Values.network.consensus.kind | default (first $known) -}}
 {{- if not (has $kind $known) -}}
 {{- fail (printf "network.consensus.kind: %s has no %s (it has %s)" $engine $kind (join ", " $known)) -}}
@@ -42,7 +46,8 @@
 
 {{/* "true" where a transaction manager stands beside each client. */}}
 {{- define "quorumkit.hasManager" -}}
-{{- if and (eq .Values.network.engine.kind "goquorum") (ne .Values.network.transactionManager "none") }}true{{ end -}}
+{{- $engine := include "quorumkit.engine" . | fromJson -}}
+{{- if and $engine.privateTransactions (ne .Values.network.transactionManager "none") }}true{{ end -}}
 {{- end -}}
 
 {{/* The ports that only the network's own pods may reach, by name. */}}
@@ -180,6 +185,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
      What a person wrote is in quotes, as JSON, which YAML takes as it is. A field that older node programs do not know is
      there only where it says something. */}}
 {{- define "quorumkit.spec" -}}
+{{- $engine := include "quorumkit.engine" . | fromJson -}}
 {{- $network := .Values.network -}}
 format: 1
 name: {{ $network.name | default (include "quorumkit.name" .) | toJson }}
@@ -192,7 +198,7 @@ consensus:
   kind: {{ include "quorumkit.consensus" . }}
   period: {{ int64 $network.consensus.period }}
   epoch: {{ int64 $network.consensus.epoch }}
-  {{- if eq $network.engine.kind "goquorum" }}
+  {{- if has "qbft" $engine.consensus }}
   request_timeout: {{ int64 $network.consensus.requestTimeout }}
   max_request_timeout: {{ int64 $network.consensus.maxRequestTimeout }}
   raft_block_time: {{ int64 $network.consensus.raftBlockTime }}
@@ -208,7 +214,7 @@ engine:
   {{- with include "quorumkit.clientArguments" . | fromYamlArray }}
   client_arguments: {{ toJson . }}
   {{- end }}
-{{- if eq $network.engine.kind "goquorum" }}
+{{- if $engine.privateTransactions }}
 transaction_manager: {{ if include "quorumkit.hasManager" . }}{kind: builtin}{{ else }}null{{ end }}
 {{- end }}
 genesis:

@@ -85,6 +85,8 @@ class Recipe(Protocol):
     """The field of the spec that says what such a flag would, by flag or by family of flags (all before its dot)."""
     package: str
     """Its package URL without a version (purl specification), for bills of materials."""
+    program: str
+    """The file name of the client's program, which is on PATH in the node image."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
     console_failure: str

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from quorumkit.cache import cache_directory
-from quorumkit.engines.base import Binary
+from quorumkit.engines.base import Binary, Recipe
 from quorumkit.errors import EngineError, RuntimeUnavailableError
 from quorumkit.files import to_json, write_atomic
 from quorumkit.progress import Progress
@@ -49,9 +49,9 @@ def check_binary(
     return Binary(path.absolute(), version, _digest(path))
 
 
-def find_kept(kind: str, version: str, image: str) -> Binary | None:
+def find_kept(recipe: Recipe, version: str, image: str) -> Binary | None:
     """The binary that was taken out of that image before, if it is there and as it was."""
-    path = _kept_path(kind, version, image)
+    path = _kept_path(recipe, version, image)
     try:
         recorded = json.loads(path.with_suffix(".json").read_bytes())
         now = path.stat()
@@ -66,7 +66,7 @@ def find_kept(kind: str, version: str, image: str) -> Binary | None:
 
 
 def take_from_image(
-    image: str, inside: str, kind: str, version: str,
+    image: str, inside: str, recipe: Recipe, version: str,
     *, name: str, version_line: re.Pattern[str], progress: Progress,
 ) -> Binary:  # fmt: skip
     """Copies a client out of an image with the container engine that is there, into the user's cache.
@@ -78,7 +78,7 @@ def take_from_image(
     from quorumkit.container_engine import docker
 
     progress(f"taking {name} out of {image} (once)")
-    path = _kept_path(kind, version, image)
+    path = _kept_path(recipe, version, image)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         # It never runs: the command is for an image that names none.
@@ -119,10 +119,10 @@ def _check_as_before(record: Path, digest: str, image: str, name: str) -> None:
         )
 
 
-def _kept_path(kind: str, version: str, image: str) -> Path:
+def _kept_path(recipe: Recipe, version: str, image: str) -> Path:
     """By the image too: another one may hold another build of that version."""
     name = hashlib.sha256(image.encode()).hexdigest()[:12]
-    return cache_directory() / "engines" / f"{kind}-{version}-{name}" / "geth"
+    return cache_directory() / "engines" / f"{recipe.kind}-{version}-{name}" / recipe.program
 
 
 def _digest(path: Path) -> str:

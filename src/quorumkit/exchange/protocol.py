@@ -25,9 +25,9 @@ from quorumkit.identity import PublicIdentity
 from quorumkit.notation import is_literal_address
 from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec
-from quorumkit.tm.config import normalise_url
 from quorumkit.tm.errors import TmKeyError
 from quorumkit.tm.keys import format_public_key, parse_public_key
+from quorumkit.tm.urls import normalise_url
 
 MOST_NODES = 2000
 MOST_ADMISSIONS = 10 * MOST_NODES

@@ -108,7 +108,7 @@ def build_image(
         context = Path(folder)
         shutil.copytree(site, context / "site")
         _copy_own_package(context / "site")
-        shutil.copyfile(binary.path, context / "geth")
+        shutil.copyfile(binary.path, context / "client")
         for name in ("Dockerfile", "assemble.py"):
             (context / name).write_bytes(files(__package__).joinpath("context", name).read_bytes())
         (context / "sbom.json").write_bytes(to_json(_bill_of_materials(context / "site", engine, binary)))
@@ -122,7 +122,8 @@ def build_image(
             "org.opencontainers.image.base.name": base,
             "org.opencontainers.image.base.digest": settled.digest or settled.id,
         }
-        _build(context, tag, base, labels, progress, again=again)
+        arguments = {"BASE": base, "CLIENT": engine.program}
+        _build(context, tag, arguments, labels, progress, again=again)
     image = find_image(tag)
     if image is None:
         raise RuntimeUnavailableError(f"{tag}: built, and yet not there", hint="see `docker images`")
@@ -142,8 +143,11 @@ def inputs_digest(binary: Binary, base: str) -> str:
     return digest.hexdigest()
 
 
-def _build(context: Path, tag: str, base: str, labels: dict[str, str], progress: Progress, *, again: bool) -> None:
-    command = ["docker", "build", "--tag", tag, "--build-arg", f"BASE={base}"]
+def _build(
+    context: Path, tag: str, arguments: dict[str, str], labels: dict[str, str], progress: Progress, *, again: bool
+) -> None:
+    command = ["docker", "build", "--tag", tag]
+    command += [each for name, value in arguments.items() for each in ("--build-arg", f"{name}={value}")]
     command += [argument for name, value in labels.items() for argument in ("--label", f"{name}={value}")]
     command += [argument for name in _PROXIES if os.environ.get(name) for argument in ("--build-arg", name)]
     command += ["--no-cache"] if again else []

@@ -29,7 +29,7 @@ class Builtin:
 
     def files(self, network: Network, node: Node) -> dict[str, bytes]:
         """In Constellation's format; every other manager's key is fixed in it, so nobody can claim one."""
-        from quorumkit.tm.config import render_tm_conf
+        from quorumkit.tm.config_render import render_tm_conf
 
         own, bind = node.endpoints.tm, node.endpoints.tm_bind
         if own is None or bind is None:
@@ -51,7 +51,7 @@ class Builtin:
         return {self.config: content}
 
     def keep(self, present: bytes, rendered: bytes, *, source: Path) -> bytes:
-        from quorumkit.tm.config import keep_fields
+        from quorumkit.tm.config_render import keep_fields
 
         return keep_fields(present, rendered, source=source)
 

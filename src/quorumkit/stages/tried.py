@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from quorumkit.engines import kinds, recipe_of
+
 MACHINES = ("x86_64",)
 NEWEST_PYTHON = (3, 13)
 """Whose unit tests were run; the client, the containers and the pods were run with 3.11."""
@@ -25,9 +27,10 @@ def untried() -> list[tuple[str, str, str]]:
     if sys.platform != "linux":
         found.append(("system", f"{sys.platform}: not tried", "processes and sockets are used as Linux has them"))
     if machine not in MACHINES:
+        built = " and ".join(kind for kind in kinds() if not recipe_of(kind).comes_in_image)
         known = "all that is fetched is there for aarch64 too" if machine in ("aarch64", "arm64") else None
         found.append(
-            ("machine", f"{machine}: not tried", known or "a Go compiler of your own builds geth, if any does")
+            ("machine", f"{machine}: not tried", known or f"a Go compiler of your own builds {built}, if any does")
         )
     if sys.version_info[:2] > NEWEST_PYTHON:
         newest = ".".join(map(str, NEWEST_PYTHON))

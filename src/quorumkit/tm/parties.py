@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from quorumkit.tm.config import normalise_url
 from quorumkit.tm.keys import format_public_key
+from quorumkit.tm.urls import normalise_url
 from quorumkit.tm.wire import Dialect, PartyInfo
 
 

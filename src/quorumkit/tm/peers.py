@@ -7,18 +7,18 @@ import base64
 import json
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import aiohttp
 
-from quorumkit.foreign import one_line
 from quorumkit.tm.enclave import Enclave, for_recipient
-from quorumkit.tm.errors import PartyUnreachableError, RefusedError, TmError, UnknownPartyError, WireError
+from quorumkit.tm.errors import OverloadedError, PartyUnreachableError, RefusedError, UnknownPartyError, WireError
 from quorumkit.tm.keys import format_public_key
 from quorumkit.tm.limits import MAX_BODY, MAX_PARTY_INFO
 from quorumkit.tm.parties import Parties, Peer
-from quorumkit.tm.proof import SCHEME, prove
+from quorumkit.tm.peer_http import ChallengedError, FailedError, PeerHttp, describe
+from quorumkit.tm.proof import prove
 from quorumkit.tm.wire import Dialect, EncryptedPayload, decode_party_info, encode_party_info, encode_payload
 
 PUSH_DEADLINE = 4.0
@@ -33,14 +33,8 @@ _REFRESH_SLOWEST_MISSING = 30.0
 _REFRESH_COMPLETE = 300.0
 """Seconds between rounds of asking; the first while somebody has not answered, doubled up to the second."""
 
-_REASON = 200
-"""Bytes of a refusal that are told."""
-_LONGEST_ERROR = 2000
-"""Characters: it names parties and may be about several."""
 _REFUSALS_TOLD = 3
 """Lines in the log, at each asking, about keys that a peer claims and does not get."""
-
-_OCTETS = {"Content-Type": "application/octet-stream"}
 
 log = logging.getLogger(__name__)
 
@@ -53,21 +47,12 @@ class PeerClient:
         self._parties = parties
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
-        self._session = aiohttp.ClientSession(
-            # No cache: a party that moved is found again by its name at the next connection. Bounded for each peer and
-            # not together, or some that are slow would keep all the others waiting.
-            connector=aiohttp.TCPConnector(
-                ssl=tls if tls is not None else True, use_dns_cache=False, limit=0, limit_per_host=32
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            timeout=aiohttp.ClientTimeout(total=_EXCHANGE_TIMEOUT),
-        )
+        self._http = PeerHttp(tls, timeout=_EXCHANGE_TIMEOUT)
 
     async def close(self) -> None:
         for task in self._asking.values():
             task.cancel()
-        await self._session.close()
+        await self._http.close()
 
     async def push(self, payload: EncryptedPayload, recipient: bytes) -> None:
         """Brings `payload` to the transaction manager of `recipient`; returns when that one has stored it.
@@ -184,9 +169,9 @@ class PeerClient:
         """
         try:
             await self._ask_to_resend(peer, key, "all", enclave)
-        except _ChallengedError:
+        except ChallengedError:
             raise
-        except (RefusedError, _FailedError):
+        except (RefusedError, FailedError):
             # Constellation and crux know the word in small letters only, Tessera in capitals only: to others it answers
             # 400, or 500 as 0.10.6 does.
             await self._ask_to_resend(peer, key, "ALL", enclave)
@@ -198,15 +183,24 @@ class PeerClient:
             headers = {"Content-Type": "application/json"}
             if authorization:
                 headers["Authorization"] = authorization
-            await self._post(peer, "resend", body, limit=MAX_BODY, timeout=_RESEND_TIMEOUT, headers=headers)
+            await self._http.post(peer, "resend", body, limit=MAX_BODY, timeout=_RESEND_TIMEOUT, headers=headers)
 
         try:
             await ask(None)
-        except _ChallengedError as error:
+        except ChallengedError as error:
             proof = prove(enclave, key, peer.keys, body, error.challenge)
             if proof is None:
                 raise
             await ask(proof)
+
+    async def require_member(self, key: bytes) -> None:
+        """Raises RefusedError if no member of the network holds `key`, OverloadedError if that is not known yet."""
+        if self._parties.peer_of(key) is None and not self._parties.complete():
+            await self.ask_missing()
+        if self._parties.peer_of(key) is None:
+            if not self._parties.complete():
+                raise OverloadedError(f"not every member of the network is known yet; {format_public_key(key)} is not")
+            raise RefusedError(f"{format_public_key(key)} is not a key of this network")
 
     async def _peer_of(self, key: bytes) -> Peer:
         peer = self._parties.peer_of(key)
@@ -228,7 +222,7 @@ class PeerClient:
     async def _exchange(self, peer: Peer, *, with_recipients: bool) -> None:
         info = self._parties.info(with_recipients=with_recipients)
         body = encode_party_info(info, peer.dialect or Dialect.CLASSIC)
-        _, answer = await self._post(peer, "partyinfo", body, limit=MAX_PARTY_INFO, timeout=_EXCHANGE_TIMEOUT)
+        _, answer = await self._http.post(peer, "partyinfo", body, limit=MAX_PARTY_INFO, timeout=_EXCHANGE_TIMEOUT)
         refused = self._parties.learn(peer, *decode_party_info(answer))
         for sentence in refused[:_REFUSALS_TOLD]:
             log.warning("%s", sentence)
@@ -242,77 +236,7 @@ class PeerClient:
             # To crux, a payload with recipient keys is one that it sent itself.
             part = replace(part, recipient_keys=())
         body = encode_payload(part, peer.dialect or Dialect.CLASSIC)
-        status, answer = await self._post(peer, "push", body, limit=MAX_PARTY_INFO, timeout=_PUSH_ATTEMPT)
+        status, answer = await self._http.post(peer, "push", body, limit=MAX_PARTY_INFO, timeout=_PUSH_ATTEMPT)
         # Constellation answers with the hash in base64, crux with its bytes, Tessera with 201 and a text.
         if status != 201 and answer not in (base64.b64encode(payload_hash), payload_hash):
             raise RefusedError("it acknowledged another payload")
-
-    async def _post(
-        self,
-        peer: Peer,
-        path: str,
-        body: bytes,
-        *,
-        limit: int,
-        timeout: float,
-        headers: Mapping[str, str] = _OCTETS,
-    ) -> tuple[int, bytes]:
-        """The status and the body of the answer, which is at most `limit` bytes.
-
-        Raises RefusedError for an answer that will not change by asking again, WireError for one over the limit, and
-        else what aiohttp does, OSError, TimeoutError: a library's own surprise at what a peer sends is a failure of
-        that peer, too.
-        """
-        try:
-            return await self._posted(peer, path, body, limit, timeout, headers)
-        except (aiohttp.ClientError, OSError, TimeoutError, TmError):
-            raise
-        except Exception as error:
-            log.error("%s: %s", peer.url, type(error).__name__, exc_info=error)
-            raise _FailedError(f"an answer that cannot be read ({type(error).__name__})") from error
-
-    async def _posted(
-        self, peer: Peer, path: str, body: bytes, limit: int, timeout: float, headers: Mapping[str, str]
-    ) -> tuple[int, bytes]:
-        async with self._session.post(
-            peer.url + path,
-            data=body,
-            headers=headers,
-            allow_redirects=False,  # only the network's own list says where to speak
-            timeout=aiohttp.ClientTimeout(total=timeout),
-        ) as response:
-            answer = bytearray()
-            async for chunk in response.content.iter_any():
-                answer += chunk
-                if len(answer) > limit:
-                    raise WireError(f"{peer.url}: an answer of more than {limit} bytes")
-            if response.status in (200, 201):
-                return response.status, bytes(answer)
-            reason = one_line(f"{response.status} {bytes(answer[:_REASON]).decode(errors='replace')}")
-            challenge = response.headers.get("WWW-Authenticate", "")
-            if response.status == 401 and challenge.startswith(SCHEME):
-                raise _ChallengedError(reason, challenge)
-            if response.status < 500 and response.status not in (408, 429):
-                raise RefusedError(reason)
-            raise _FailedError(reason)
-
-
-class _ChallengedError(RefusedError):
-    """It wants a proof, or a better one."""
-
-    def __init__(self, message: str, challenge: str) -> None:
-        super().__init__(message)
-        self.challenge = challenge
-
-
-class _FailedError(aiohttp.ClientError):
-    """An answer that may change by asking again."""
-
-
-def describe(error: BaseException) -> str:
-    """One printable line for a log or an answer: aiohttp's errors quote what the peer sent."""
-    if isinstance(error, TmError):
-        return one_line(error.message, longest=_LONGEST_ERROR)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return one_line(f"no connection ({error.os_error.strerror or error.os_error})")
-    return one_line(error) or type(error).__name__

@@ -16,7 +16,7 @@ from typing import Any
 
 from quorumkit.errors import CorruptFileError, NewerFormatError
 from quorumkit.files import SECRET_MODE, private_directory
-from quorumkit.tm.errors import StoreError
+from quorumkit.tm.errors import PayloadNotFoundError, StoreError
 from quorumkit.tm.wire import EncryptedPayload, decode_payload, encode_payload
 
 _APPLICATION_ID = 0x514B544D  # "QKTM"
@@ -80,6 +80,13 @@ class Store:
     def get(self, payload_hash: bytes) -> EncryptedPayload | None:
         """The payload with this hash, None if it is not here or awaits its parties. Raises StoreError."""
         return self._get(payload_hash, awaits_parties=False)
+
+    def require(self, payload_hash: bytes) -> EncryptedPayload:
+        """The same. Raises PayloadNotFoundError where `get` gives None, StoreError."""
+        stored = self.get(payload_hash)
+        if stored is None:
+            raise PayloadNotFoundError("no such payload")
+        return stored
 
     def get_awaiting_parties(self, payload_hash: bytes) -> EncryptedPayload | None:
         """The payload with this hash if it awaits its parties. Raises StoreError."""

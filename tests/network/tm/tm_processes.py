@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from quorumkit.tm.config import render_tm_conf
+from quorumkit.tm.config_render import render_tm_conf
 from quorumkit.tm.keys import KeyPair, generate_key_pair, write_key_files
 from support.ports import free_ports
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from quorumkit.tm.config import keep_fields, normalise_url, parse_config, read_config, render_tm_conf
+from quorumkit.tm.config import parse_config, read_config
+from quorumkit.tm.config_render import keep_fields, render_tm_conf
 from quorumkit.tm.errors import TmConfigError, TmKeyError
 from quorumkit.tm.keys import generate_key_pair, write_key_files
+from quorumkit.tm.urls import normalise_url
 
 SOURCE = Path("/net/node1/tm.conf")
 KEY = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="

@@ -18,7 +18,8 @@ from quorumkit.tm.enclave import Enclave
 from quorumkit.tm.errors import TmError
 from quorumkit.tm.keys import generate_key_pair
 from quorumkit.tm.parties import Parties, Peer
-from quorumkit.tm.peers import PeerClient, describe
+from quorumkit.tm.peer_http import PeerHttp, describe
+from quorumkit.tm.peers import PeerClient
 from quorumkit.tm.server import PrintableLines
 from quorumkit.tm.wire import Dialect, PartyInfo, encode_party_info
 
@@ -241,7 +242,7 @@ def test_a_librarys_surprise_is_a_failure_of_that_peer(
     async def surprise(*_: object) -> None:
         raise UnicodeEncodeError("ascii", "\udcff\x1b", 0, 1, "surprise")
 
-    monkeypatch.setattr(PeerClient, "_posted", surprise)
+    monkeypatch.setattr(PeerHttp, "_posted", surprise)
     told = asyncio.run(try_everything(b""))
     assert all(each and "cannot be read (UnicodeEncodeError)" in each for each in told)
     assert caplog.records[0].exc_info  # with its traceback

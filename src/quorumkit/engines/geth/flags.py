@@ -13,7 +13,7 @@ OUR_FLAGS = (
     # who may call it, and what the node program reads.
     r"|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\..*)?"
 )
-"""Those that Quorumkit sets, or that would undo what it sets, without their dashes; the chart has the same text."""
+"""Those that Quorumkit sets, or that would undo what it sets, without their dashes."""
 
 FIELDS_INSTEAD = {
     "verbosity": "engine.verbosity",

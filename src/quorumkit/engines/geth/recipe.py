@@ -49,6 +49,7 @@ class GethRecipe:
     our_flags = OUR_FLAGS
     fields_instead: Mapping[str, str] = FIELDS_INSTEAD
     package = "pkg:golang/github.com/ethereum/go-ethereum"
+    program = "geth"
     ipc = Path("data/geth.ipc")
     # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
     noise = Noise(

@@ -45,7 +45,7 @@ class GoQuorumAcquirer:
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         if override is not None:
             return check_binary(override, version, name="GoQuorum", version_line=_VERSION_LINE)
-        return find_kept(RECIPE.kind, version, image or official_image(version))
+        return find_kept(RECIPE, version, image or official_image(version))
 
     def source_image(self, version: str, named: str | None) -> str | None:
         return named or official_image(version)
@@ -54,7 +54,7 @@ class GoQuorumAcquirer:
         self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
     ) -> Binary:
         return self.find(version, override=override, image=image) or take_from_image(
-            image or official_image(version), "/usr/local/bin/geth", RECIPE.kind, version,
+            image or official_image(version), "/usr/local/bin/geth", RECIPE, version,
             name="GoQuorum", version_line=_VERSION_LINE, progress=progress,
         )  # fmt: skip
 

@@ -1,0 +1,51 @@
+{{/* What each client can, as Quorumkit's recipes say it. Written by scripts/chart_readme.py; run `make docs` after a
+     change. */}}
+{{- define "quorumkit.engines" -}}
+{
+  "geth": {
+    "version": "1.13.15",
+    "consensus": [
+      "clique"
+    ],
+    "privateTransactions": false,
+    "apiModules": [
+      "eth",
+      "net",
+      "web3",
+      "txpool",
+      "admin",
+      "clique",
+      "debug",
+      "miner",
+      "personal"
+    ],
+    "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?"
+  },
+  "goquorum": {
+    "version": "24.4.1",
+    "consensus": [
+      "qbft",
+      "ibft",
+      "raft",
+      "clique"
+    ],
+    "privateTransactions": true,
+    "apiModules": [
+      "eth",
+      "net",
+      "web3",
+      "txpool",
+      "admin",
+      "clique",
+      "debug",
+      "miner",
+      "personal",
+      "istanbul",
+      "raft",
+      "quorumPermission",
+      "quorumExtension"
+    ],
+    "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?"
+  }
+}
+{{- end -}}
