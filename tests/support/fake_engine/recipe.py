@@ -33,13 +33,14 @@ def process(name: str, *after: str, python: str, **fields: Any) -> ProcessSpec:
 
 class FakeRecipe:
     kind = "fake"
+    program = "python3"
     default_version = "1.0.0"
     last_that_seals: str | None = None
     consensus: tuple[str, ...] = ("clique",)
     gas_is_always_free = True
     private_transactions = False
     comes_in_image = False
-    api_modules: tuple[str, ...] = ("fake",)
+    api_modules: tuple[str, ...] = ("eth", "net", "web3", "txpool", "fake")
     our_flags = ""
     fields_instead: Mapping[str, str] = {}
     package = "pkg:generic/fake"
