@@ -14,7 +14,6 @@ from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife
 from quorumkit.record import NodeRecord
 
 PROGRAM = Path(__file__).with_name("process.py")
-CHAIN = Path("data/chain")
 
 
 def process(name: str, *after: str, python: str, **fields: Any) -> ProcessSpec:
@@ -45,6 +44,7 @@ class FakeRecipe:
     fields_instead: Mapping[str, str] = {}
     package = "pkg:generic/fake"
     ipc = Path("client.ipc")
+    chain = Path("data/chain")
     console_failure = ""
 
     def ports(self, consensus: str) -> Mapping[str, Any]:
@@ -61,7 +61,7 @@ class FakeRecipe:
         return True
 
     def has_chain(self, directory: Path) -> bool:
-        return (directory / CHAIN).exists()
+        return (directory / self.chain).exists()
 
     def chain_damage(self, directory: Path) -> str | None:
         return None
@@ -73,7 +73,7 @@ class FakeRecipe:
         pass
 
     def setup_commands(self, binary: Path, record: NodeRecord, genesis: str) -> list[list[str]]:
-        return [["cp", genesis, str(CHAIN)]]
+        return [["cp", genesis, str(self.chain)]]
 
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.role == "observer"
