@@ -12,7 +12,7 @@ from samples import endpoints_number, identity_number, planned, spec_of
 
 from quorumkit.consensus import address_to_vote_for, consensus_of
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.engines.geth.branches import Head
 from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.engines.goquorum.driver import GoQuorumDriver
@@ -91,7 +91,7 @@ def test_a_clique_validators_client_is_told_whose_account_seals() -> None:
     for kind in ("geth", "goquorum"):
         network = planned(spec_of(2, engine={"kind": kind}, consensus={"kind": "clique"}))
         record = record_of(network, network.node(2))
-        command = engine_of(kind).run_command(Path("client"), record)
+        command = recipe_of(kind).processes(Path("client"), record)[0].argv
         assert command[command.index("--miner.etherbase") + 1] == record.identity.account
 
 
@@ -171,7 +171,7 @@ class OneBranch:
         self.chain = list(self.theirs)
 
     def admin_peers(self) -> list[dict[str, Any]]:
-        peer = planned(spec_of(2)).node(2).enode
+        peer = str(planned(spec_of(2)).node(2).enode)
         return [{"enode": peer, "protocols": {"eth": {"version": 68}}}] if self.connected else []
 
     def eth_syncing(self) -> bool:
@@ -193,7 +193,7 @@ def test_a_node_goes_over_to_a_branch_that_wins_and_else_keeps_its_own(
     assert search is not None
 
     async def look() -> Head | None:
-        found = await search.search(network.node(2).enode)
+        found = await search.search(str(network.node(2).enode))
         await search.finish()
         return found
 

@@ -44,7 +44,7 @@ class Case:
         for ordinal in ordinals or range(1, self.spec.nodes.total + 1):
             node = network.node(ordinal)
             identity = identity_number(first + ordinal)
-            enode = node.enode.replace(node.identity.enode_key, identity.enode_key)
+            enode = str(node.enode).replace(node.identity.enode_key, identity.enode_key)
             self.fake.statuses[node.name] = NodeStatus(
                 node.name, ordinal, node.role, state="starting", account=identity.account, enode=enode
             )

@@ -13,19 +13,16 @@ from importlib import import_module
 from typing import Any
 
 from quorumkit.engines.base import Acquirer, Binary, Driver, NamedPort, Recipe, Standing
-from quorumkit.engines.union import Engine, union_of
 
 __all__ = [
     "Acquirer",
     "Binary",
     "Driver",
-    "Engine",
     "NamedPort",
     "Recipe",
     "Standing",
     "acquirer_of",
     "driver_of",
-    "engine_of",
     "kinds",
     "named_ports",
     "recipe_of",
@@ -46,10 +43,13 @@ def recipe_of(kind: str) -> Recipe:
     return recipe
 
 
-@cache
 def named_ports() -> Mapping[str, NamedPort]:
     """What nodes of any kind need beyond the ports for their peers and for JSON-RPC, by name."""
-    recipes = [recipe_of(kind) for kind in kinds()]
+    return _ports_of(tuple(recipe_of(kind) for kind in kinds()))
+
+
+@cache
+def _ports_of(recipes: tuple[Recipe, ...]) -> Mapping[str, NamedPort]:
     return {name: port for recipe in recipes for kind in recipe.consensus for name, port in recipe.ports(kind).items()}
 
 
@@ -67,8 +67,3 @@ def acquirer_of(kind: str) -> Acquirer:
 
 def _module(kind: str, name: str) -> Any:
     return import_module(f"{PACKAGES[kind]}.{name}")
-
-
-def engine_of(kind: str) -> Engine:
-    """All three in one, for callers that do not ask the one they mean yet."""
-    return union_of(recipe_of(kind), driver_of(kind), acquirer_of(kind))

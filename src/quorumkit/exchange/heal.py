@@ -12,8 +12,9 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.errors import UsageError
 from quorumkit.exchange.membership import NOWHERE, Membership, late_peer_ordinals
 from quorumkit.exchange.names import Resolver, told
@@ -21,7 +22,7 @@ from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
 from quorumkit.exchange.trouble import Troubles, contained
 from quorumkit.files import write_if_changed
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
+from quorumkit.plan import Network, NodeEndpoints, node_name, peer_ordinals
 from quorumkit.render import keeping, render_genesis, render_node
 
 RESOLVE_EVERY = 3.0
@@ -58,7 +59,7 @@ class Healer:
         self._say = say
         self._rendered = rendered
         self._troubles = troubles
-        self._engine = engine_of(settings.spec.engine.kind)
+        self._recipe = recipe_of(settings.spec.engine.kind)
         self._wake = asyncio.Event()
         self._addresses = store.read_addresses()
         self._basis: tuple[object, ...] | None = None
@@ -119,7 +120,7 @@ class Healer:
         """The observers that came later and have had no name for a while: scaled away, most likely. They stay members,
         and are peers again when their names lead somewhere. A node of the genesis is missed for ever."""
         absent = set()
-        if self._engine.keeps_names(self._settings.spec.consensus.kind):  # then nobody has looked yet
+        if self._recipe.keeps_names(self._settings.spec.consensus.kind):  # then nobody has looked yet
             await asyncio.gather(*(self._look_up(self._host(membership, ordinal), late=True) for ordinal in late))
         for ordinal in late:
             host = self._host(membership, ordinal)
@@ -137,7 +138,7 @@ class Healer:
         """What the client is to find a node by: its addresses, or its name where the client looks it up itself."""
         host = self._host(membership, ordinal)
         with contained(self._troubles, f"the address of {host}"):
-            if self._engine.keeps_names(self._settings.spec.consensus.kind):
+            if self._recipe.keeps_names(self._settings.spec.consensus.kind):
                 return self._resolver.from_file(host) or [host]
             return await self._look_up(host, late=ordinal > membership.total)
         return []

@@ -42,7 +42,7 @@ class ComposeCommands:
         terminal = [] if os.isatty(0) and os.isatty(1) else ["-T"]
         environment = {
             "QUORUMKIT_NODE": node.name,
-            "QUORUMKIT_ENODE": node.enode,
+            "QUORUMKIT_ENODE": str(node.enode),
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": f"http://{LOOPBACK}:{node.endpoints.rpc_bind.port}",
             "QUORUMKIT_IPC": str(Path("/node") / self._recipe.ipc),

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quorumkit.addresses import HttpUrl
 from quorumkit.consensus import consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavailableError, UsageError
@@ -61,7 +62,7 @@ class MappedComposeProvider(ComposeProvider):
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         total = spec.nodes.total
         subnet = self._subnet.choose()
-        held = held_ports(present, lambda node: int(node.rpc_url.rpartition(":")[2]))
+        held = held_ports(present, lambda node: HttpUrl.parse(node.rpc_url).place.port)
         with open_register(self._directory.path) as register:
             running = self._published(held) if held else frozenset[int]()
             rpc = choose_each(
@@ -133,7 +134,13 @@ class MappedComposeProvider(ComposeProvider):
             # Those that run let the new ones in before these knock.
             progress("making room for " + ", ".join(node.name for node in new))
             await asyncio.gather(*(self._reload(node.name) for node in network.nodes if node.name in before))
-        await self._project.run("up", "--detach", "--no-build", "--remove-orphans", see=see)
+        try:
+            await self._project.run("up", "--detach", "--no-build", "--remove-orphans", see=see)
+        except asyncio.CancelledError:  # Ctrl-C
+            if not before:
+                progress("interrupted: stopping what was started")
+                await self.stop(progress)
+            raise
         return not before
 
     async def _reload(self, name: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from quorumkit.addresses import Enode
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import CorruptFileError
-from quorumkit.identity.keys import enode_key_in
 from quorumkit.node.status import NodeStatus
 from quorumkit.record import RECORD_NAME, read_record
 
@@ -19,7 +19,7 @@ def knows_nodes(directory: NetworkDirectory) -> bool:
 def is_known(directory: NetworkDirectory, statuses: Iterable[NodeStatus]) -> bool:
     """Whether one at least of the nodes that report who they are is who the directory says; others may have been
     replaced."""
-    return any(status.enode and enode_key_in(status.enode) == known_key(directory, status.name) for status in statuses)
+    return any(status.enode and Enode.key_in(status.enode) == known_key(directory, status.name) for status in statuses)
 
 
 def known_key(directory: NetworkDirectory, node: str) -> str | None:

@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import acquirer_of
 from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
 from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.providers.copying import copy_local
 from quorumkit.providers.local_commands import LocalCommands

@@ -55,7 +55,7 @@ class LocalCommands:
         directory = self._directory.node(node.name).absolute()
         environment = {
             "QUORUMKIT_NODE": node.name,
-            "QUORUMKIT_ENODE": node.enode,
+            "QUORUMKIT_ENODE": str(node.enode),
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": node.endpoints.rpc_url,
             "QUORUMKIT_IPC": str(directory / self._recipe.ipc),

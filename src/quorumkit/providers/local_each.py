@@ -52,7 +52,13 @@ class ProgramEachProvider(LocalProvider):
 
     async def start(self, network: Network, progress: Progress) -> bool:
         """They have been started to agree; a node that was stopped by itself is started here."""
-        await self._each("node_start", [*self._programs])
+        try:
+            await self._each("node_start", [*self._programs])
+        except asyncio.CancelledError:  # Ctrl-C
+            if not self._was_running:
+                progress("interrupted: stopping what was started")
+                await self.stop(progress)
+            raise
         return not self._was_running
 
     def alone(self) -> AbstractAsyncContextManager[None]:
