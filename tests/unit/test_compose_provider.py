@@ -50,7 +50,7 @@ class Engine:
         """Those on volumes, by node."""
         self.on_up: Callable[[], None] = lambda: None
 
-    def docker(self, *words: str, **_: Any) -> str:
+    def docker(self, *words: str, **options: Any) -> str:
         self.commands.append(words)
         match words:
             case ["ps", *_]:
