@@ -19,7 +19,7 @@ import pytest
 from exchange_stage import PATIENCE, Client, Field, Participant, form, until
 
 from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
-from quorumkit.exchange import heal
+from quorumkit.exchange import waiting
 from quorumkit.exchange.names import Names
 from quorumkit.exchange.settings import TlsFiles
 from quorumkit.plan import Endpoint
@@ -251,8 +251,8 @@ def test_an_observer_that_was_scaled_away_is_missed_no_more_and_one_that_comes_b
     def no_address(host: str, *_: Any, **__: Any) -> Any:
         raise socket.gaierror(answer, f"no {host}")
 
-    monkeypatch.setattr(heal, "RESOLVE_EVERY", 0.05)
-    monkeypatch.setattr(heal, "ABSENT_AFTER", 0.3)
+    monkeypatch.setattr(waiting, "RESOLVE_EVERY", 0.05)
+    monkeypatch.setattr(waiting, "ABSENT_AFTER", 0.3)
 
     async def scene(stage: Field) -> None:
         nonlocal answer
