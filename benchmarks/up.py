@@ -31,7 +31,7 @@ from typing import Any
 from measuring import Load, Table, options, quorumkit, ratios, rounds_of, spread
 from quorumkit.contracts import storage_contract
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import engine_of
+from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.plan import Network
 from quorumkit.progress import silent
 from quorumkit.record import read_record
@@ -50,8 +50,8 @@ def ours(directory: Path) -> float:
 
 
 def bare(directory: Path, network: Network, *, mine: bool) -> float:
-    engine = engine_of(network.spec.engine.kind)
-    binary = engine.acquire(network.spec.engine.version, progress=silent).path
+    recipe = recipe_of(network.spec.engine.kind)
+    binary = acquirer_of(recipe.kind).acquire(network.spec.engine.version, progress=silent).path
     records = {node.name: read_record(directory / "nodes" / node.name) for node in network.nodes}
     clients: list[subprocess.Popen[bytes]] = []
     began = time.monotonic()
@@ -64,7 +64,7 @@ def bare(directory: Path, network: Network, *, mine: bool) -> float:
         if any(process.wait() for process in making):
             sys.exit("geth init failed")
         for name, record in records.items():
-            command = engine.run_command(binary, record)
+            command = list(recipe.processes(binary, record)[0].argv)
             # Ours opens the account over the socket; a script has the client do it at its start.
             command += ["--unlock", record.identity.account, "--password", "password", *(["--mine"] if mine else [])]
             with (directory / "nodes" / name / "log").open("wb") as log:
@@ -78,7 +78,7 @@ def bare(directory: Path, network: Network, *, mine: bool) -> float:
             else:
                 peers = len(urls) - 1
                 list(pool.map(lambda url: _until(lambda: int(call(url, "net_peerCount"), 16) == peers), urls))
-                list(pool.map(lambda name: call_ipc(directory / "nodes" / name / engine.ipc, "miner_start"), records))
+                list(pool.map(lambda name: call_ipc(directory / "nodes" / name / recipe.ipc, "miner_start"), records))
             verify(urls, pool)
         return time.monotonic() - began
     finally:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from projects import Project, docker, run
 
-from quorumkit.engines import engine_of
+from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.errors import EngineError
 from quorumkit.image.build import build_image
 from quorumkit.progress import silent
 
 pytestmark = pytest.mark.compose
 
-GOQUORUM = engine_of("goquorum")
+GOQUORUM = acquirer_of("goquorum")
 VERSION = "24.4.1"
 BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
 
@@ -97,7 +97,7 @@ def node_image(engine: None) -> Iterator[str]:
     tag = f"qk{os.getpid()}/node:goquorum"
     binary = GOQUORUM.find(VERSION, override=Path(BINARY))
     assert binary is not None
-    build_image(tag, GOQUORUM, binary, silent)
+    build_image(tag, recipe_of("goquorum"), binary, silent)
     yield tag
     run("docker", "rmi", tag, code=None)
 

@@ -15,7 +15,7 @@ import pytest
 from cluster import LOADER, PATIENCE, Release, command
 from going_away import go_away_and_come_back
 
-from quorumkit.engines import engine_of
+from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.image import build_image
 from quorumkit.image.build import image_tag
 from quorumkit.progress import silent
@@ -29,8 +29,8 @@ ENGINE = parse_spec({"name": "bank", "engine": {"kind": "goquorum"}}).engine
 @pytest.fixture(scope="module")
 def goquorum_image(image: str) -> str:
     tag = image_tag(ENGINE.kind, ENGINE.version)
-    engine = engine_of(ENGINE.kind)
-    build_image(tag, engine, engine.acquire(ENGINE.version, override=Path(str(BINARY)), progress=silent), silent)
+    binary = acquirer_of(ENGINE.kind).acquire(ENGINE.version, override=Path(str(BINARY)), progress=silent)
+    build_image(tag, recipe_of(ENGINE.kind), binary, silent)
     command(*shlex.split(os.environ[LOADER]), tag)
     return tag
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from samples import planned, spec_of
 
-from quorumkit.engines import Binary, engine_of
+from quorumkit.engines import Binary, recipe_of
 from quorumkit.errors import CorruptFileError, GenesisMismatchError, NodeError, RpcError
 from quorumkit.genesis_block import genesis_block_hash
 from quorumkit.node.chain import GENESIS_MARKER, check_first_block, is_to_be_made, read_genesis
@@ -23,6 +23,7 @@ from quorumkit.render import render_genesis
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 
+CHAIN = Path("data/geth/chaindata")
 FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 
 
@@ -125,7 +126,7 @@ def mark(node: Path, digest: str | None = None) -> None:
 
 
 def to_be_made(node: Path, engine: str = "geth", consensus: str = "clique") -> bool:
-    return is_to_be_made(node, engine_of(engine), record(consensus), read_genesis(node))
+    return is_to_be_made(node, recipe_of(engine), record(consensus), read_genesis(node))
 
 
 def test_a_chain_that_is_there_is_left_alone(node: Path) -> None:
@@ -194,19 +195,19 @@ class Client:
 
 def test_a_client_on_the_networks_chain_is_let_alone(node: Path) -> None:
     genesis = read_genesis(node)
-    asyncio.run(check_first_block(cast(Rpc, Client({"hash": genesis.block_hash})), genesis, "node1"))
+    asyncio.run(check_first_block(cast(Rpc, Client({"hash": genesis.block_hash})), genesis, "node1", CHAIN))
 
 
 def test_a_client_on_another_chain_is_refused(node: Path) -> None:
     mainnet = "0xd4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3"
     with pytest.raises(GenesisMismatchError, match=f"another chain: block 0 is {mainnet}"):
-        asyncio.run(check_first_block(cast(Rpc, Client({"hash": mainnet})), read_genesis(node), "node1"))
+        asyncio.run(check_first_block(cast(Rpc, Client({"hash": mainnet})), read_genesis(node), "node1", CHAIN))
 
 
 @pytest.mark.parametrize("block", [None, 7, {}, [], "0x"])
 def test_a_client_that_answers_nonsense_is_no_client_on_the_chain(node: Path, block: Any) -> None:
     with pytest.raises(RpcError, match="node1: an answer of another shape"):
-        asyncio.run(check_first_block(cast(Rpc, Client(block)), read_genesis(node), "node1"))
+        asyncio.run(check_first_block(cast(Rpc, Client(block)), read_genesis(node), "node1", CHAIN))
 
 
 CLIENT = """#!/bin/sh

@@ -12,7 +12,7 @@ from samples import endpoints_number, identity_number, planned, spec_of
 
 from quorumkit.consensus import address_to_vote_for, consensus_of
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.engines.geth.branches import Head
 from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.engines.goquorum.driver import GoQuorumDriver
@@ -80,7 +80,7 @@ def test_only_raft_members_keep_the_ports_they_started_with(
     told = fixed
     monkeypatch.setattr(process, "choose_each", choose)
     runtime = process.ProcessRuntime(NetworkDirectory(tmp_path / "bank"), spec)
-    monkeypatch.setattr(type(runtime._engine), "has_chain", lambda self, directory: True)
+    monkeypatch.setattr(type(runtime._recipe), "has_chain", lambda self, directory: True)
     runtime.addresses(spec, [None, None])
     assert fixed["p2p"] is kept
     assert fixed["rpc"] is False
@@ -90,7 +90,7 @@ def test_a_clique_validators_client_is_told_whose_account_seals() -> None:
     for kind in ("geth", "goquorum"):
         network = planned(spec_of(2, engine={"kind": kind}, consensus={"kind": "clique"}))
         record = record_of(network, network.node(2))
-        command = engine_of(kind).run_command(Path("client"), record)
+        command = recipe_of(kind).processes(Path("client"), record)[0].argv
         assert command[command.index("--miner.etherbase") + 1] == record.identity.account
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from samples import planned, spec_of
 
-from quorumkit.engines import engine_of
+from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.engines.geth import build as building
 from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.engines.geth.go_toolchain import go_on_path
@@ -21,7 +21,8 @@ from quorumkit.progress import silent
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 
-GETH = engine_of("geth")
+GETH = recipe_of("geth")
+ACQUIRER = acquirer_of("geth")
 
 
 def program(path: Path, script: str) -> Path:
@@ -37,7 +38,7 @@ def geth(path: Path, version: str = "1.13.15") -> Path:
 
 def test_a_geth_of_that_version_is_taken(tmp_path: Path) -> None:
     path = geth(tmp_path / "geth")
-    binary = GETH.find("1.13.15", override=path)
+    binary = ACQUIRER.find("1.13.15", override=path)
     assert binary is not None
     assert (binary.path, binary.version) == (path, "1.13.15")
     assert len(binary.sha256) == 64
@@ -56,7 +57,7 @@ def test_a_geth_of_that_version_is_taken(tmp_path: Path) -> None:
 def test_another_program_or_version_is_refused(script: str, told: str, tmp_path: Path) -> None:
     path = program(tmp_path / "geth", script)
     with pytest.raises(EngineError, match=told) as caught:
-        GETH.find("1.13.15", override=path)
+        ACQUIRER.find("1.13.15", override=path)
     assert str(path) in caught.value.message
     assert caught.value.hint
 
@@ -65,21 +66,21 @@ def test_what_is_missing_no_file_or_not_executable_is_refused(tmp_path: Path) ->
     (tmp_path / "plain").write_text("x")
     for name, told in (("missing", "no such file"), (".", "no such file"), ("plain", "not executable")):
         with pytest.raises(EngineError, match=told):
-            GETH.find("1.13.15", override=tmp_path / name)
+            ACQUIRER.find("1.13.15", override=tmp_path / name)
 
 
 def test_what_cannot_be_run_or_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = program(tmp_path / "geth", "")
     path.write_bytes(b"\x7fELF nonsense")
     with pytest.raises(EngineError, match="cannot be run"):
-        GETH.find("1.13.15", override=path)
+        ACQUIRER.find("1.13.15", override=path)
 
     def hang(*arguments: object, **options: object) -> None:
         raise subprocess.TimeoutExpired("geth", 30)
 
     monkeypatch.setattr(subprocess, "run", hang)
     with pytest.raises(EngineError, match="cannot be run"):
-        GETH.find("1.13.15", override=path)
+        ACQUIRER.find("1.13.15", override=path)
 
 
 def test_a_binary_named_without_a_directory_is_the_one_that_stands_there(
@@ -90,7 +91,7 @@ def test_a_binary_named_without_a_directory_is_the_one_that_stands_there(
     geth(tmp_path / "here/geth")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     monkeypatch.chdir(tmp_path / "here")
-    binary = GETH.find("1.13.15", override=Path("geth"))
+    binary = ACQUIRER.find("1.13.15", override=Path("geth"))
     assert binary is not None
     assert binary.path == tmp_path / "here/geth"
 
@@ -104,39 +105,39 @@ def put_into_cache(cache: Path) -> Path:
 
 
 def test_the_binary_in_the_cache_is_found(cache: Path) -> None:
-    assert GETH.find("1.13.15") is None
+    assert ACQUIRER.find("1.13.15") is None
     path = put_into_cache(cache)
-    binary = GETH.find("1.13.15")
+    binary = ACQUIRER.find("1.13.15")
     assert binary is not None
     assert binary.path == path
-    assert GETH.acquire("1.13.15", progress=silent) == binary
+    assert ACQUIRER.acquire("1.13.15", progress=silent) == binary
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", "null", "{}", '{"version": "1.13.15"}'])
 def test_a_cache_whose_record_is_broken_is_built_anew(record: str, cache: Path) -> None:
     path = put_into_cache(cache)
     path.with_suffix(".json").write_text(record)
-    assert GETH.find("1.13.15") is None
+    assert ACQUIRER.find("1.13.15") is None
 
 
 def test_a_binary_that_was_changed_in_the_cache_is_not_used(cache: Path) -> None:
     path = put_into_cache(cache)
     path.write_text("#!/bin/sh\n")
-    assert GETH.find("1.13.15") is None
+    assert ACQUIRER.find("1.13.15") is None
     path.unlink()
-    assert GETH.find("1.13.15") is None
+    assert ACQUIRER.find("1.13.15") is None
 
 
 def test_another_version_cannot_be_built(cache: Path) -> None:
     with pytest.raises(EngineError, match=r"only geth 1\.13\.15 can be built here, not 1\.10\.0") as caught:
-        GETH.acquire("1.10.0", progress=silent)
+        ACQUIRER.acquire("1.10.0", progress=silent)
     assert "--engine-binary" in (caught.value.hint or "")
 
 
 def test_a_build_without_room_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "_ROOM", 10**18)
+    monkeypatch.setattr(building, "ROOM", 10**18)
     with pytest.raises(EngineError, match="GB of disk") as caught:
-        GETH.acquire("1.13.15", progress=silent)
+        ACQUIRER.acquire("1.13.15", progress=silent)
     assert "QUORUMKIT_CACHE" in (caught.value.hint or "")
 
 
@@ -146,8 +147,8 @@ def test_a_build_that_fails_tells_the_compilers_reason(
     program(tmp_path / "bin/go", 'test "$1" = env && echo go1.26.0 && exit\necho "dial tcp: no route" >&2\nexit 1')
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     with pytest.raises(EngineError, match="geth could not be built: dial tcp: no route"):
-        GETH.acquire("1.13.15", progress=silent)
-    assert GETH.find("1.13.15") is None
+        ACQUIRER.acquire("1.13.15", progress=silent)
+    assert ACQUIRER.find("1.13.15") is None
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_only_a_new_enough_go_is_used(
 def test_commands_name_no_path_below_the_network() -> None:
     """They run in the node's directory, so that sockets stay short and secrets out of sight."""
     network = planned(spec_of(2))
-    command = GETH.run_command(Path("/cache/geth"), record_of(network, network.node(1)))
+    command = GETH.processes(Path("/cache/geth"), record_of(network, network.node(1)))[0].argv
     assert command[0] == "/cache/geth"
     assert not [word for word in command[1:] if word.startswith("/")]
     assert command[command.index("--datadir") + 1] == "data"
@@ -185,7 +186,7 @@ def test_commands_name_no_path_below_the_network() -> None:
 @pytest.mark.parametrize(("state", "mode"), [("archive", "archive"), ("pruned", "full")])
 def test_state_is_kept_as_the_spec_says(state: str, mode: str) -> None:
     network = planned(spec_of(1, engine={"state": state, "cache": 64}))
-    command = GETH.run_command(Path("geth"), record_of(network, network.node(1)))
+    command = GETH.processes(Path("geth"), record_of(network, network.node(1)))[0].argv
     assert command[command.index("--gcmode") + 1] == mode
     assert command[command.index("--cache") + 1] == "64"
 
@@ -203,7 +204,9 @@ def test_state_is_kept_as_the_spec_says(state: str, mode: str) -> None:
     ],
 )
 def test_last_words_are_understood(line: str, reason: str | None) -> None:
-    assert GETH.failure_in(line) == reason
+    network = planned(spec_of(1))
+    (client,) = GETH.processes(Path("geth"), record_of(network, network.node(1)))
+    assert client.why_it_ends(line) == reason
 
 
 class FakeClient:

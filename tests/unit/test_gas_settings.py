@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from samples import planned, spec_of
 
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.engines.geth.gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
@@ -23,7 +23,7 @@ def command_of(spec: NetworkSpec, **changes: Any) -> dict[str, str]:
     """Each flag with the word after it."""
     network = planned(spec)
     record = record_of(network, network.node(1)).model_copy(update=changes)
-    words = engine_of(spec.engine.kind).run_command(Path("geth"), record)
+    words = recipe_of(spec.engine.kind).processes(Path("geth"), record)[0].argv
     return dict(zip(words, [*words[1:], ""], strict=True))
 
 
@@ -33,7 +33,7 @@ def genesis_of(spec: NetworkSpec) -> dict[str, Any]:
 
 def suggestions_of(spec: NetworkSpec) -> dict[str, int]:
     network = planned(spec)
-    text = engine_of("geth").node_files(network, network.node(1))["geth.toml"].decode()
+    text = recipe_of("geth").node_files(network, network.node(1))["geth.toml"].decode()
     found: dict[str, int] = tomllib.loads(text)["Eth"]["GPO"]
     return found
 

@@ -11,15 +11,17 @@ from typing import Any, cast
 import pytest
 from samples import endpoints_number, identity_number, spec_of
 
-from quorumkit.engines import engine_of
+from quorumkit.engines import driver_of, recipe_of
 from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.engines.goquorum.driver import GoQuorumDriver
 from quorumkit.errors import NodeError
 from quorumkit.plan import Network, NodeEndpoints, plan
+from quorumkit.process_spec import LoggedLine
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 
-GOQUORUM = engine_of("goquorum")
+GOQUORUM = recipe_of("goquorum")
+DRIVER = driver_of("goquorum")
 KINDS = ["qbft", "ibft", "raft", "clique"]
 
 
@@ -39,7 +41,7 @@ def network_of(kind: str, validators: int = 3, observers: int = 0) -> Network:
 
 def command_of(network: Network, ordinal: int, admission: str | None = None) -> list[str]:
     record = record_of(network, network.node(ordinal))
-    return GOQUORUM.run_command(Path("/cache/geth"), record, admission=admission)
+    return list(GOQUORUM.processes(Path("/cache/geth"), record, admission=admission)[0].argv)
 
 
 def files_of(network: Network, ordinal: int) -> dict[str, Any]:
@@ -105,9 +107,10 @@ def test_a_raft_node_is_asked_nothing_before_it_has_read_its_members() -> None:
     opened, started = "INFO [..] IPC endpoint opened   url=data/geth.ipc", "INFO [..] raft node started"
     for kind in KINDS:
         network = network_of(kind, 2)
-        record = record_of(network, network.node(1))
-        assert GOQUORUM.can_be_asked(opened, record) is (kind != "raft")
-        assert GOQUORUM.can_be_asked(started, record) is (kind == "raft")
+        (client,) = GOQUORUM.processes(Path("geth"), record_of(network, network.node(1)))
+        assert isinstance(client.ready, LoggedLine)
+        assert client.ready.is_one(opened) is (kind != "raft")
+        assert client.ready.is_one(started) is (kind == "raft")
 
 
 def test_a_client_with_less_difficulty_than_a_peer_lags() -> None:
@@ -202,10 +205,10 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_leader_takes_a_node_in_and_tells_its_id_once_raft_has_applied_it() -> None:
     network = network_of("raft", 3, 1)
     leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
-    assert asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode)) == "4"
+    assert asyncio.run(DRIVER.admit(rpc(leader), network.node(4).enode)) == "4"
     assert leader.proposed
     proposed = len(leader.proposed)
-    assert asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode)) == "4"  # twice does no harm
+    assert asyncio.run(DRIVER.admit(rpc(leader), network.node(4).enode)) == "4"  # twice does no harm
     assert len(leader.proposed) == proposed
 
 
@@ -213,7 +216,7 @@ def test_a_lost_member_is_taken_off_the_list_before_the_node_in_its_place_comes_
     network = network_of("raft", 3, 1)
     leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
     new = f"enode://{network.node(4).identity.enode_key}@node3:30303?discport=0&raftport=50400"
-    assert asyncio.run(GOQUORUM.admit(rpc(leader), new)) == "4"
+    assert asyncio.run(DRIVER.admit(rpc(leader), new)) == "4"
     assert leader.removed == {3}
 
 
@@ -224,10 +227,10 @@ def test_who_gives_another_members_place_for_his_own_puts_nobody_out() -> None:
     leader = Member("minter", keys)
     thief = f"enode://{network.node(4).identity.enode_key}@node3:30303?discport=0&raftport=50400"
     with pytest.raises(NodeError, match="was not replaced"):
-        asyncio.run(GOQUORUM.admit(rpc(leader), thief, replaced={keys[1]}))
+        asyncio.run(DRIVER.admit(rpc(leader), thief, replaced={keys[1]}))
     assert not leader.removed
     assert not leader.proposed
-    assert asyncio.run(GOQUORUM.admit(rpc(leader), thief, replaced={keys[2]})) == "4"
+    assert asyncio.run(DRIVER.admit(rpc(leader), thief, replaced={keys[2]})) == "4"
     assert leader.removed == {3}
 
 
@@ -236,7 +239,7 @@ def test_nobody_but_the_leader_takes_a_node_in(role: str) -> None:
     network = network_of("raft", 3, 1)
     member = Member(role, [node.identity.enode_key for node in network.nodes[:3]])
     with pytest.raises(NodeError, match="does not lead"):
-        asyncio.run(GOQUORUM.admit(rpc(member), network.node(4).enode))
+        asyncio.run(DRIVER.admit(rpc(member), network.node(4).enode))
     assert not member.proposed
 
 
@@ -244,4 +247,4 @@ def test_a_proposal_that_is_never_applied_is_told() -> None:
     network = network_of("raft", 3, 1)
     leader = Member("minter", [], applies_after=-1)
     with pytest.raises(NodeError, match="did not take the node in"):
-        asyncio.run(GOQUORUM.admit(rpc(leader), network.node(4).enode))
+        asyncio.run(DRIVER.admit(rpc(leader), network.node(4).enode))

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from quorumkit.cli.engine_words import CONSENSUS, DEFAULT_CONSENSUS, DEFAULT_ENGINE, ENGINE
 from quorumkit.cli.options import WHOLE_NUMBER
-from quorumkit.engines import named_ports, recipe_of
-from quorumkit.errors import UsageError
-from quorumkit.notation import is_literal_address
-from quorumkit.plan import Endpoint
+from quorumkit.engines import named_ports
 from quorumkit.render.containers import EXCHANGE_PORT, P2P_PORT, RPC_PORT, TM_PORT
-from quorumkit.spec import NetworkSpec, parse_spec, read_spec
-
-if TYPE_CHECKING:
-    from quorumkit.exchange.names import Names
-    from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
-
-_SPEC_OPTIONS = {
-    "validators": ("nodes", "validators"),
-    "observers": ("nodes", "observers"),
-    "engine": ("engine", "kind"),
-    "consensus": ("consensus", "kind"),
-    "chain_id": ("chain_id",),
-    "period": ("consensus", "period"),
-    "free_gas": ("genesis", "free_gas"),
-    "network_name": ("name",),
-}
 
 
 def _file(**more: Any) -> click.Path:
@@ -41,7 +19,7 @@ def _file(**more: Any) -> click.Path:
 
 
 def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds them; `settings_of` makes settings of their values."""
+    """Adds them; `stages.exchange_settings.settings_of` makes settings of their values."""
     options: list[tuple[str, dict[str, Any], str]] = [
         ("--exchange", {"is_flag": True}, "Agree with the other nodes over HTTP: nothing is shared but a secret."),
         ("--join-secret-file", {"type": _file()}, "The secret that all nodes of the network have; in a file."),
@@ -87,108 +65,3 @@ def exchange_options(command: Callable[..., Any]) -> Callable[..., Any]:
         names = [name, "validators"] if name == "--nodes" else [name]
         command = click.option(*names, envvar=variable, show_envvar=True, help=text, **more)(command)
     return command
-
-
-def settings_of(given: dict[str, Any]) -> ExchangeSettings:
-    """The settings that those options say.
-
-    Raises:
-        UsageError: one is missing or wrong.
-    """
-    from quorumkit.exchange.names import Names, parse_endpoint, parse_peers
-    from quorumkit.exchange.settings import ExchangeSettings
-
-    bind = parse_endpoint(given["exchange_bind"])
-    p2p_bind, rpc_bind = parse_endpoint(given["p2p_bind"]), parse_endpoint(given["rpc_bind"])
-    names = Names(
-        bind.port,
-        parse_peers(given["peers"] or "", bind.port),
-        given["peer_prefix"],
-        given["peer_suffix"],
-        given["first_index"],
-    )
-    if not names.hosts and names.prefix is None:
-        raise UsageError(
-            "--exchange: which nodes are there?",
-            hint="name them with --peers (QUORUMKIT_PEERS) or --peer-prefix (QUORUMKIT_PEER_PREFIX)",
-        )
-    if given["join_secret_file"] is None:
-        raise UsageError("--exchange: no join secret", hint="give --join-secret-file (QUORUMKIT_JOIN_SECRET_FILE)")
-    ordinal = given["ordinal"] or names.ordinal(given["node_name"] or socket.gethostname())
-    host = given["host"] or _host(names, ordinal)
-    spec = _spec(given)
-    local = rpc_bind.host == "localhost" or _is_loopback(rpc_bind.host)
-    return ExchangeSettings(
-        spec=spec,
-        ordinal=ordinal,
-        names=names,
-        secret=given["join_secret_file"],
-        host=host,
-        bind=bind,
-        p2p_bind=_literal(p2p_bind),
-        p2p_port=given["p2p_port"] or p2p_bind.port,
-        rpc_bind=_literal(rpc_bind),
-        rpc_url=given["rpc_url"] or f"http://{rpc_bind if local else Endpoint(host, rpc_bind.port)}",
-        rpc_names=tuple(
-            dict.fromkeys(
-                [
-                    "localhost",
-                    *([] if local or is_literal_address(host) else [host]),
-                    *(name for name in re.split(r"[,\s]+", given["rpc_names"]) if name),
-                ]
-            )
-        ),
-        ports={name: given[f"{name}_port"] for name in recipe_of(spec.engine.kind).ports(spec.consensus.kind)},
-        tm_bind=_literal(parse_endpoint(given["tm_bind"])) if spec.transaction_manager else None,
-        hosts_file=given["hosts_file"],
-        tls=_tls(given),
-    )
-
-
-def _spec(given: dict[str, Any]) -> NetworkSpec:
-    asked = {path: given[option] for option, path in _SPEC_OPTIONS.items() if given[option] is not None}
-    if given["spec"] is not None:
-        if asked:
-            raise UsageError(
-                f"--spec and {', '.join('.'.join(path) for path in asked)} were both given",
-                hint="write it into the spec file, or leave the file out",
-            )
-        return read_spec(given["spec"])
-    value: dict[str, Any] = {"name": "quorum"}
-    for path, wanted in asked.items():
-        part = value
-        for step in path[:-1]:
-            part = part.setdefault(step, {})
-        part[path[-1]] = wanted
-    return parse_spec(value, source="the options given")
-
-
-def _host(names: Names, ordinal: int) -> str:
-    endpoint = names.endpoint(ordinal)
-    if endpoint is None:
-        raise UsageError(
-            f"ordinal {ordinal} is not in the peer list",
-            hint="give --host (QUORUMKIT_HOST): what the others are to look this node up by",
-        )
-    return endpoint.host
-
-
-def _literal(bind: Endpoint) -> Endpoint:
-    if not is_literal_address(bind.host):
-        raise UsageError(f"{bind}: a client listens on an address, not a name", hint="for example 0.0.0.0:30303")
-    return bind
-
-
-def _is_loopback(host: str) -> bool:
-    return is_literal_address(host) and ipaddress.ip_address(host).is_loopback
-
-
-def _tls(given: dict[str, Any]) -> TlsFiles | None:
-    from quorumkit.exchange.settings import TlsFiles
-
-    files = [given[name] for name in ("tls_cert", "tls_key", "tls_ca")]
-    if not any(files):
-        return None
-    if not all(files):
-        raise UsageError("TLS needs all of --tls-cert, --tls-key and --tls-ca", hint="give the missing ones, or none")
-    return TlsFiles(*files)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from quorumkit.cli.exchange import exchange_options, settings_of
+from quorumkit.cli.exchange import exchange_options
 from quorumkit.errors import UsageError
 
 
@@ -58,8 +58,13 @@ def run_(
     """
     from quorumkit.node.program import Options, run
 
-    if exchange and len(nodes) != 1:
-        raise UsageError("--exchange runs one node", hint="start one node program for each node")
+    settings = None
+    if exchange:
+        from quorumkit.stages.exchange_settings import settings_of
+
+        if len(nodes) != 1:
+            raise UsageError("--exchange runs one node", hint="start one node program for each node")
+        settings = settings_of(given)
 
     run(
         Options(
@@ -70,7 +75,7 @@ def run_(
             logs=logs,
             health=_host_and_port(health) if health else None,
             health_names=frozenset(health_names.replace(",", " ").split()),
-            exchange=settings_of(given) if exchange else None,
+            exchange=settings,
             ready_descriptor=ready_descriptor,
         )
     )

@@ -13,19 +13,16 @@ from importlib import import_module
 from typing import Any
 
 from quorumkit.engines.base import Acquirer, Binary, Driver, NamedPort, Recipe, Standing
-from quorumkit.engines.union import Engine, union_of
 
 __all__ = [
     "Acquirer",
     "Binary",
     "Driver",
-    "Engine",
     "NamedPort",
     "Recipe",
     "Standing",
     "acquirer_of",
     "driver_of",
-    "engine_of",
     "kinds",
     "named_ports",
     "recipe_of",
@@ -67,8 +64,3 @@ def acquirer_of(kind: str) -> Acquirer:
 
 def _module(kind: str, name: str) -> Any:
     return import_module(f"{PACKAGES[kind]}.{name}")
-
-
-def engine_of(kind: str) -> Engine:
-    """All three in one, for callers that do not ask the one they mean yet."""
-    return union_of(recipe_of(kind), driver_of(kind), acquirer_of(kind))

@@ -87,6 +87,8 @@ class Recipe(Protocol):
     """Its package URL without a version (purl specification), for bills of materials."""
     program: str
     """The file name of the client's program, which is on PATH in the node image."""
+    chain: Path
+    """The directory of the client's chain."""
     ipc: Path
     """The client's JSON-RPC unix socket."""
     console_failure: str

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable
 
 from quorumkit.consensus import consensus_of
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.errors import UsageError
 from quorumkit.exchange import waiting
 from quorumkit.exchange.local import LocalNode
@@ -33,7 +33,7 @@ class Healer:
         self._settings = local.settings
         self._resolver = resolver
         self._files_changed = files_changed
-        self._engine = engine_of(local.settings.spec.engine.kind)
+        self._recipe = recipe_of(local.settings.spec.engine.kind)
         self._wake = asyncio.Event()
         self._addresses = local.store.read_addresses()
         self._rendered_from: tuple[object, ...] | None = None
@@ -96,7 +96,7 @@ class Healer:
         """The observers that came later and have had no name for a while: scaled away, most likely. They stay members,
         and are peers again when their names lead somewhere. A node of the genesis is missed for ever."""
         absent = set()
-        if self._engine.keeps_names(self._settings.spec.consensus.kind):  # then nobody has looked yet
+        if self._recipe.keeps_names(self._settings.spec.consensus.kind):  # then nobody has looked yet
             await asyncio.gather(*(self._look_up(self._host(membership, ordinal), late=True) for ordinal in late))
         for ordinal in late:
             host = self._host(membership, ordinal)
@@ -114,7 +114,7 @@ class Healer:
         """What the client is to find a node by: its addresses, or its name where the client looks it up itself."""
         host = self._host(membership, ordinal)
         with contained(self._local.troubles, f"the address of {host}"):
-            if self._engine.keeps_names(self._settings.spec.consensus.kind):
+            if self._recipe.keeps_names(self._settings.spec.consensus.kind):
                 return self._resolver.from_file(host) or [host]
             return await self._look_up(host, late=ordinal > membership.total)
         return []

@@ -17,7 +17,7 @@ from typing import Any
 from quorumkit.directory import NetworkDirectory, recorded_validators
 from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift, differences
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.errors import CorruptFileError, GenesisMismatchError
 from quorumkit.files import (
     private_directory,
@@ -98,8 +98,8 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
 
 def _check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
     """Before anything is written: where there is a chain, the spec must still give its genesis."""
-    engine = engine_of(spec.engine.kind)
-    if directory.genesis.exists() and any(engine.has_chain(node) for node in directory.nodes.glob("node*")):
+    recipe = recipe_of(spec.engine.kind)
+    if directory.genesis.exists() and any(recipe.has_chain(node) for node in directory.nodes.glob("node*")):
         check_drift(spec, _read_genesis(directory.genesis), validators=recorded_validators(directory))
 
 
@@ -179,8 +179,8 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
         if directory.genesis.read_bytes() == content:
             return
         present = _read_genesis(directory.genesis)
-        engine = engine_of(network.spec.engine.kind)
-        if any(engine.has_chain(directory.node(node.name)) for node in network.nodes):
+        recipe = recipe_of(network.spec.engine.kind)
+        if any(recipe.has_chain(directory.node(node.name)) for node in network.nodes):
             where = ", ".join(differences(present, json.loads(content))) or "its layout"
             raise GenesisMismatchError(
                 f"{directory.genesis}: {directory.spec.name} or the keys give another genesis than the one the chain "

@@ -84,8 +84,9 @@ def is_to_be_made(directory: Path, recipe: Recipe, record: NodeRecord, genesis: 
     return True
 
 
-async def check_first_block(rpc: Rpc, genesis: Genesis, name: str) -> None:
-    """Compares the block 0 that the running client has with the network's.
+async def check_first_block(rpc: Rpc, genesis: Genesis, name: str, chain: Path) -> None:
+    """Compares the block 0 that the running client has with the network's; `chain` is where it keeps its chain, below
+    the node's directory.
 
     Raises:
         GenesisMismatchError: it is another one.
@@ -100,5 +101,5 @@ async def check_first_block(rpc: Rpc, genesis: Genesis, name: str) -> None:
         raise GenesisMismatchError(
             f"{name}: its client is on another chain: block 0 is {one_line(present, longest=66)}, and {genesis.path} "
             f"gives {genesis.block_hash}",
-            hint="move its chain (data/geth/chaindata) away: the next start makes it from the network's genesis",
+            hint=f"move its chain ({chain}) away: the next start makes it from the network's genesis",
         )

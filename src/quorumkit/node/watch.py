@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from quorumkit.engines import driver_of
+from quorumkit.engines import driver_of, recipe_of
 from quorumkit.engines.base import Report
 from quorumkit.errors import GenesisMismatchError, RpcError
 from quorumkit.node.chain import Genesis, check_first_block
@@ -24,6 +24,7 @@ class Watch:
         self._genesis = genesis
         self._report = report
         self._driver = driver_of(record.engine.kind)
+        self._chain = recipe_of(record.engine.kind).chain
         self._care = self._driver.care(directory, record, report)
 
     def take(self, record: NodeRecord) -> None:
@@ -37,7 +38,7 @@ class Watch:
             with contextlib.suppress(RpcError):
                 async with await self._driver.connect(self._directory, self._record) as rpc:
                     try:
-                        await check_first_block(rpc, self._genesis, self._record.name)
+                        await check_first_block(rpc, self._genesis, self._record.name, self._chain)
                     except GenesisMismatchError as error:
                         # Before it seals or sends anything.
                         self._report.refuse(f"{error.message} ({error.hint})")

@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from quorumkit.consensus import consensus_of
 from quorumkit.container_engine import compose_command, docker, refusal, run
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import Binary, engine_of
+from quorumkit.engines import Binary, acquirer_of, recipe_of
 from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavailableError
 from quorumkit.files import write_if_changed
 from quorumkit.image.build import build_image, find_image, image_tag
@@ -58,7 +58,7 @@ class ComposeRuntime:
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
         self._directory = directory
         self._spec = spec
-        self._engine = engine_of(spec.engine.kind)
+        self._recipe = recipe_of(spec.engine.kind)
         self._override = binary or directory.engine_override(spec)
         self._chosen_subnet: str | None = None
 
@@ -93,7 +93,7 @@ class ComposeRuntime:
         Raises:
             PortError: they would.
         """
-        started = self._engine.has_chain(self._directory.node(node_name(1)))
+        started = self._recipe.has_chain(self._directory.node(node_name(1)))
         if chosen != host and started and consensus_of(spec.consensus.kind).keeps_addresses:
             raise PortError(
                 f"compose.subnet: with {spec.consensus.kind} no node can move, and node1 would from {host} to {chosen}",
@@ -129,7 +129,7 @@ class ComposeRuntime:
                     hint=f"docker pull {self._spec.compose.image}, or leave compose.image out and one is built",
                 )
             return
-        build_image(self._tag, self._engine, self._binary(progress), progress)
+        build_image(self._tag, self._recipe, self._binary(progress), progress)
 
     async def start(self, network: Network, progress: Progress) -> bool:
         async with sole_user_of(self._spec.name):
@@ -247,7 +247,7 @@ class ComposeRuntime:
             "QUORUMKIT_ENODE": node.enode,
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": f"http://{LOOPBACK}:{node.endpoints.rpc_bind.port}",
-            "QUORUMKIT_IPC": str(inside / self._engine.ipc),
+            "QUORUMKIT_IPC": str(inside / self._recipe.ipc),
         }
         options = [*terminal, *(word for name, value in told.items() for word in ("--env", f"{name}={value}"))]
         return Command([*self._project(), "exec", *options, node.name, *arguments], self._directory.path.absolute())
@@ -258,7 +258,7 @@ class ComposeRuntime:
 
     @property
     def _tag(self) -> str:
-        return self._spec.compose.image or image_tag(self._engine.kind, self._spec.engine.version)
+        return self._spec.compose.image or image_tag(self._recipe.kind, self._spec.engine.version)
 
     @property
     def _manager_image(self) -> str | None:
@@ -268,7 +268,9 @@ class ComposeRuntime:
 
     def _binary(self, progress: Progress) -> Binary:
         wanted = self._spec.engine
-        return self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
+        return acquirer_of(wanted.kind).acquire(
+            wanted.version, override=self._override, image=wanted.image, progress=progress
+        )
 
     def _subnet(self) -> str:
         """The spec's subnet; else the one that the project has already; else a free one."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from quorumkit.contracts import console_script
-from quorumkit.engines import engine_of
+from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.errors import NotRunningError
 from quorumkit.files import SECRET_MODE, private_directory, write_atomic
 from quorumkit.providers.base import Command
@@ -20,14 +20,15 @@ def console_inside(directory: Path, *, execute: str | None) -> Command:
         NotRunningError: its client is not up, or not known where it is.
     """
     record = read_record(directory)
-    engine = engine_of(record.engine.kind)
     override = os.environ.get("QUORUMKIT_ENGINE_BINARY")
-    wanted = record.engine
-    binary = engine.find(wanted.version, override=Path(override) if override else None, image=wanted.image)
-    if binary is None or not (directory / engine.ipc).exists():
+    wanted, recipe = record.engine, recipe_of(record.engine.kind)
+    binary = acquirer_of(wanted.kind).find(
+        wanted.version, override=Path(override) if override else None, image=wanted.image
+    )
+    if binary is None or not (directory / recipe.ipc).exists():
         raise NotRunningError(f"{record.name}: its client is not up", hint="see the container's log")
     # Its JavaScript runs with the node's rights: so it lies where nobody else can write, under no name in /tmp.
     script = private_directory(directory / ".state").absolute() / "console.js"
     write_atomic(script, console_script().encode(), mode=SECRET_MODE, durable=False)
-    command = engine.console_command(binary.path, script=str(script), execute=execute)
-    return Command(command, directory, failure=None if execute is None else engine.console_failure)
+    command = recipe.console_command(binary.path, script=str(script), execute=execute)
+    return Command(command, directory, failure=None if execute is None else recipe.console_failure)

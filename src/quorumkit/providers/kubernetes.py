@@ -17,7 +17,7 @@ from typing import Any
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.errors import NodeError, NotRunningError, RuntimeUnavailableError, UsageError, WaitTimeoutError
 from quorumkit.image.build import image_tag
 from quorumkit.mark import ensure_mark, read_mark
@@ -265,7 +265,7 @@ class KubernetesRuntime:
             "QUORUMKIT_ENODE": node.enode,
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": f"http://127.0.0.1:{RPC_PORT}",
-            "QUORUMKIT_IPC": f"/node/{engine_of(self._spec.engine.kind).ipc}",
+            "QUORUMKIT_IPC": f"/node/{recipe_of(self._spec.engine.kind).ipc}",
         }
         return self._inside(node, ["env", *(f"{name}={value}" for name, value in told.items()), *arguments])
 

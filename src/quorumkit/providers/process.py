@@ -12,7 +12,7 @@ from typing import Any
 from quorumkit.consensus import consensus_of
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import Binary, engine_of, recipe_of
+from quorumkit.engines import Binary, acquirer_of, recipe_of
 from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.managers import manager_of
@@ -37,7 +37,7 @@ class ProcessRuntime:
     ) -> None:  # fmt: skip
         self._directory = directory
         self._spec = spec
-        self._engine = engine_of(spec.engine.kind)
+        self._recipe = recipe_of(spec.engine.kind)
         self._override = binary or directory.engine_override(spec)
         self._tm_override = tm_binary or directory.manager_override(spec)
         nodes = [directory.node(node_name(ordinal)) for ordinal in range(1, spec.nodes.total + 1)]
@@ -52,7 +52,7 @@ class ProcessRuntime:
                 f"ports.health: port {spec.ports.health} is taken",
                 hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
             )
-        started = self._engine.has_chain(self._directory.node(node_name(1)))
+        started = self._recipe.has_chain(self._directory.node(node_name(1)))
         further = recipe_of(spec.engine.kind).ports(spec.consensus.kind)
         kept = {"p2p", *further} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
         total = spec.nodes.total
@@ -100,7 +100,7 @@ class ProcessRuntime:
 
     def acquire(self, progress: Progress) -> None:
         wanted = self._spec.engine
-        self._engine.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
+        acquirer_of(wanted.kind).acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
         if self._spec.transaction_manager is not None:
             manager = manager_of(self._spec.transaction_manager.kind)
             manager.find(override=self._tm_override)
@@ -184,7 +184,7 @@ class ProcessRuntime:
                 ) from None
 
     async def connect(self, node: Node) -> Rpc:
-        return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._engine.ipc, where=node.name)
+        return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._recipe.ipc, where=node.name)
 
     async def call(self, name: str, method: str, *params: Any) -> Any:
         return await self._program.call(method, *params)
@@ -218,9 +218,9 @@ class ProcessRuntime:
         script = private_directory(self._directory.state).absolute() / "console.js"
         write_atomic(script, console_script().encode(), durable=False)
         return Command(
-            self._engine.console_command(binary.path, script=str(script), execute=execute),
+            self._recipe.console_command(binary.path, script=str(script), execute=execute),
             self._directory.node(node.name),
-            failure=None if execute is None else self._engine.console_failure,
+            failure=None if execute is None else self._recipe.console_failure,
         )
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
@@ -230,7 +230,7 @@ class ProcessRuntime:
             "QUORUMKIT_ENODE": node.enode,
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": node.endpoints.rpc_url,
-            "QUORUMKIT_IPC": str(directory / self._engine.ipc),
+            "QUORUMKIT_IPC": str(directory / self._recipe.ipc),
         }
         return Command(list(arguments), directory, environment)
 
@@ -246,10 +246,10 @@ class ProcessRuntime:
 
     def _binary(self) -> Binary:
         wanted = self._spec.engine
-        binary = self._engine.find(wanted.version, override=self._override, image=wanted.image)
+        binary = acquirer_of(wanted.kind).find(wanted.version, override=self._override, image=wanted.image)
         if binary is None:
             raise NotRunningError(
-                f"{self._engine.kind} {self._spec.engine.version} is not built yet", hint="`quorumkit up` does it"
+                f"{self._recipe.kind} {self._spec.engine.version} is not built yet", hint="`quorumkit up` does it"
             )
         return binary
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from quorumkit.engines import engine_of
+from quorumkit.engines import recipe_of
 from quorumkit.errors import QuorumkitError
 from quorumkit.plan import Network, Node
 from quorumkit.providers import Provider
@@ -20,8 +20,8 @@ async def admit_newcomers(provider: Provider, network: Network) -> None:
 
     Returns when none waits any more, which can be never: to be cancelled. Interrupted anywhere, the next call goes on.
     """
-    engine = engine_of(network.spec.engine.kind)
-    newcomers = [node for node in network.nodes if engine.needs_admission(record_of(network, node))]
+    recipe = recipe_of(network.spec.engine.kind)
+    newcomers = [node for node in network.nodes if recipe.needs_admission(record_of(network, node))]
     members = [node for node in network.nodes if node not in newcomers]
     if not newcomers or network.spec.identities == "exchanged":
         return  # nodes that share nothing ask each other

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quorumkit.container_engine import docker
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import engine_of
+from quorumkit.engines import acquirer_of
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.managers import manager_of
 from quorumkit.pins import Pin, check_pins
@@ -34,11 +34,11 @@ def _client(directory: NetworkDirectory, spec: NetworkSpec, binary: Path | None)
     named = binary or directory.engine_override(spec)
     if named is not None:
         return {"engine.binary": Pin(str(named), _sha256(named), is_image=False)} if named.is_file() else {}
-    engine = engine_of(spec.engine.kind)
-    source = engine.source_image(spec.engine.version, spec.engine.image)
+    acquirer = acquirer_of(spec.engine.kind)
+    source = acquirer.source_image(spec.engine.version, spec.engine.image)
     if source is None:
         return {}  # built here, from sources that are pinned
-    found = engine.find(spec.engine.version, image=spec.engine.image)
+    found = acquirer.find(spec.engine.version, image=spec.engine.image)
     return {"engine.image": Pin(source, f"client sha256:{found.sha256}", is_image=True)} if found else {}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import engine_of
+from quorumkit.engines import acquirer_of
 from quorumkit.errors import UsageError
 from quorumkit.managers import manager_of
 from quorumkit.spec import NetworkSpec, parse_spec
@@ -49,7 +49,7 @@ def requested_spec(directory: NetworkDirectory, request: Request) -> NetworkSpec
     if request.engine_binary is None:
         return spec
     binary = _absolute(request.engine_binary)
-    engine_of(spec.engine.kind).find(spec.engine.version, override=binary)
+    acquirer_of(spec.engine.kind).find(spec.engine.version, override=binary)
     return spec.model_copy(update={"engine": spec.engine.model_copy(update={"binary": str(binary)})})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from quorumkit.engines.base import Report
 from quorumkit.engines.geth.following import follow_heads, follow_peers
@@ -14,8 +14,10 @@ from quorumkit.engines.geth.sealing import Sealing
 from quorumkit.engines.geth.sealing_client import SealingClient
 from quorumkit.errors import EngineError, RpcError
 from quorumkit.identity.store import PASSWORD
-from quorumkit.record import NodeRecord
 from quorumkit.rpc import IpcRpc, Rpc
+
+if TYPE_CHECKING:
+    from quorumkit.record import NodeRecord
 
 _AGAIN_AFTER = 1.0  # seconds
 

@@ -6,12 +6,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from quorumkit.engines.geth.sealing_client import SealingClient
 from quorumkit.errors import RpcError
 from quorumkit.identity.keys import enode_key_in
-from quorumkit.record import NodeRecord
 from quorumkit.rpc import IpcRpc
+
+if TYPE_CHECKING:
+    from quorumkit.record import NodeRecord
 
 OLD_ADDRESS_LOOK = 3.0
 """Seconds between two looks at a peer that is connected although the client knows it by an old address."""

@@ -27,7 +27,6 @@ _LOW_DISK = re.compile(r"^ERROR\s*\[[^]]*\] Low disk space\. .*?available=(\S+ ?
 _NO_ORIGIN = "https://none.invalid"
 """An origin that no page has (RFC 2606): with an empty list the client lets pages of localhost connect."""
 
-_CHAIN = Path("data/geth/chaindata")
 _JWT_SECRET = Path("data/geth/jwtsecret")
 _WHOLE_JWT_SECRET = re.compile(rb"\s*(0x)?[0-9a-fA-F]{64}\s*")
 
@@ -50,6 +49,7 @@ class GethRecipe:
     fields_instead: Mapping[str, str] = FIELDS_INSTEAD
     package = "pkg:golang/github.com/ethereum/go-ethereum"
     program = "geth"
+    chain = Path("data/geth/chaindata")
     ipc = Path("data/geth.ipc")
     # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
     noise = Noise(
@@ -158,14 +158,14 @@ class GethRecipe:
 
     def has_chain(self, directory: Path) -> bool:
         """An empty folder is none: geth would begin a chain in it."""
-        chain = directory / _CHAIN
+        chain = directory / self.chain
         return chain.is_dir() and any(chain.iterdir())
 
     def chain_damage(self, directory: Path) -> str | None:
         """Both of its databases, LevelDB and Pebble, begin a new one where `CURRENT` is missing, and remove the files
         that it does not know."""
-        if self.has_chain(directory) and not (directory / _CHAIN / "CURRENT").is_file():
-            return f"{_CHAIN} is damaged: its file CURRENT is missing"
+        if self.has_chain(directory) and not (directory / self.chain / "CURRENT").is_file():
+            return f"{self.chain} is damaged: its file CURRENT is missing"
         return None
 
     def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:

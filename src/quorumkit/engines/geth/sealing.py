@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quorumkit.consensus import consensus_of
 from quorumkit.engines.base import Report, Standing
 from quorumkit.engines.geth.sealing_client import SealingClient
 from quorumkit.engines.geth.splits import SplitWatch
 from quorumkit.errors import RpcError
-from quorumkit.record import NodeRecord
 from quorumkit.rpc import IpcRpc
+
+if TYPE_CHECKING:
+    from quorumkit.record import NodeRecord
 
 SEAL_ANYWAY_AFTER = 3.0
 """Seconds after which a validator seals with a quorum of its peers, where not all have come."""
