@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import COMMAND, PATIENCE, Release, command, eventually
+from cluster import PATIENCE, Release, command, eventually
+
+from support.commands import COMMAND
 
 
 class Network:
