@@ -29,10 +29,10 @@ import aiohttp
 from aiohttp import web
 
 from measuring import Load, Table, options, rounds_of, spread
+from quorumkit.addresses import Endpoint
 from quorumkit.exchange.names import Names
 from quorumkit.exchange.run import Exchange, own_identity
 from quorumkit.exchange.settings import ExchangeSettings
-from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec, NodesSpec
 from support.ports import free_ports
 

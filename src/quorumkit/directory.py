@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
 
+from quorumkit.addresses import Enode, HttpUrl
 from quorumkit.errors import CorruptFileError, NewerFormatError, NotANetworkError, NotRunningError
 from quorumkit.identity import PublicIdentity
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
+from quorumkit.plan import Network, Node, node_name, plan, ports_in
 from quorumkit.record import RECORD_NAME, NodeRecord, read_record
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
 
@@ -127,7 +128,7 @@ class NetworkDirectory:
         for ordinal, record in enumerate(records, start=1):
             if record.ordinal != ordinal:
                 raise CorruptFileError(f"{self.node(node_name(ordinal))}: holds node{record.ordinal}'s record")
-        return plan(spec, [record.identity for record in records], [record.endpoints for record in records])
+        return _planned(spec, [record.node for record in records])
 
     def load_what_is_there(self) -> Network:
         """Like `load`, for whoever only looks: a node whose record is gone or unreadable is what its peers' records say
@@ -137,35 +138,38 @@ class NetworkDirectory:
             CorruptFileError: no node's record is left.
         """
         spec = self.read_spec()
-        names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
-        records: dict[str, NodeRecord] = {}
-        for name in names:
+        records: dict[int, NodeRecord] = {}
+        for ordinal in range(1, spec.nodes.total + 1):
             with contextlib.suppress(CorruptFileError, NewerFormatError, OSError):
-                record = read_record(self.node(name))
-                if record.name == name:
-                    records[name] = record
+                record = read_record(self.node(node_name(ordinal)))
+                if record.ordinal == ordinal:
+                    records[ordinal] = record
         if len(records) in (0, spec.nodes.total):
             return self.load()
-        told = {peer.name: peer.enode for record in records.values() for peer in record.peers}
-        witness = next(iter(records.values()))
-        identities, endpoints = [], []
-        for ordinal, name in enumerate(names, start=1):
-            record = records.get(name, witness)
-            identity, endpoint = record.identity, record.endpoints
-            if record.name != name:
-                key, _, place = told.get(name, witness.node.enode).removeprefix("enode://").partition("@")
-                identity = PublicIdentity(key, _NO_ACCOUNT)
-                endpoint = _moved(endpoint, urlsplit(f"//{place}"), ordinal - record.ordinal)
-            identities.append(identity)
-            endpoints.append(endpoint)
-        return plan(spec, identities, endpoints)
+        enodes = {peer.name: peer.enode for record in records.values() for peer in record.peers}
+        witness = next(iter(records.values())).node
+        return _planned(spec, [
+            records[ordinal].node
+            if ordinal in records
+            else _as_peers_know_it(ordinal, enodes.get(node_name(ordinal), witness.enode), witness)
+            for ordinal in range(1, spec.nodes.total + 1)
+        ])  # fmt: skip
 
 
-def _moved(witness: NodeEndpoints, place: SplitResult, offset: int) -> NodeEndpoints:
-    """A node's endpoints by those of another: ports that people use are in ordinal order."""
-    url, _, port = witness.rpc_url.rpartition(":")
-    p2p = Endpoint(str(place.hostname), int(place.port or witness.p2p.port))
-    return replace(witness, p2p=p2p, rpc_url=f"{url}:{int(port) + offset}")
+def _planned(spec: NetworkSpec, nodes: Sequence[Node]) -> Network:
+    return plan(spec, [node.identity for node in nodes], [node.endpoints for node in nodes])
+
+
+def _as_peers_know_it(ordinal: int, enode: Enode, witness: Node) -> Node:
+    """A node by its enode URL, and for the rest by another one: ports that people use are in ordinal order."""
+    url = HttpUrl.parse(witness.endpoints.rpc_url)
+    endpoints = replace(
+        witness.endpoints,
+        p2p=enode.place,
+        rpc_url=str(url.with_port(url.place.port + ordinal - witness.ordinal)),
+        ports=ports_in(enode),
+    )
+    return Node(ordinal, witness.role, PublicIdentity(enode.key, _NO_ACCOUNT), endpoints)
 
 
 def recorded_validators(directory: NetworkDirectory) -> int | None:

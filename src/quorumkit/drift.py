@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from quorumkit.addresses import Endpoint
 from quorumkit.engines import kinds
 from quorumkit.errors import GenesisMismatchError, SpecError
 from quorumkit.identity import PublicIdentity
-from quorumkit.plan import Endpoint, NodeEndpoints, plan
+from quorumkit.plan import NodeEndpoints, plan
 from quorumkit.spec import GenesisSpec, NetworkSpec, parse_spec
 
 _ALLOC = "alloc"

@@ -8,30 +8,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from quorumkit.addresses import Endpoint, Enode, Port
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import named_ports, recipe_of
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import NetworkSpec
 
 Role = Literal["validator", "observer"]
-Port = Annotated[int, Field(ge=1, le=65535)]
-"""Of TCP."""
 
 FULL_MESH = 32
 """Up to this many nodes, each is every other's static peer. Beyond it a node's static peers are those 1, 2, 4, 8
 … places before and behind it, so that N nodes keep about 2·log2(N) connections each and any
 two are log2(N) hops apart."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An IP address or host name, and a TCP port."""
-
-    host: str
-    port: Port
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -68,11 +56,11 @@ class Node:
         return node_name(self.ordinal)
 
     @property
-    def enode(self) -> str:
-        """The enode URL: `discport=0`, for there is no discovery (EIP-778's older sibling, devp2p "enode URL")."""
+    def enode(self) -> Enode:
+        """What the other nodes dial, with the ports that they learn of from there."""
         ports = {named.enode_field: self.endpoints.ports.get(name) for name, named in named_ports().items()}
-        further = "".join(f"&{field}={port}" for field, port in ports.items() if field and port)
-        return f"enode://{self.identity.enode_key}@{self.endpoints.p2p}?discport=0{further}"
+        query = "&".join(["discport=0", *(f"{field}={port}" for field, port in ports.items() if field and port)])
+        return Enode(self.identity.enode_key, self.endpoints.p2p, query)
 
 
 @dataclass(frozen=True)
@@ -96,6 +84,12 @@ class Network:
         """The static peers of a node, by ordinal. Peering is mutual: if A is B's, B is A's."""
         everyone = consensus_of(self.spec.consensus.kind).full_mesh
         return tuple(self.node(n) for n in peer_ordinals(node.ordinal, len(self.nodes), everyone=everyone))
+
+
+def ports_in(enode: Enode) -> dict[str, int]:
+    """The named ports of a node that its enode URL tells (`NodeEndpoints.ports`)."""
+    fields = {name: enode.fields.get(named.enode_field or "") for name, named in named_ports().items()}
+    return {name: int(text) for name, text in fields.items() if text and text.isdecimal()}
 
 
 def node_name(ordinal: int) -> str:

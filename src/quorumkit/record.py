@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from quorumkit.addresses import Enode, HttpUrl
 from quorumkit.errors import CorruptFileError, NewerFormatError
 from quorumkit.files import read_json
 from quorumkit.identity import PublicIdentity
@@ -17,6 +18,10 @@ from quorumkit.plan import Node, NodeEndpoints, Role
 RECORD_FORMAT = 2
 RECORD_NAME = "node.json"
 RERENDER = "remove it: the next `quorumkit up` writes it again from the spec and the keys"
+
+
+def _parsed(enode: object) -> Enode:
+    return enode if isinstance(enode, Enode) else Enode.parse(str(enode))
 
 
 class _Part(BaseModel):
@@ -62,7 +67,7 @@ class PeerRecord(_Part):
     """A static peer."""
 
     name: str
-    enode: str
+    enode: Annotated[Enode, BeforeValidator(_parsed), PlainSerializer(str)]
 
 
 class NodeRecord(_Part):
@@ -170,8 +175,7 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
 
 def _place(url: str) -> Any:
     try:
-        parts = urlsplit(url)
-        return {"host": parts.hostname, "port": parts.port or 80}
+        return asdict(HttpUrl.parse(url).place)
     except ValueError:
         return url
 

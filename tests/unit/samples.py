@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from quorumkit.addresses import Endpoint
 from quorumkit.identity import PublicIdentity
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, plan
+from quorumkit.plan import Network, NodeEndpoints, plan
 from quorumkit.spec import NetworkSpec, parse_spec
 
 

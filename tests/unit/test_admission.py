@@ -63,7 +63,7 @@ def test_who_waits_is_taken_in_by_the_first_member_that_can() -> None:
     runtime.states |= {"node4": "admitting", "node5": "admitting"}
     admit(runtime, network)
     assert runtime.admitted == {"node4": "10", "node5": "11"}
-    assert {enode for _, enode in runtime.asked} == {network.node(4).enode, network.node(5).enode}
+    assert {enode for _, enode in runtime.asked} == {str(network.node(4).enode), str(network.node(5).enode)}
 
 
 def test_nobody_is_asked_where_nobody_waits() -> None:

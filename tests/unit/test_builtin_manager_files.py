@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from samples import endpoints_number, identity_number, spec_of
 
+from quorumkit.addresses import Endpoint
 from quorumkit.exchange.membership import GrownNetwork
 from quorumkit.managers import manager_of
-from quorumkit.plan import Endpoint, Node, plan
+from quorumkit.plan import Node, plan
 
 
 def late(ordinal: int, *, key: bool, url: bool) -> Node:

@@ -11,9 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 from samples import identity_number, spec_of
 
+from quorumkit.addresses import Endpoint
 from quorumkit.directory import NetworkDirectory
 from quorumkit.identities.generated import generate
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
+from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import silent
 from quorumkit.providers import compose
 from quorumkit.providers.compose import ComposeRuntime

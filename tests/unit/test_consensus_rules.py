@@ -170,7 +170,7 @@ class OneBranch:
         self.chain = list(self.theirs)
 
     def admin_peers(self) -> list[dict[str, Any]]:
-        peer = planned(spec_of(2)).node(2).enode
+        peer = str(planned(spec_of(2)).node(2).enode)
         return [{"enode": peer, "protocols": {"eth": {"version": 68}}}] if self.connected else []
 
     def eth_syncing(self) -> bool:
@@ -192,7 +192,7 @@ def test_a_node_goes_over_to_a_branch_that_wins_and_else_keeps_its_own(
     assert search is not None
 
     async def look() -> Head | None:
-        found = await search.search(network.node(2).enode)
+        found = await search.search(str(network.node(2).enode))
         await search.finish()
         return found
 

@@ -77,7 +77,7 @@ def formed(path: Path, **fields: Any) -> NetworkDirectory:
     directory.spec.write_text("name: bank\n")
     network = planned(spec)
     statuses = [
-        NodeStatus(node.name, node.ordinal, "validator", enode=node.enode, account=node.identity.account)
+        NodeStatus(node.name, node.ordinal, "validator", enode=str(node.enode), account=node.identity.account)
         for node in network.nodes
     ]
     endpoints = [container_endpoints(spec, node.name, rpc_url="http://x:1", rpc_names=()) for node in network.nodes]

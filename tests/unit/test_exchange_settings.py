@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import SpecError, UsageError
 from quorumkit.exchange.settings import ExchangeSettings
-from quorumkit.plan import Endpoint
 from quorumkit.stages.exchange_settings import settings_of
 
 DEFAULTS: dict[str, Any] = {

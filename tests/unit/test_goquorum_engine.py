@@ -133,9 +133,9 @@ def test_permitted_are_all_nodes_and_the_first_raft_members_are_the_validators(k
     network = network_of(kind, 3, 1)
     for ordinal in range(1, 5):
         files = files_of(network, ordinal)
-        assert files["data/permissioned-nodes.json"] == [node.enode for node in network.nodes]
+        assert files["data/permissioned-nodes.json"] == [str(node.enode) for node in network.nodes]
         if kind == "raft":
-            assert files["data/static-nodes.json"] == [node.enode for node in network.nodes[:3]]
+            assert files["data/static-nodes.json"] == [str(node.enode) for node in network.nodes[:3]]
 
 
 def test_the_first_raft_members_are_the_same_however_many_come_later() -> None:
@@ -205,10 +205,10 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_leader_takes_a_node_in_and_tells_its_id_once_raft_has_applied_it() -> None:
     network = network_of("raft", 3, 1)
     leader = Member("minter", [node.identity.enode_key for node in network.nodes[:3]])
-    assert asyncio.run(DRIVER.admit(rpc(leader), network.node(4).enode)) == "4"
+    assert asyncio.run(DRIVER.admit(rpc(leader), str(network.node(4).enode))) == "4"
     assert leader.proposed
     proposed = len(leader.proposed)
-    assert asyncio.run(DRIVER.admit(rpc(leader), network.node(4).enode)) == "4"  # twice does no harm
+    assert asyncio.run(DRIVER.admit(rpc(leader), str(network.node(4).enode))) == "4"  # twice does no harm
     assert len(leader.proposed) == proposed
 
 
@@ -239,7 +239,7 @@ def test_nobody_but_the_leader_takes_a_node_in(role: str) -> None:
     network = network_of("raft", 3, 1)
     member = Member(role, [node.identity.enode_key for node in network.nodes[:3]])
     with pytest.raises(NodeError, match="does not lead"):
-        asyncio.run(DRIVER.admit(rpc(member), network.node(4).enode))
+        asyncio.run(DRIVER.admit(rpc(member), str(network.node(4).enode)))
     assert not member.proposed
 
 
@@ -247,4 +247,4 @@ def test_a_proposal_that_is_never_applied_is_told() -> None:
     network = network_of("raft", 3, 1)
     leader = Member("minter", [], applies_after=-1)
     with pytest.raises(NodeError, match="did not take the node in"):
-        asyncio.run(DRIVER.admit(rpc(leader), network.node(4).enode))
+        asyncio.run(DRIVER.admit(rpc(leader), str(network.node(4).enode)))

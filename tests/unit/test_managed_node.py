@@ -25,9 +25,15 @@ from quorumkit.node.preparing import Prepared
 from quorumkit.node.room import told_of_room
 from quorumkit.process_spec import LoggedLine, ProcessSpec
 from quorumkit.render.node_files import record_of
+from support import fake_engine
 from support.logs import until
 
 SLOW_TO_END = "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.02; done"
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_engine.register(monkeypatch)
 
 
 class Sleeper(Node):
@@ -38,12 +44,8 @@ class Sleeper(Node):
     admission: str | None = None
 
     def load(self) -> None:
-        network = planned(spec_of(1))
-        self._record = record_of(network, network.node(1))
-        if self.newcomer:
-            raft = self._record.consensus.model_copy(update={"kind": "raft"})
-            engine = self._record.engine.model_copy(update={"kind": "goquorum"})
-            self._record = self._record.model_copy(update={"role": "observer", "consensus": raft, "engine": engine})
+        network = planned(spec_of(1, 1, engine={"kind": fake_engine.KIND}))  # whose observers are admitted
+        self._record = record_of(network, network.node(2 if self.newcomer else 1))
         self.status.describe(self._record)
 
     async def _prepare(self) -> Prepared:

@@ -66,8 +66,8 @@ def test_claims_without_a_mark_are_taken_only_where_the_nodes_can_be_compared() 
 def test_nodes_are_known_by_their_keys(generated: NetworkDirectory) -> None:
     network = generated.load()
     first, stranger = (
-        network.node(1).enode,
-        network.node(1).enode.replace(network.node(1).identity.enode_key, "c" * 128),
+        str(network.node(1).enode),
+        str(network.node(1).enode).replace(network.node(1).identity.enode_key, "c" * 128),
     )
     assert is_known(generated, [NodeStatus("node1", 1, "validator", enode=first)])
     assert not is_known(generated, [NodeStatus("node1", 1, "validator", enode=stranger)])

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import endpoints_number, identity_number, planned, spec_of
 
+from quorumkit.addresses import Endpoint
 from quorumkit.identity.keystore import checksum_address
-from quorumkit.plan import FULL_MESH, Endpoint, peer_ordinals, plan
+from quorumkit.plan import FULL_MESH, peer_ordinals, plan
 from quorumkit.record import NodeRecord
 from quorumkit.render import render_genesis, render_node
 
@@ -70,7 +71,7 @@ def test_the_first_ordinals_validate_and_the_rest_observe() -> None:
 
 
 def test_an_enode_url_names_key_address_and_no_discovery() -> None:
-    assert planned(spec_of(2)).node(2).enode == f"enode://{2:0128x}@127.0.0.1:20002?discport=0"
+    assert str(planned(spec_of(2)).node(2).enode) == f"enode://{2:0128x}@127.0.0.1:20002?discport=0"
 
 
 def test_an_ipv6_host_stands_in_brackets() -> None:
@@ -102,7 +103,7 @@ def test_a_record_is_what_the_node_program_reads() -> None:
 def test_client_files_hold_static_and_trusted_peers_and_no_open_slot() -> None:
     network = planned(spec_of(4))
     config = tomllib.loads(render_node(network, network.node(2))["geth.toml"].decode())["Node"]
-    peers = [network.node(ordinal).enode for ordinal in (1, 3, 4)]
+    peers = [str(network.node(ordinal).enode) for ordinal in (1, 3, 4)]
     assert config["P2P"]["StaticNodes"] == config["P2P"]["TrustedNodes"] == peers
     assert config["P2P"]["NoDiscovery"] is True
     assert config["P2P"]["DialRatio"] == 1

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from samples import endpoints_number, identity_number, spec_of
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import CorruptFileError, NewerFormatError
 from quorumkit.files import to_json
-from quorumkit.plan import Endpoint, NodeEndpoints, plan
+from quorumkit.plan import NodeEndpoints, plan
 from quorumkit.record import NodeRecord, read_record
 from quorumkit.render.node_files import record_of
 
@@ -97,7 +98,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     value = one.model_dump()
     assert value["format"] == 2
     assert read(tmp_path, value) == one
-    assert one.node.enode == ENODE
+    assert str(one.node.enode) == ENODE
 
 
 def test_a_node_without_what_only_some_have_is_read_again(tmp_path: Path) -> None:

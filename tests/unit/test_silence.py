@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from samples import planned, spec_of
+from samples import endpoints_number, identity_number, planned, spec_of
 
 from quorumkit.engines import recipe_of
 from quorumkit.node import restarts, silence
@@ -25,6 +25,7 @@ from quorumkit.node.node import Node
 from quorumkit.node.preparing import Prepared
 from quorumkit.node.silence import LOOK_EVERY, MOST_LATE, Waiting, falls_silent
 from quorumkit.node.status import State
+from quorumkit.plan import plan
 from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
 from support.logs import until
@@ -152,10 +153,12 @@ def asked_of(kind: str, record: NodeRecord) -> str:
 def test_rafts_own_lock_is_asked_for_where_there_is_a_raft() -> None:
     network = planned(spec_of(1))
     record = record_of(network, network.node(1))
-    raft = record.model_copy(update={"consensus": record.consensus.model_copy(update={"kind": "raft"})})
+    goquorum = spec_of(1, engine={"kind": "goquorum"}, consensus={"kind": "raft"})
+    endpoints = replace(endpoints_number(1), ports={"raft": 27001})
+    raft = plan(goquorum, [identity_number(1)], [endpoints])
     assert asked_of("geth", record) == "eth_blockNumber"
     assert asked_of("goquorum", record) == "eth_blockNumber"
-    assert asked_of("goquorum", raft) == "raft_leader"
+    assert asked_of("goquorum", record_of(raft, raft.node(1))) == "raft_leader"
 
 
 class Watched(Node):

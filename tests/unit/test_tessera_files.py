@@ -12,10 +12,11 @@ import pytest
 from ruamel.yaml import YAML
 from samples import endpoints_number, identity_number, spec_of
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import EngineError, NodeError, SpecError, UsageError
 from quorumkit.identity import generate_secrets, write_secrets
 from quorumkit.managers import manager_of, managers
-from quorumkit.plan import Endpoint, Network, plan
+from quorumkit.plan import Network, plan
 from quorumkit.record import NodeRecord
 from quorumkit.render import render_node
 from quorumkit.spec import NetworkSpec, parse_spec, spec_to_yaml

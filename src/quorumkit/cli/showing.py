@@ -41,7 +41,7 @@ def network_json(directory: NetworkDirectory, network: Network) -> dict[str, Any
                 "name": node.name,
                 "ordinal": node.ordinal,
                 "role": node.role,
-                "enode": node.enode,
+                "enode": str(node.enode),
                 "account": node.identity.account,
                 "validator_address": address_to_vote_for(network.spec.consensus.kind, node.identity),
                 "tm_public_key": node.identity.tm_key,

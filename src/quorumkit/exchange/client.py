@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import ValidationError
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import QuorumkitError
 from quorumkit.exchange import waiting
 from quorumkit.exchange.authentication import ANSWER_HEADER, JoinKeys, open_answer, seal_request
@@ -21,7 +22,6 @@ from quorumkit.exchange.protocol import PULL_PATH, ErrorAnswer, PullAnswer, Pull
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.server import CONTENT_TYPE
 from quorumkit.foreign import one_line
-from quorumkit.plan import Endpoint
 
 LARGEST_ANSWER = 8 * 2**20
 """Bytes; the largest true one, of 2000 nodes, is about 3 MB."""

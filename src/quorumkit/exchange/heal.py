@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import recipe_of
 from quorumkit.errors import UsageError
@@ -20,7 +21,7 @@ from quorumkit.exchange.membership import NOWHERE, Membership, late_peer_ordinal
 from quorumkit.exchange.names import Resolver, listed
 from quorumkit.exchange.trouble import contained
 from quorumkit.files import write_if_changed
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, peer_ordinals
+from quorumkit.plan import Network, NodeEndpoints, node_name, peer_ordinals
 from quorumkit.render import keeping, render_genesis, render_node
 
 

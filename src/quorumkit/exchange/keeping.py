@@ -95,7 +95,7 @@ class Keeping:
             return None
         name = node_name(ordinal)
         try:
-            enode = self._healer.network(self.membership).node(ordinal).enode
+            enode = str(self._healer.network(self.membership).node(ordinal).enode)
             return await self._runner.admit(enode, self.membership.admissions.retired)
         except QuorumkitError as error:
             self._local.log("cannot take in", name, f"cannot take in {name}: {error.message}")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from quorumkit.addresses import Endpoint
 from quorumkit.exchange import waiting
 from quorumkit.exchange.agreement import Agreement
 from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
@@ -34,7 +35,7 @@ from quorumkit.exchange.trouble import Troubles
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.store import NODEKEY
 from quorumkit.managers import tm_url
-from quorumkit.plan import Endpoint, node_name
+from quorumkit.plan import node_name
 
 Say = Callable[[str, str], None]
 """Writes a line of the node's log: a level and a text."""

@@ -12,11 +12,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
 from quorumkit.exchange.admissions import Admissions, Standing
 from quorumkit.exchange.protocol import MOST_NODES, Admission, Document, Proven, Signed, check, prove
 from quorumkit.exchange.refusal import Refusal
-from quorumkit.plan import FULL_MESH, Endpoint, Network, Node, NodeEndpoints, node_name, peer_ordinals, plan
+from quorumkit.plan import FULL_MESH, Network, Node, NodeEndpoints, node_name, peer_ordinals, plan
 from quorumkit.spec import NetworkSpec
 
 NOWHERE = "0.0.0.0"  # noqa: S104

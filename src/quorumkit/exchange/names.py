@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import UsageError
 from quorumkit.notation import is_literal_address
-from quorumkit.plan import Endpoint, node_name
+from quorumkit.plan import node_name
 
 _APART = 4
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
@@ -91,13 +92,10 @@ def parse_endpoint(text: str, *, default_port: int | None = None) -> Endpoint:
     Raises:
         UsageError: it is neither.
     """
-    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?", text)
-    plain = re.fullmatch(r"([^:\[\]\s]+)(?::(\d{1,5}))?", text)
-    match = bracketed or plain
-    port = int(match[2]) if match and match[2] else default_port
-    if match is None or port is None or not 0 < port < 65536:
-        raise UsageError(f"{text!r} is not HOST:PORT", hint="for example node2:9546, 10.0.0.2:9546 or [fd00::2]:9546")
-    return Endpoint(match[1], port)
+    try:
+        return Endpoint.parse(text, default_port=default_port)
+    except ValueError as error:
+        raise UsageError(str(error), hint="for example node2:9546, 10.0.0.2:9546 or [fd00::2]:9546") from None
 
 
 class Resolver:

@@ -14,16 +14,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from quorumkit.addresses import Endpoint, HttpUrl
 from quorumkit.engines import recipe_of
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
 from quorumkit.notation import is_literal_address
-from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec
 from quorumkit.tm.errors import TmKeyError
 from quorumkit.tm.keys import format_public_key, parse_public_key
@@ -67,7 +66,7 @@ def _tm_key(value: str) -> str:
 
 def _tm_url(value: str) -> str:
     url = normalise_url(value)
-    _host(str(urlsplit(url).hostname))
+    _host(HttpUrl.parse(url).place.host)
     return url
 
 
@@ -138,10 +137,7 @@ class Document(_Part):
     @property
     def tm(self) -> Endpoint | None:
         """Where its transaction manager is, if it has one."""
-        if self.tm_url is None:
-            return None
-        parts = urlsplit(self.tm_url)
-        return Endpoint(str(parts.hostname), int(parts.port or 80))
+        return None if self.tm_url is None else HttpUrl.parse(self.tm_url).place
 
     def same_identity(self, other: Document) -> bool:
         """Whether both are one node: all that the genesis or a transaction manager rests on is the same."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import CorruptFileError, NodeError
 from quorumkit.exchange.agreement import Agreement, Genesis
 from quorumkit.exchange.authentication import read_join_secret
@@ -33,7 +34,7 @@ from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.trouble import LoggedTroubles, Troubles
 from quorumkit.identity import PublicIdentity, generate_secrets, load_identity, write_secrets
 from quorumkit.identity.store import KEYSTORE, NODEKEY, PASSWORD, TM_KEY
-from quorumkit.plan import Endpoint, Network, NodeEndpoints, node_name, plan
+from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.render import render_genesis
 from quorumkit.spec import NetworkSpec
 

@@ -17,11 +17,11 @@ from typing import Protocol
 
 from aiohttp import web
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import PortError
 from quorumkit.exchange.authentication import ANSWER_HEADER, JoinKeys, Nonces, check_ticket, open_request, seal_answer
 from quorumkit.exchange.protocol import PULL_PATH, PullAnswer, PullRequest, parse
 from quorumkit.exchange.refusal import HINTS, STATUS, Code, Refusal
-from quorumkit.plan import Endpoint
 from quorumkit.serving.guard import Bounds, Guard
 
 LARGEST_REQUEST = 64 * 1024

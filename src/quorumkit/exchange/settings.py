@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import UsageError
 from quorumkit.exchange.names import Names
-from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec
 
 

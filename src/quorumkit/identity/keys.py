@@ -80,11 +80,6 @@ def generate_secrets(*, transaction_manager: bool = False) -> NodeSecrets:
     )
 
 
-def enode_key_in(enode: str) -> str:
-    """The enode key that an enode URL names (devp2p "enode URL")."""
-    return enode.removeprefix("enode://").partition("@")[0]
-
-
 def enode_key_of(nodekey: bytes) -> str:
     """The public half of a nodekey, as an enode URL carries it.
 

@@ -11,7 +11,8 @@ from quorumkit.foreign import one_line
 from quorumkit.process_spec import ProcessSpec, Upcheck
 
 if TYPE_CHECKING:
-    from quorumkit.plan import Endpoint, Network, Node
+    from quorumkit.addresses import Endpoint
+    from quorumkit.plan import Network, Node
     from quorumkit.spec import TransactionManagerSpec
 
 TM_SOCKET = Path("tm/tm.ipc")

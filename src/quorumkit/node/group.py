@@ -61,6 +61,8 @@ class Group:
             NodeError: one was given up.
             OSError: what a killed one left cannot be removed.
         """
+        if self._stop_asked.is_set():
+            return Ending("stopped before it started")
         lives = {name: asyncio.create_task(self._live(process), name=name) for name, process in self._processes.items()}
         asked = asyncio.create_task(self._stop_asked.wait())
         try:

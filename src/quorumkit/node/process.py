@@ -18,13 +18,14 @@ from quorumkit.node.backoff import Backoff
 from quorumkit.node.lines import lines_of
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.noise import NoiseFilter
+from quorumkit.node.output import output_pipe
 from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.node.upcheck import is_up
 from quorumkit.process_spec import LoggedLine, ProcessSpec, Upcheck
 
 _POLL = 0.02
 
-_OUTPUT_WITHIN = 1.0
+_OUTPUT_WITHIN = 3.0
 """Seconds after its end in which its output must end too; else a child of it has outlived it, and is ended."""
 
 _LOG_SAYS = "its lines in the log say why"
@@ -151,29 +152,33 @@ class Process:
         self.last_words = None
         for path in self.spec.unlink_first:
             (self._directory / path).unlink(missing_ok=True)
-        process = self._process = await self._spawn()
-        self._changed()
-        if self.spec.ready is None:
-            self.ready.set()
-        read = kept_up(functools.partial(self._read, process), f"the log of its {self.spec.words}", self._troubles)
-        reading = asyncio.create_task(read, name=f"log of {self.spec.name}")
-        watches = [asyncio.create_task(watch) for watch in self._watches(process.pid)]
-        ends = [asyncio.create_task(process.wait()), asyncio.create_task(self._stop_asked.wait())]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _cancelled(*watches, *ends)
-            await self._end(process, reading)
+        async with output_pipe() as (write_end, output):
+            try:
+                process = self._process = await self._spawn(write_end)
+            finally:
+                os.close(write_end)
             self._changed()
+            if self.spec.ready is None:
+                self.ready.set()
+            read = kept_up(functools.partial(self._read, output), f"the log of its {self.spec.words}", self._troubles)
+            reading = asyncio.create_task(read, name=f"log of {self.spec.name}")
+            watches = [asyncio.create_task(watch) for watch in self._watches(process.pid)]
+            ends = [asyncio.create_task(process.wait()), asyncio.create_task(self._stop_asked.wait())]
+            try:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _cancelled(*watches, *ends)
+                await self._end(process, reading)
+                self._changed()
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _spawn(self, output: int) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
                 *self.spec.argv,
                 cwd=self._directory,
                 env=os.environ | dict(self.spec.environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 # Ctrl-C at the terminal reaches the node program alone, which then stops its processes in order.
                 start_new_session=True,
@@ -181,12 +186,11 @@ class Process:
         except OSError as error:
             raise EngineError(f"{self.spec.argv[0]}: cannot be run ({error.strerror or error})") from None
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, output: asyncio.StreamReader) -> None:
         """Copies its lines to the log until it closes them, and learns from them that it is ready and why it ends."""
-        assert process.stdout is not None
         spec = self.spec
         noise = NoiseFilter(spec.noise)
-        async for line in lines_of(process.stdout):
+        async for line in lines_of(output):
             if isinstance(spec.ready, LoggedLine) and not self.ready.is_set() and spec.ready.is_one(line):
                 self.ready.set()
             if not noise.is_one(line):
@@ -262,9 +266,9 @@ class Process:
             if (await asyncio.wait([reading], timeout=_OUTPUT_WITHIN))[0]:
                 break
             # Such as the program that a script ran without `exec`: it still holds the output, files and ports.
-            self._say("WARN", f"the {self.spec.words} left a process behind, which is ended")
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
+                self._say("WARN", f"the {self.spec.words} left a process behind, which is ended")
         await _cancelled(reading)
 
     def _send(self, number: signal.Signals) -> None:

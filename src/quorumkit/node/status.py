@@ -52,7 +52,11 @@ class NodeStatus:
         """Takes over what a node's record says of it."""
         self.name, self.ordinal, self.role = record.name, record.ordinal, record.role
         self.expected_peers = len(record.peers)
-        self.rpc_url, self.enode, self.account = record.endpoints.rpc_url, record.node.enode, record.identity.account
+        self.rpc_url, self.enode, self.account = (
+            record.endpoints.rpc_url,
+            str(record.node.enode),
+            record.identity.account,
+        )
         self.validator_address = address_to_vote_for(record.consensus.kind, record.identity)
         self.tm_key = record.identity.tm_key
 

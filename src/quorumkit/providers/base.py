@@ -127,7 +127,7 @@ def stopped_status(network: Network, node: Node) -> NodeStatus:
         role=node.role,
         expected_peers=len(network.peers_of(node)),
         rpc_url=node.endpoints.rpc_url,
-        enode=node.enode,
+        enode=str(node.enode),
         account=node.identity.account,
         validator_address=address_to_vote_for(network.spec.consensus.kind, node.identity),
         tm_key=node.identity.tm_key,

@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from quorumkit.addresses import HttpUrl
 from quorumkit.consensus import consensus_of
 from quorumkit.container_engine import compose_command, docker, refusal, run
 from quorumkit.directory import NetworkDirectory
@@ -65,7 +66,7 @@ class ComposeRuntime:
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
         total = spec.nodes.total
         subnet = self._subnet()
-        held = held_ports(present, lambda node: int(node.rpc_url.rpartition(":")[2]))
+        held = held_ports(present, lambda node: HttpUrl.parse(node.rpc_url).place.port)
         with open_register(self._directory.path) as register:
             running = self._published(held) if held else frozenset[int]()
             rpc = choose_each(
@@ -244,7 +245,7 @@ class ComposeRuntime:
         inside = Path("/node")
         told = {
             "QUORUMKIT_NODE": node.name,
-            "QUORUMKIT_ENODE": node.enode,
+            "QUORUMKIT_ENODE": str(node.enode),
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": f"http://{LOOPBACK}:{node.endpoints.rpc_bind.port}",
             "QUORUMKIT_IPC": str(inside / self._recipe.ipc),

@@ -6,13 +6,13 @@ import contextlib
 import json
 from collections.abc import Container, Iterable, Sequence
 
+from quorumkit.addresses import Enode
 from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift
 from quorumkit.errors import CorruptFileError, GenesisMismatchError, NewerFormatError, NodeError
 from quorumkit.files import private_directory, read_json, to_json, write_atomic, write_if_changed
 from quorumkit.identity import PublicIdentity
-from quorumkit.identity.keys import enode_key_in
 from quorumkit.mark import MARK_NAME
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
@@ -123,7 +123,7 @@ def knows_nodes(directory: NetworkDirectory) -> bool:
 def is_known(directory: NetworkDirectory, statuses: Iterable[NodeStatus]) -> bool:
     """Whether one at least of the nodes that tell who they are is who the directory says; others may have been
     replaced."""
-    return any(status.enode and enode_key_in(status.enode) == known_key(directory, status.name) for status in statuses)
+    return any(status.enode and Enode.key_in(status.enode) == known_key(directory, status.name) for status in statuses)
 
 
 def known_key(directory: NetworkDirectory, node: str) -> str | None:
@@ -179,7 +179,7 @@ def write_down(
             f"{directory.path}: the nodes that run are not those that are known here, so it is another network",
             hint="put their disks back from a backup; or, to go on with those that run, remove nodes/ and genesis.json",
         )
-    identities = [PublicIdentity(enode_key_in(status.enode), status.account, status.tm_key) for status in statuses]
+    identities = [PublicIdentity(Enode.key_in(status.enode), status.account, status.tm_key) for status in statuses]
     network = plan(spec, identities, endpoints)
     with locked(directory):
         if not directory.genesis.exists():  # of a node that was replaced since, it names the old account

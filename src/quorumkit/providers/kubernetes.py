@@ -262,7 +262,7 @@ class KubernetesRuntime:
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
         told = {
             "QUORUMKIT_NODE": node.name,
-            "QUORUMKIT_ENODE": node.enode,
+            "QUORUMKIT_ENODE": str(node.enode),
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": f"http://127.0.0.1:{RPC_PORT}",
             "QUORUMKIT_IPC": f"/node/{recipe_of(self._spec.engine.kind).ipc}",

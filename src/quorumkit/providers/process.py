@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
@@ -17,7 +18,7 @@ from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Endpoint, Network, Node, NodeEndpoints, node_name
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.providers.base import Command, complete_list, stopped_status
 from quorumkit.providers.copying import copy_local
@@ -227,7 +228,7 @@ class ProcessRuntime:
         directory = self._directory.node(node.name).absolute()
         environment = {
             "QUORUMKIT_NODE": node.name,
-            "QUORUMKIT_ENODE": node.enode,
+            "QUORUMKIT_ENODE": str(node.enode),
             "QUORUMKIT_ACCOUNT": node.identity.account,
             "QUORUMKIT_RPC_URL": node.endpoints.rpc_url,
             "QUORUMKIT_IPC": str(directory / self._recipe.ipc),

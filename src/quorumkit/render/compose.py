@@ -11,6 +11,7 @@ import io
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from quorumkit.addresses import HttpUrl
 from quorumkit.managers import manager_of
 from quorumkit.mark import DOCKER_LABEL
 from quorumkit.plan import Network, Node, NodeEndpoints
@@ -188,7 +189,7 @@ def _quoted(text: str) -> str:
 
 def _published(endpoints: NodeEndpoints) -> str:
     """JSON-RPC on this machine's loopback only."""
-    return _quoted(f"127.0.0.1:{endpoints.rpc_url.rpartition(':')[2]}:{endpoints.rpc_bind.port}")
+    return _quoted(f"127.0.0.1:{HttpUrl.parse(endpoints.rpc_url).place.port}:{endpoints.rpc_bind.port}")
 
 
 def _service(node: Node, *, apart: bool) -> dict[str, Any]:

@@ -5,8 +5,9 @@ The same ports are the defaults of `quorumkit node run --exchange`.
 
 from __future__ import annotations
 
+from quorumkit.addresses import Endpoint
 from quorumkit.engines import recipe_of
-from quorumkit.plan import Endpoint, NodeEndpoints
+from quorumkit.plan import NodeEndpoints
 from quorumkit.spec import NetworkSpec
 
 RPC_PORT = 8545

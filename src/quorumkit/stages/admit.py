@@ -45,5 +45,5 @@ async def _ask(provider: Provider, members: Sequence[Node], newcomer: Node) -> s
     """What the first member answers that can take the node in now; None if none can."""
     for member in members:
         with contextlib.suppress(QuorumkitError):
-            return str(await provider.call(member.name, "node_admit", member.name, newcomer.enode))
+            return str(await provider.call(member.name, "node_admit", member.name, str(newcomer.enode)))
     return None

@@ -8,12 +8,12 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
+from quorumkit.addresses import Endpoint
 from quorumkit.engines import recipe_of
 from quorumkit.errors import UsageError
 from quorumkit.exchange.names import Names, parse_endpoint, parse_peers
 from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
 from quorumkit.notation import is_literal_address
-from quorumkit.plan import Endpoint
 from quorumkit.spec import NetworkSpec, parse_spec, read_spec
 from quorumkit.stages.request import with_fields
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from quorumkit.addresses import HttpUrl
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import QuorumkitError
 from quorumkit.node.status import NodeStatus
@@ -54,8 +54,8 @@ def describe_moves(moved: Sequence[Move]) -> list[str]:
 def _reason(urls: Sequence[str], spec: NetworkSpec) -> str:
     if spec.ports.rpc is not None:
         return f"ports.rpc in {SPEC_NAME} asks for it"
-    places = [urlsplit(url) for url in urls]
-    ports = [place.port for place in places if place.hostname == LOOPBACK and place.port]
+    places = [HttpUrl.parse(url).place for url in urls]
+    ports = [place.port for place in places if place.host == LOOPBACK]
     for port in ports:
         if not port_is_free(port):
             return f"port {port} is taken{port_holder(port)}"

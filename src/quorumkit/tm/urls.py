@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from dataclasses import replace
+
+from quorumkit.addresses import HttpUrl
 
 
 def normalise_url(text: str) -> str:
@@ -10,11 +12,7 @@ def normalise_url(text: str) -> str:
 
     Raises ValueError.
     """
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https"):
-        raise ValueError("it must start with http:// or https://")
-    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+    url = HttpUrl.parse(text)
+    if url.rest not in ("", "/") or url.user is not None:
         raise ValueError("it must be SCHEME://HOST:PORT/ and no more")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}/"
+    return str(replace(url, rest="/"))

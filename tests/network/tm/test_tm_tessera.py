@@ -14,9 +14,10 @@ from urllib.parse import quote
 import pytest
 from tm_processes import Manager, Network, until
 
+from quorumkit.addresses import Endpoint
 from quorumkit.identity import PublicIdentity
 from quorumkit.managers import manager_of
-from quorumkit.plan import Endpoint, NodeEndpoints, plan
+from quorumkit.plan import NodeEndpoints, plan
 from quorumkit.spec import parse_spec
 
 TESSERA = os.environ.get("QUORUMKIT_TESSERA")

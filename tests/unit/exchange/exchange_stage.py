@@ -11,11 +11,11 @@ from typing import Any
 
 from exchange_samples import spec_of
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import NodeError
 from quorumkit.exchange.names import Names, parse_peers
 from quorumkit.exchange.run import Exchange
 from quorumkit.exchange.settings import ExchangeSettings
-from quorumkit.plan import Endpoint
 from quorumkit.record import NodeRecord, read_record
 from quorumkit.spec import NetworkSpec
 

@@ -16,6 +16,7 @@ from exchange_stage import Field, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quorumkit.addresses import Endpoint
 from quorumkit.exchange import client as asking
 from quorumkit.exchange import waiting
 from quorumkit.exchange.authentication import ANSWER_HEADER, JoinKeys, open_answer, seal_answer
@@ -23,7 +24,6 @@ from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableE
 from quorumkit.exchange.names import Resolver
 from quorumkit.exchange.protocol import PullAnswer, PullRequest, Report, Signed, parse, prove, sign
 from quorumkit.exchange.refusal import Refusal
-from quorumkit.plan import Endpoint
 
 KEYS = JoinKeys.derive(b"a join secret of some length")
 Reply = Callable[[str], list[bytes]]

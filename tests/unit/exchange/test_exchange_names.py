@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import UsageError
 from quorumkit.exchange.names import Names, Resolver, listed, parse_endpoint, parse_peers
-from quorumkit.plan import Endpoint
 
 
 @given(st.integers(1, 1999), st.sampled_from([0, 1]), st.sampled_from(["", ".bank", ".bank.default.svc.cluster.local"]))

@@ -36,7 +36,7 @@ def keys_of(participants: Iterable[Participant]) -> set[str]:
 
 def peers_of(each: Participant) -> set[str]:
     """The enode keys of its peers, by its record."""
-    return {peer.enode.removeprefix("enode://").partition("@")[0] for peer in each.record.peers}
+    return {peer.enode.key for peer in each.record.peers}
 
 
 async def lose(stage: Field, ordinal: int, name: str = "") -> Participant:
@@ -202,7 +202,7 @@ def test_a_place_that_moved_while_its_clock_was_ahead_moves_again(play: Callable
         await two.locked()
         for each in (one, three):
             await until(
-                lambda each=each: ":30999" in str(each.record.peers),  # type: ignore[misc]
+                lambda each=each: 30999 in [peer.enode.place.port for peer in each.record.peers],  # type: ignore[misc]
                 f"{each.log}",
             )
 

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from exchange_stage import PATIENCE, Client, Field, Participant, form, until
 
+from quorumkit.addresses import Endpoint
 from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
 from quorumkit.exchange import waiting
 from quorumkit.exchange.names import Names
 from quorumkit.exchange.settings import TlsFiles
-from quorumkit.plan import Endpoint
 from quorumkit.record import TmRecord
 from quorumkit.spec import NetworkSpec, parse_spec
 from support.certificates import authority, certify
@@ -230,14 +230,14 @@ def test_a_moved_node_is_found_again_by_its_name(play: Callable[..., None]) -> N
             each.settings = replace(each.settings, names=names, host=host)
         await form(stage)
         one = stage.participants[0]
-        assert "@127.0.0.1:30002" in one.record.peers[0].enode
+        assert "@127.0.0.1:30002" in str(one.record.peers[0].enode)
         stage.hosts.write_text("127.0.0.1 host1.invalid host3.invalid\n127.0.0.5 host2.invalid\n")
-        await until(lambda: "@127.0.0.5:30002" in one.record.peers[0].enode, f"{one.log}")
+        await until(lambda: "@127.0.0.5:30002" in str(one.record.peers[0].enode), f"{one.log}")
         assert "127.0.0.5:30002" in (one.directory / "geth.toml").read_text()
         assert one.said("node2 moved from 127.0.0.1 to 127.0.0.5")
         stage.hosts.write_text("127.0.0.1 host1.invalid host3.invalid\n")
         await asyncio.sleep(0.5)
-        assert "@127.0.0.5:30002" in one.record.peers[0].enode, "a name that fails for a while moves nobody"
+        assert "@127.0.0.5:30002" in str(one.record.peers[0].enode), "a name that fails for a while moves nobody"
 
     play(scene)
 
@@ -502,7 +502,7 @@ def test_a_latecomer_whose_client_must_be_taken_in_asks_until_the_leader_does(
         assert lates.admission is None
         clients[1].leads = True
         await eventually(lambda: lates.admission is not None)
-        assert clients[1].took_in == [late.record.node.enode]
+        assert clients[1].took_in == [str(late.record.node.enode)]
         assert clients[1].may_put_out == set()  # nobody was replaced
         assert late.record.role == "observer"
         await asyncio.gather(*(one.die() for one in (*participants, late)))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from quorumkit.addresses import Endpoint
 from quorumkit.exchange import server as serving
 from quorumkit.exchange.authentication import ANSWER_HEADER, CLOCK_TOLERANCE, JoinKeys, seal_request
 from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
@@ -27,7 +28,6 @@ from quorumkit.exchange.names import Resolver
 from quorumkit.exchange.protocol import PULL_PATH, ErrorAnswer, PullAnswer, PullRequest, prove
 from quorumkit.exchange.refusal import HINTS, STATUS, Refusal
 from quorumkit.exchange.server import LARGEST_REQUEST, Buckets, ExchangeServer
-from quorumkit.plan import Endpoint
 
 KEYS = JoinKeys.derive(b"a join secret of some length")
 OPENAPI = Path(__file__).parents[3] / "docs/reference/exchange-openapi.yaml"

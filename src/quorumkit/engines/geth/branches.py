@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quorumkit.addresses import Enode
 from quorumkit.errors import RpcError
-from quorumkit.identity.keys import enode_key_in
 
 if TYPE_CHECKING:
     from quorumkit.engines.geth.sealing_client import SealingClient
@@ -94,7 +94,7 @@ class BranchSearch:
             RpcError: the client cannot be asked.
         """
         connected = await self._client.connected_keys(self._rpc)
-        return [peer.enode for peer in self._record.peers if enode_key_in(peer.enode) in connected]
+        return [str(peer.enode) for peer in self._record.peers if peer.enode.key in connected]
 
     async def search(self, peer: str) -> Head | None:
         """The branch that the node went over to, if that peer has one that wins. Its client must not seal meanwhile.
@@ -169,7 +169,7 @@ class BranchSearch:
         return await self._settled()
 
     async def _is_connected(self, peer: str) -> bool:
-        return enode_key_in(peer) in await self._client.connected_keys(self._rpc)
+        return Enode.key_in(peer) in await self._client.connected_keys(self._rpc)
 
     async def _settled(self) -> Head:
         """The head once nothing more comes, or after a while all the same."""

@@ -7,13 +7,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quorumkit.addresses import Enode
 from quorumkit.consensus import consensus_of
 from quorumkit.engines.base import Care, Driver, Report, Standing
 from quorumkit.engines.geth.branches import BranchSearch
 from quorumkit.engines.geth.care import GethCare
 from quorumkit.engines.geth.recipe import GethRecipe
 from quorumkit.errors import EngineError, RpcError
-from quorumkit.identity.keys import enode_key_in
 from quorumkit.rpc import IpcRpc
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class GethDriver:
 
     async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
         peers = await rpc.call("admin_peers")
-        return frozenset(enode_key_in(peer["enode"]) for peer in peers)
+        return frozenset(Enode.key_in(peer["enode"]) for peer in peers)
 
     async def add_peer(self, rpc: Rpc, enode: str) -> None:
         await rpc.call("admin_addTrustedPeer", enode)

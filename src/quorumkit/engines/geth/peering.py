@@ -8,9 +8,9 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from quorumkit.addresses import Enode
 from quorumkit.engines.geth.sealing_client import SealingClient
 from quorumkit.errors import RpcError
-from quorumkit.identity.keys import enode_key_in
 from quorumkit.rpc import IpcRpc
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Peering:
         self._say = say
         self._reloaded = asyncio.Event()
         told = not client.seals_before_peers(record)
-        self._given = {enode_key_in(peer.enode): peer.enode for peer in record.peers} if told else {}
+        self._given = {peer.enode.key: peer.enode for peer in record.peers} if told else {}
         """The static peers that the running client has been given: enode URLs by enode key."""
 
     def take(self, record: NodeRecord) -> None:
@@ -46,7 +46,7 @@ class Peering:
                 anew = bool(self._given)
                 while True:
                     self._reloaded.clear()
-                    wanted = {enode_key_in(peer.enode): peer.enode for peer in self._record.peers}
+                    wanted = {peer.enode.key: peer.enode for peer in self._record.peers}
                     await self._give(rpc, wanted, anew=anew)
                     # One that is connected from an old address, and then is not any more, must be told of.
                     pause = None if self._given == wanted else OLD_ADDRESS_LOOK
@@ -57,13 +57,13 @@ class Peering:
             except RpcError:  # it is slow, or gone
                 await asyncio.sleep(1)
 
-    async def _give(self, rpc: IpcRpc, wanted: Mapping[str, str], *, anew: bool) -> None:
+    async def _give(self, rpc: IpcRpc, wanted: Mapping[str, Enode], *, anew: bool) -> None:
         """A peer that is connected is left alone even where it is known by an old address, for as long as it is: it
         found its way by itself, and taking it off the client's list to put it on again would cut the connection."""
         if self._given == wanted:
             return
         for key in self._given.keys() - wanted.keys():
-            await self._client.drop_peer(rpc, self._given[key])
+            await self._client.drop_peer(rpc, str(self._given[key]))
             del self._given[key]
         connected = await self._client.connected_keys(rpc)
         told: list[str] = []
@@ -72,9 +72,9 @@ class Peering:
             if present == enode or (present is not None and key in connected):
                 continue
             if present is not None:
-                await self._client.drop_peer(rpc, present)
-            await self._client.add_peer(rpc, enode)
+                await self._client.drop_peer(rpc, str(present))
+            await self._client.add_peer(rpc, str(enode))
             self._given[key] = enode
-            told.append(enode.rpartition("@")[2].partition("?")[0])
+            told.append(str(enode.place))
         if told and anew:
             self._say("INFO", f"the running client was told where {', '.join(told)} is")

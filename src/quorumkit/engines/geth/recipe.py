@@ -31,6 +31,10 @@ _JWT_SECRET = Path("data/geth/jwtsecret")
 _WHOLE_JWT_SECRET = re.compile(rb"\s*(0x)?[0-9a-fA-F]{64}\s*")
 
 
+FORKS = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul")
+"""Up to Istanbul, as a genesis names them: what geth and all forks of it have from block 0."""
+
+
 class GethRecipe:
     """One geth a node."""
 
@@ -77,8 +81,7 @@ class GethRecipe:
     ) -> dict[str, Any]:
         """All forks up to London from block 0, or with free gas up to Berlin (see `gas`); the later ones need the
         merge, which Clique never reaches."""
-        forks = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
-        forks += ["berlin"] if free_gas else ["berlin", "london"]
+        forks = [*FORKS, "berlin"] if free_gas else [*FORKS, "berlin", "london"]
         fields = dict(consensus_fields)
         return {
             "config": {
@@ -103,7 +106,7 @@ class GethRecipe:
         ones (p2p/dial.go, freeDialSlots): with fewer than there are, two nodes that both dialled others would never
         find each other again.
         """
-        known = [peer.enode for peer in network.peers_of(node)]
+        known = [str(peer.enode) for peer in network.peers_of(node)]
         prices = {"Eth.GPO": suggestions(free=network.spec.gas_is_free)}
         return {"geth.toml": self._config(network, node, static=known, trusted=known, further=prices)}
 

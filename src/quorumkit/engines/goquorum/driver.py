@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from quorumkit.addresses import Endpoint, Enode
 from quorumkit.engines.base import Driver, Standing
 from quorumkit.engines.geth.branches import BranchSearch
 from quorumkit.engines.geth.driver import GethDriver, standing_among
 from quorumkit.engines.goquorum.raft_members import raft_standing
 from quorumkit.engines.goquorum.recipe import TOLD_THEIR_PEERS
 from quorumkit.errors import NodeError
-from quorumkit.identity.keys import enode_key_in
+from quorumkit.foreign import one_line
 
 if TYPE_CHECKING:
     from quorumkit.record import NodeRecord
@@ -70,16 +70,19 @@ class GoQuorumDriver(GethDriver):
         first, for good, and counts its vote no more. Where `replaced` says who was, nobody else is taken off: whoever
         may come in could otherwise put out any member by giving its host and port for his own.
         """
-        key = enode_key_in(enode)
+        try:
+            newcomer = Enode.parse(enode)
+        except ValueError as error:
+            raise NodeError(f"{one_line(enode)}: {error}") from None
         try:
             async with asyncio.timeout(_ADMITTED_WITHIN):
                 while True:
                     members = await rpc.call("raft_cluster")
-                    if (raft_id := _raft_id(members, key)) is not None:
+                    if (raft_id := _raft_id(members, newcomer.key)) is not None:
                         return str(raft_id)
                     if await rpc.call("raft_role") != "minter":
                         raise NodeError("it does not lead the raft")
-                    if (lost := _member_at(members, enode)) is None:
+                    if (lost := _member_at(members, newcomer.place)) is None:
                         await rpc.call("raft_addLearner", enode)
                     elif replaced is None or lost["nodeId"] in replaced:
                         await rpc.call("raft_removePeer", int(lost["raftId"]))
@@ -104,11 +107,10 @@ def _raft_id(members: list[dict[str, Any]], key: str) -> int | None:
     return next((int(member["raftId"]) for member in members if member["nodeId"] == key), None)
 
 
-def _member_at(members: list[dict[str, Any]], enode: str) -> dict[str, Any] | None:
-    """The member at the host and port of that enode URL."""
-    url = urlsplit(enode)
-    place = url.hostname, url.port
-    return next((member for member in members if (member["hostname"], member["p2pPort"]) == place), None)
+def _member_at(members: list[dict[str, Any]], place: Endpoint) -> dict[str, Any] | None:
+    """The member at that host and port."""
+    wanted = place.host.lower(), place.port
+    return next((member for member in members if (member["hostname"].lower(), member["p2pPort"]) == wanted), None)
 
 
 DRIVER: Driver = GoQuorumDriver()

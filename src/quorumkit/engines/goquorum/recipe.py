@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.engines.base import NamedPort, Recipe
-from quorumkit.engines.geth.recipe import GethRecipe
+from quorumkit.engines.geth.recipe import FORKS, GethRecipe
 from quorumkit.files import to_json
 from quorumkit.notation import is_literal_address
 from quorumkit.process_spec import ProcessSpec
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _ANYWHERE = "0.0.0.0"  # noqa: S104 - nobody listens there
 
-_FORKS = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul"]
 TOLD_THEIR_PEERS = {"qbft", "ibft"}
 """The consensus kinds whose nodes know no peers until they are told."""
 
@@ -62,7 +61,7 @@ class GoQuorumRecipe(GethRecipe):
         return {
             "config": {
                 "chainId": chain_id,
-                **{f"{fork}Block": 0 for fork in _FORKS},
+                **{f"{fork}Block": 0 for fork in FORKS},
                 "isQuorum": True,
                 "txnSizeLimit": 64,  # KiB
                 "transitions": [{"block": 0, "contractsizelimit": 64}],  # KiB
@@ -89,8 +88,8 @@ class GoQuorumRecipe(GethRecipe):
         (permission/core/permissions.go), so a change needs no restart.
         """
         everyone = [_permitted(other) for other in network.members]
-        voters = [other.enode for other in network.nodes if other.role == "validator"]
-        peers = [peer.enode for peer in network.peers_of(node)]
+        voters = [str(other.enode) for other in network.nodes if other.role == "validator"]
+        peers = [str(peer.enode) for peer in network.peers_of(node)]
         kind = network.spec.consensus.kind
         trusted = [] if kind in TOLD_THEIR_PEERS else peers
         static = [] if kind == "raft" and node.role == "observer" else trusted
@@ -169,10 +168,8 @@ class GoQuorumRecipe(GethRecipe):
 def _permitted(node: Node) -> str:
     """The node's enode URL with a literal address: only its key counts here, and a name would be looked up at every
     connection."""
-    place = node.endpoints.p2p
-    if is_literal_address(place.host):
-        return node.enode
-    return node.enode.replace(f"@{place}?", f"@{_ANYWHERE}:{place.port}?")
+    enode = node.enode
+    return str(enode if is_literal_address(enode.place.host) else enode.with_host(_ANYWHERE))
 
 
 RECIPE: Recipe = GoQuorumRecipe()

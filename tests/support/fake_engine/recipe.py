@@ -1,0 +1,98 @@
+"""How a node of the fake engine is made and run."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from quorumkit.engines.base import Recipe
+from quorumkit.plan import Network, Node
+from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife
+from quorumkit.record import NodeRecord
+
+PROGRAM = Path(__file__).with_name("process.py")
+
+
+def process(name: str, *after: str, python: str, **fields: Any) -> ProcessSpec:
+    """One that says when it is ready."""
+    spec = ProcessSpec(
+        name,
+        (python, "-I", "-S", str(PROGRAM), name),
+        after=after,
+        ready=LoggedLine(f"{name} is ready".__eq__),
+        reload=signal.SIGHUP,
+        log_prefix=f"{name}: ",
+        why_it_ends=RECIPE.why_it_ends,
+    )
+    return replace(spec, **fields)
+
+
+class FakeRecipe:
+    kind = "fake"
+    program = "python3"
+    default_version = "1.0.0"
+    last_that_seals: str | None = None
+    consensus: tuple[str, ...] = ("clique",)
+    gas_is_always_free = True
+    private_transactions = False
+    comes_in_image = False
+    api_modules: tuple[str, ...] = ("eth", "net", "web3", "txpool", "fake")
+    our_flags = ""
+    fields_instead: Mapping[str, str] = {}
+    package = "pkg:generic/fake"
+    ipc = Path("client.ipc")
+    chain = Path("data/chain")
+    console_failure = ""
+
+    def ports(self, consensus: str) -> Mapping[str, Any]:
+        return {}
+
+    def genesis(self, *, chain_id: int, consensus_fields: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+        # What is after the merge has a block 0 that nobody here derives.
+        return {"config": {"chainId": chain_id, "shanghaiTime": 0}}
+
+    def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
+        return {"peers": " ".join(peer.name for peer in network.peers_of(node)).encode()}
+
+    def keeps_names(self, consensus: str) -> bool:
+        return True
+
+    def has_chain(self, directory: Path) -> bool:
+        return (directory / self.chain).exists()
+
+    def chain_damage(self, directory: Path) -> str | None:
+        return None
+
+    def why_not_anew(self, directory: Path, record: NodeRecord, *, had_chain: bool) -> str | None:
+        return None
+
+    def clear_unfinished(self, directory: Path) -> None:
+        pass
+
+    def setup_commands(self, binary: Path, record: NodeRecord, genesis: str) -> list[list[str]]:
+        return [["cp", genesis, str(self.chain)]]
+
+    def needs_admission(self, record: NodeRecord) -> bool:
+        return record.role == "observer"
+
+    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[ProcessSpec]:
+        python = str(binary)
+        environment = {"ADMISSION": admission} if admission else {}
+        sign = SignOfLife(self.ipc, "fake_status")
+        return [
+            process("client", "store", python=python, environment=environment, sign_of_life=sign),
+            process("engine", python=python),
+            process("store", "engine", python=python, starts_alone=True),
+        ]
+
+    def why_it_ends(self, line: str) -> str | None:
+        return line.removeprefix("Fatal: ") if line.startswith("Fatal: ") else None
+
+    def console_command(self, binary: Path, *, script: str | None, execute: str | None) -> list[str]:
+        return [str(binary)]
+
+
+RECIPE: Recipe = FakeRecipe()

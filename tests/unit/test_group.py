@@ -1,0 +1,303 @@
+"""A node's processes as one group, with small Python programs in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from quorumkit.errors import EngineError, NodeError
+from quorumkit.node import restarts
+from quorumkit.node.group import Ending, Group
+from quorumkit.node.trouble import Troubles
+from quorumkit.process_spec import ProcessSpec, Upcheck
+from support import fake_engine
+from support.fake_engine.recipe import process
+from support.logs import Log, until
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restarts, "ALONE_FIRST_DELAY", 0.01)
+    monkeypatch.setattr("quorumkit.node.process._OUTPUT_WITHIN", 0.2)
+    fake_engine.register(monkeypatch)
+
+
+def one(name: str, *after: str, **fields: Any) -> ProcessSpec:
+    return process(name, *after, python=sys.executable, **fields)
+
+
+def three(**fields: Any) -> list[ProcessSpec]:
+    """The one that the others need is named last."""
+    return [one("c", "b"), one("b", "a"), one("a", **fields)]
+
+
+class Running:
+    """A group, its log and what it is troubled by."""
+
+    def __init__(self, directory: Path, specs: list[ProcessSpec]) -> None:
+        self.directory = directory
+        self.log = Log()
+        self.troubles: list[str | None] = []
+        self.group = Group(specs, directory, self.log, Troubles(self.log, self.troubles.append), main="c")
+        self.life: asyncio.Task[Ending]
+
+    @property
+    def events(self) -> list[str]:
+        path = self.directory / "events"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def is_ready(self, name: str) -> bool:
+        return self.group[name].ready.is_set()
+
+    def kill(self, name: str) -> None:
+        os.kill(self.group.pids[name], signal.SIGKILL)
+
+    async def ending(self) -> Ending:
+        async with asyncio.timeout(20):
+            return await asyncio.shield(self.life)
+
+
+def run(directory: Path, specs: list[ProcessSpec], play: Callable[[Running], Awaitable[None]]) -> Running:
+    """Plays with the group, and has it end if it has not by then. None of its processes outlives it."""
+    running = Running(directory, specs)
+
+    async def both() -> None:
+        running.life = asyncio.create_task(running.group.run())
+        try:
+            async with asyncio.timeout(30):
+                await play(running)
+        finally:
+            pids = running.group.pids.values()
+            running.group.stop()
+            await asyncio.wait([running.life])
+            assert not running.group.pids
+            assert not any(map(is_alive, pids))
+
+    asyncio.run(both())
+    return running
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_they_start_one_after_the_other_and_end_in_reverse(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        assert set(running.group.pids) == {"a", "b", "c"}
+        running.group.stop()
+        assert await running.ending() == Ending("stopped")
+
+    running = run(tmp_path, three(), play)
+    assert running.events == ["start a", "start b", "start c", "end c", "end b", "end a"]
+    assert "a: hello" in running.log.lines
+
+
+def test_one_that_ends_ends_all(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        running.kill("b")
+        assert await running.ending() == Ending("its b: killed by SIGKILL")
+
+    assert run(tmp_path, three(), play).events[3:] == ["end c", "end a"]
+
+
+def test_the_end_of_the_client_is_told_as_the_nodes(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        running.kill("c")
+        assert await running.ending() == Ending("killed by SIGKILL")
+
+    run(tmp_path, three(), play)
+
+
+def test_what_a_process_said_of_its_end_is_told(tmp_path: Path) -> None:
+    (tmp_path / "b.does").write_text("dies")
+
+    async def play(running: Running) -> None:
+        assert await running.ending() == Ending("its b: it dies")
+
+    assert run(tmp_path, three(), play).events == ["start a", "start b", "end a"]
+
+
+def test_one_that_starts_alone_leaves_the_others_alone(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        before = running.group.pids
+        running.kill("a")
+        await until(lambda: running.group.pids.get("a") not in (None, before["a"]))
+        assert running.group.pids | {"a": 0} == before | {"a": 0}
+        assert not running.life.done()
+
+    running = run(tmp_path, three(starts_alone=True), play)
+    assert "the a ended with -9; next start in 0.01 s" in running.log
+
+
+def test_one_that_ends_again_and_again_before_it_is_ready_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "a.does").write_text("dies")
+
+    async def play(running: Running) -> None:
+        with pytest.raises(NodeError, match="the a ends before it is ready: it dies") as caught:
+            await running.ending()
+        assert caught.value.hint == "its lines in the log say why"
+
+    assert run(tmp_path, three(starts_alone=True), play).events == ["start a"] * restarts.ALONE_DEATHS
+
+
+def test_one_that_is_deaf_to_its_signal_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "b.does").write_text("stubborn")
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+
+    running = run(tmp_path, [one("c", "b"), one("b", "a", stop_within=0.1), one("a")], play)
+    assert "the b did not end in 0.1 s and is killed" in running.log
+    assert running.events[3:] == ["end c", "end a"]
+
+
+def test_a_stop_in_the_middle_of_a_start_is_heeded(tmp_path: Path) -> None:
+    (tmp_path / "a.does").write_text("unready")
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.events)
+        running.group.stop()
+        assert await running.ending() == Ending("stopped before its a was ready")
+
+    assert run(tmp_path, three(), play).events == ["start a", "end a"]
+
+
+def test_a_stop_before_the_start_starts_nothing(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        running.group.stop()
+        assert (await running.ending()).reason == "stopped before it started"
+
+    assert run(tmp_path, three(), play).events == []
+
+
+@pytest.mark.parametrize("pause", [0, 0.001, 0.005, 0.02, 0.05])
+def test_a_stop_at_any_moment_leaves_nothing_behind(tmp_path: Path, pause: float) -> None:
+    async def play(running: Running) -> None:
+        await asyncio.sleep(pause)
+        running.group.stop()
+        assert (await running.ending()).reason.startswith("stopped")
+
+    run(tmp_path, three(), play)
+
+
+def test_one_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "a.does").write_text("unready")
+
+    async def play(running: Running) -> None:
+        with pytest.raises(NodeError, match=r"the a was not ready in 0\.5 s"):
+            await running.ending()
+
+    assert run(tmp_path, three(ready_within=0.5), play).events == ["start a", "end a"]
+
+
+def test_changed_files_are_read_again_by_those_that_do(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        running.group.reload()
+        await until(lambda: len(running.events) == 5)
+
+    running = run(tmp_path, [one("c", "b"), one("b", "a", reload=None), one("a")], play)
+    assert sorted(running.events[3:5]) == ["reload a", "reload c"]
+
+
+def test_a_line_of_any_length_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.does").write_text("chatter")
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+
+    running = run(tmp_path, three(), play)
+    assert " bytes more" in next(line for line in running.log.lines if line.startswith("a: xxx"))
+
+
+def test_a_reader_of_the_log_that_fails_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorumkit.node.trouble.FIRST_PAUSE", 0.01)
+    calls = 0
+
+    def fails_once(line: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ValueError("no such line")
+
+    async def play(running: Running) -> None:
+        await until(lambda: calls >= 2)
+        assert not running.life.done()
+
+    running = run(tmp_path, [one("c", "b", why_it_ends=fails_once), one("b", "a"), one("a")], play)
+    assert running.troubles[0] == "the log of its c: ValueError: no such line"
+
+
+def test_one_that_cannot_be_run_is_told(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        with pytest.raises(EngineError, match=r"/nowhere: cannot be run \(No such file or directory\)"):
+            await running.ending()
+
+    run(tmp_path, [ProcessSpec("c", ("/nowhere",))], play)
+
+
+def test_one_that_starts_alone_and_cannot_be_run_is_given_up(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        with pytest.raises(NodeError, match="the c ends before it is ready: /nowhere: cannot be run"):
+            await running.ending()
+
+    spec = ProcessSpec("c", ("/nowhere",), starts_alone=True, ready=Upcheck(Path("c.ipc")))
+    running = run(tmp_path, [spec], play)
+    assert "the c /nowhere: cannot be run" in running.log
+
+
+def test_what_a_script_leaves_behind_is_ended(tmp_path: Path) -> None:
+    """A wrapper that does not `exec` its program ended, and the node never did: the program still held the output."""
+    script = 'sleep 300 & echo $! > left; echo "c is ready"; wait'
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c") and (tmp_path / "left").read_text().strip())
+        running.kill("c")
+        assert await running.ending() == Ending("killed by SIGKILL")
+
+    running = run(tmp_path, [one("c", argv=("/bin/sh", "-c", script))], play)
+    assert not is_alive(int((tmp_path / "left").read_text()))
+    assert "the c left a process behind, which is ended" in running.log
+
+
+def test_a_refusal_ends_all_and_is_told(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        running.group.refuse("it is on another chain")
+        running.group.refuse("and more")
+        assert await running.ending() == Ending("it is on another chain")
+
+    assert run(tmp_path, three(), play).events[3:] == ["end c", "end b", "end a"]
+
+
+def test_one_that_is_ready_as_soon_as_it_runs_and_one_that_runs_elsewhere(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        assert set(running.group.pids) == {"b", "c"}
+
+    specs = [one("c", "b"), one("b", "a", ready=None), one("a", ready=None, is_elsewhere=True)]
+    assert sorted(run(tmp_path, specs, play).events[:2]) == ["start b", "start c"]
+
+
+def test_environment_and_working_directory_are_the_specs(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        assert await running.ending() == Ending("exit code 3")
+
+    argv = ("/bin/sh", "-c", "echo $COLOUR > seen; pwd >> seen; exit 3")
+    run(tmp_path, [ProcessSpec("c", argv, environment={"COLOUR": "red"})], play)
+    assert (tmp_path / "seen").read_text().split() == ["red", str(tmp_path)]
