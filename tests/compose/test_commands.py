@@ -15,7 +15,6 @@ import pytest
 from projects import Bank, Project, complete, eventually, quorumkit
 
 from support.commands import COMMAND
-
 from support.copied import copied
 
 pytestmark = pytest.mark.compose

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from cluster import PATIENCE, Release, command, eventually
 
-from support.commands import COMMAND
-
 from quorumkit.errors import NodeError
+from support.commands import COMMAND
 from support.copied import copied
 
 
