@@ -43,10 +43,13 @@ def recipe_of(kind: str) -> Recipe:
     return recipe
 
 
-@cache
 def named_ports() -> Mapping[str, NamedPort]:
     """What nodes of any kind need beyond the ports for their peers and for JSON-RPC, by name."""
-    recipes = [recipe_of(kind) for kind in kinds()]
+    return _ports_of(tuple(recipe_of(kind) for kind in kinds()))
+
+
+@cache
+def _ports_of(recipes: tuple[Recipe, ...]) -> Mapping[str, NamedPort]:
     return {name: port for recipe in recipes for kind in recipe.consensus for name, port in recipe.ports(kind).items()}
 
 

@@ -78,8 +78,18 @@ EnodeKey = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 Host = Annotated[str, AfterValidator(_host)]
 
 
-PORT_FIELDS = {"raft": "raft_port"}
-"""How a document calls the ports that only some kinds of client need (`Recipe.ports`)."""
+_PORT_FIELDS = {"raft": "raft_port"}
+"""The ports that have a field of their own in a document: it was there before ports had names."""
+
+
+def _further(ports: dict[str, int]) -> dict[str, int]:
+    if not ports or ports.keys() & _PORT_FIELDS.keys():
+        raise ValueError("not ports that have no field of their own")
+    return ports
+
+
+PortName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+FurtherPorts = Annotated[dict[PortName, Port], Field(max_length=8), AfterValidator(_further)]
 
 
 class _Part(BaseModel):
@@ -109,7 +119,9 @@ class Document(_Part):
     tm_url: Annotated[str, Field(max_length=300), AfterValidator(_tm_url)] | None = None
     """What the other nodes' transaction managers reach that one by."""
     raft_port: Port | None = None
-    """See `ports`."""
+    """Where raft's own messages go, on the same host, with that consensus kind."""
+    further_ports: FurtherPorts | None = None
+    """What other kinds of client need, by name; on the same host."""
     chain_id: int = Field(ge=0, le=2**64)
     spec: Digest
     """Of the terms that the node was started with (see `terms_of`)."""
@@ -120,19 +132,19 @@ class Document(_Part):
 
     @property
     def ports(self) -> dict[str, int]:
-        """What its kind of client needs beyond those for peers and for JSON-RPC, by name; on the same host."""
-        told = {name: getattr(self, field) for name, field in PORT_FIELDS.items()}
-        return {name: port for name, port in told.items() if port is not None}
+        """What its kind of client needs beyond those for peers and for JSON-RPC, by name (`Recipe.ports`)."""
+        own = {name: getattr(self, field) for name, field in _PORT_FIELDS.items()}
+        return {name: port for name, port in own.items() if port is not None} | (self.further_ports or {})
 
     @property
     def place(self) -> tuple[object, ...]:
         """Where the node is reached, as it says: all that may change while it stays the same node."""
-        return self.host, self.p2p_port, self.exchange_port, self.tm_url, tuple(self.ports.items())
+        return self.host, self.p2p_port, self.exchange_port, self.tm_url, tuple(sorted(self.ports.items()))
 
     @property
     def parts(self) -> tuple[object, ...]:
         """What it has beside its client: alike on all nodes of a network, for the terms are."""
-        return self.tm_key is not None, self.tm_url is not None, tuple(self.ports)
+        return self.tm_key is not None, self.tm_url is not None, tuple(sorted(self.ports))
 
     @property
     def tm(self) -> Endpoint | None:
@@ -305,7 +317,9 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
 
 def fields_of_ports(ports: Mapping[str, int]) -> dict[str, Any]:
     """The fields of a document that tell these ports (`Document.ports`)."""
-    return {PORT_FIELDS[name]: port for name, port in ports.items()}
+    own = {field: ports[name] for name, field in _PORT_FIELDS.items() if name in ports}
+    further = {name: port for name, port in ports.items() if name not in _PORT_FIELDS}
+    return own | ({"further_ports": further} if further else {})
 
 
 def digest_of(terms: Terms) -> str:
