@@ -12,8 +12,9 @@ import subprocess
 from itertools import pairwise
 
 import pytest
-from projects import COMMAND, Bank, Project, complete, eventually, quorumkit
+from projects import Bank, Project, complete, eventually, quorumkit
 
+from support.commands import COMMAND
 from support.copied import copied
 
 pytestmark = pytest.mark.compose

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import COMMAND, PATIENCE, Release, command, eventually
+from cluster import PATIENCE, Release, command, eventually
 
 from quorumkit.errors import NodeError
+from support.commands import COMMAND
 from support.copied import copied
 
 
