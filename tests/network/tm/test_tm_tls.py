@@ -5,11 +5,9 @@ from __future__ import annotations
 import http.client
 import shutil
 import ssl
-import subprocess
-import sys
 
 import pytest
-from tm_processes import Manager, until
+from tm_processes import Manager, start_and_fail, until
 
 from support.certificates import authority, certify
 
@@ -74,12 +72,6 @@ def test_a_certificate_without_its_key_is_told(secured):
     one, two, _ = secured
     one.stop()
     shutil.copy(two.directory / "tls.key", one.directory / "tls.key")
-    finished = subprocess.run(
-        [sys.executable, "-m", "quorumkit.tm", str(one.directory / "tm.conf")],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert finished.returncode == 2
-    assert "tlsservercert" in finished.stderr
+    code, said = start_and_fail(one)
+    assert code == 2
+    assert "tlsservercert" in said
