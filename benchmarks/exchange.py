@@ -72,8 +72,8 @@ async def exchange(folder: Path, ports: list[int], mine: list[int], last: int, p
             settings_of(folder, ports, ordinal),
             folder / f"node{ordinal}",
             say=lambda level, text: None,
-            tell=lambda text: None,
-            rendered=lambda: None,
+            set_waiting=lambda text: None,
+            files_changed=lambda: None,
         )
         for ordinal in mine
     }

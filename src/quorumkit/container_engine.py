@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from quorumkit.errors import RuntimeUnavailableError
+from quorumkit.progress import Progress
 
 _TIMEOUT = 120.0
+_PULL_TIMEOUT = 1800.0
 
 
 def docker(*arguments: str, timeout: float = _TIMEOUT, directory: Path | None = None) -> str:
@@ -43,6 +47,39 @@ def run(
     if answer.returncode != 0:
         raise refusal(command, answer.stderr or answer.stdout)
     return answer.stdout
+
+
+def inspect_image(image: str) -> dict[str, Any] | None:
+    """What `docker image inspect` says of an image; None where the container engine does not have it.
+
+    Raises:
+        RuntimeUnavailableError: the container engine cannot be asked.
+    """
+    try:
+        found: dict[str, Any] = json.loads(docker("image", "inspect", image))[0]
+    except RuntimeUnavailableError as error:
+        if "missing" in error.message:
+            return None
+        raise
+    return found
+
+
+def have_image(image: str, progress: Progress, *, called: str, missing: str, hint: str) -> dict[str, Any]:
+    """Has the container engine pull an image that it does not have; what `inspect_image` says of it. The texts are for
+    the person: what the image is `called`, that it is `missing`, and what to do where it cannot be pulled.
+
+    Raises:
+        RuntimeUnavailableError: it cannot be had.
+    """
+    found = inspect_image(image)
+    if found is None:
+        progress(f"pulling {called}")
+        try:
+            docker("pull", "--quiet", image, timeout=_PULL_TIMEOUT)
+        except RuntimeUnavailableError as error:
+            raise RuntimeUnavailableError(f"{missing}, and could not be pulled: {error.message}", hint=hint) from None
+        found = json.loads(docker("image", "inspect", image))[0]
+    return found
 
 
 def refusal(command: Sequence[str], said: str) -> RuntimeUnavailableError:

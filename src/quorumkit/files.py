@@ -92,6 +92,14 @@ def read_json(path: Path, *, what: str, hint: str | None = None) -> Any:
         raise CorruptFileError(f"{path}: not a valid {what} ({error})", hint=hint) from error
 
 
+def sha256_of(path: Path) -> str:
+    """A file's digest, in hex."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def to_json(value: Any) -> bytes:
     """JSON for people and for diffs: indented, keys in the order given, a newline at the end."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -6,9 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,27 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from quorumkit.record import NodeRecord, read_record
+from support.commands import COMMAND, Result, poll
 
 PATIENCE = 240.0
 """Seconds that anything may take here: the machine may be busy with other things."""
 
-COMMAND = [sys.executable, "-P", "-m", "quorumkit"]
 OTHER_USER = 4242
 
 Statuses = dict[str, dict[str, Any]]
-
-
-@dataclass
-class Result:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 def run(
@@ -70,11 +55,7 @@ def docker(*arguments: str | Path, **options: Any) -> str:
 
 def eventually(check: Callable[[], Any], what: str, *, pause: float = 0.2) -> Any:
     """What `check` returns, once it is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not (value := check()):
-        assert time.monotonic() < deadline, f"not in {PATIENCE:g} s: {what}"
-        time.sleep(pause)
-    return value
+    return poll(check, what, timeout=PATIENCE, pause=pause)
 
 
 @dataclass

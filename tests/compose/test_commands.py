@@ -12,7 +12,10 @@ import subprocess
 from itertools import pairwise
 
 import pytest
-from projects import COMMAND, Bank, Project, complete, eventually, quorumkit
+from projects import Bank, Project, complete, eventually, quorumkit
+
+from support.commands import COMMAND
+from support.copied import copied
 
 pytestmark = pytest.mark.compose
 
@@ -75,6 +78,10 @@ def test_logs_of_one_node_and_of_all(bank: Project) -> None:
     assert all(not line["line"].startswith("node3") for line in lines)
     everything = bank.on_node("logs", "--lines", "1").out
     assert all(f"node{number}" in everything for number in range(1, 6))
+
+
+def test_a_file_is_copied_out_of_a_nodes_directory(bank: Project) -> None:
+    assert copied(bank.path, "node2", "node.json") == (bank.path / "nodes/node2/node.json").read_bytes()
 
 
 def test_exec_runs_in_the_nodes_container_and_tells_it_which_node_it_is(bank: Project) -> None:

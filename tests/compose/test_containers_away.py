@@ -5,18 +5,16 @@ The GoQuorum ones need a GoQuorum 24.4.1 binary in QUORUMKIT_GOQUORUM.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
 from projects import Project, docker, eventually
 
+from support.goquorum import GOQUORUM, needs_goquorum
 from support.validators_away import UP_TO_F_AND_MORE, goes_on, settled
 
 pytestmark = pytest.mark.compose
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
-needs_goquorum = pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary")
 
 NODES = (1, 2, 3, 4)
 
@@ -45,7 +43,7 @@ def test_blocks_go_on_after_up_to_f_validators_were_restarted_or_created_again_a
 ) -> None:
     project = new_project(f"away-{consensus}")
     engine = [] if consensus == "geth" else [
-        "--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(BINARY),
+        "--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(GOQUORUM),
     ]  # fmt: skip
     project.up("-n", "4", "--runtime", "compose", "--no-shared-data", "--name", project.name, *engine)
     for send_away in (restart, create_again):

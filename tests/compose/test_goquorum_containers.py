@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from projects import Project
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
+from support.goquorum import GOQUORUM, needs_goquorum
+
 pytestmark = [
     pytest.mark.compose,
-    pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary"),
+    needs_goquorum,
 ]
 
 
@@ -20,7 +20,7 @@ pytestmark = [
 def quorum(new_project: Callable[[str], Project]) -> Callable[..., Project]:
     def make(name: str, consensus: str, *arguments: str) -> Project:
         project = new_project(name)
-        engine = ("--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(BINARY))
+        engine = ("--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(GOQUORUM))
         project.up("-n", "4", "--runtime", "compose", "--name", project.name, *engine, *arguments)
         return project
 

@@ -15,12 +15,12 @@ from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.errors import EngineError
 from quorumkit.image.build import build_image
 from quorumkit.progress import silent
+from support.goquorum import GOQUORUM as BINARY
 
 pytestmark = pytest.mark.compose
 
 GOQUORUM = acquirer_of("goquorum")
 VERSION = "24.4.1"
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
 
 
 @pytest.fixture

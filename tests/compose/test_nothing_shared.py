@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 from projects import Project, docker, eventually, quorumkit
 
+from support.copied import copied
+
 pytestmark = pytest.mark.compose
 
 
@@ -63,7 +65,9 @@ def test_a_container_that_comes_back_with_another_address_is_found_again(project
 
 
 def test_a_node_restarts_with_all_others_down(project: Project) -> None:
+    key = copied(project.path, "node3", "data/geth/nodekey")
     project.compose("docker compose", "stop")
+    assert copied(project.path, "node3", "data/geth/nodekey") == key and len(key) == 64, "read from its volume"
     project.compose("docker compose", "start", "node3")
     eventually(lambda: "IPC endpoint opened" in docker("logs", "--tail", "200", project.container(3)["Id"]), "node3 up")
     project.compose("docker compose", "start")
@@ -89,6 +93,9 @@ def test_a_node_that_lost_its_disk_is_told_and_replaced(project: Project) -> Non
 def test_destroy_removes_the_volumes(new_project: Callable[[str], Project]) -> None:
     project = new_project("gone")
     project.up("-n", "1", "--runtime", "compose", "--no-shared-data", "--name", project.name)
-    assert f"{project.name}_node1" in docker("volume", "ls", "--format", "{{.Name}}")
+    # One that the spec had once and has no more, whose keys are the network's too.
+    [volume] = [name for name in docker("volume", "ls", "--format", "{{.Name}}").split() if project.name in name]
+    mark = volume.rpartition("_")[2]
+    docker("volume", "create", "--label", f"org.quorumkit.network={mark}", volume.replace("node1", "node2"))
     quorumkit("destroy", project.path, "--yes")
-    assert f"{project.name}_node1" not in docker("volume", "ls", "--format", "{{.Name}}")
+    assert f"{project.name}_node" not in docker("volume", "ls", "--format", "{{.Name}}")

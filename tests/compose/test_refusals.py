@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from projects import Project, Result, quorumkit
+from projects import Project, quorumkit
+
+from support.commands import Result
 
 pytestmark = pytest.mark.compose
 

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import pytest
 from projects import Project, docker, eventually, quorumkit, run
 
-GOQUORUM = os.environ.get("QUORUMKIT_GOQUORUM")
+from support.goquorum import GOQUORUM, needs_goquorum
+
 IMAGE = os.environ.get("QUORUMKIT_TESSERA_IMAGE")
 pytestmark = [
     pytest.mark.compose,
-    pytest.mark.skipif(GOQUORUM is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary"),
+    needs_goquorum,
     pytest.mark.skipif(IMAGE is None, reason="QUORUMKIT_TESSERA_IMAGE names no image of Tessera"),
 ]
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.commands import poll
+
 CHART = Path(__file__).parents[2] / "charts/quorumkit"
 
 PATIENCE = 240.0
 """Seconds that anything may take here: the machine may be busy with other things."""
-
-COMMAND = [sys.executable, "-P", "-m", "quorumkit"]
 
 IMAGE = "quorumkit/node"
 TAG, NEXT_TAG = "test", "test-next"
@@ -26,11 +24,7 @@ LOADER = "QUORUMKIT_TEST_IMAGE_LOADER"
 
 def eventually(check: Callable[[], Any], what: str, *, timeout: float = PATIENCE, pause: float = 0.5) -> Any:
     """What `check` returns, once it is true."""
-    deadline = time.monotonic() + timeout
-    while not (value := check()):
-        assert time.monotonic() < deadline, f"not in {timeout:g} s: {what}; last: {value!r}"
-        time.sleep(pause)
-    return value
+    return poll(check, what, timeout=timeout, pause=pause)
 
 
 def command(*words: str | Path, input: str | None = None, code: int | None = 0) -> subprocess.CompletedProcess[str]:

@@ -20,16 +20,16 @@ from quorumkit.image import build_image
 from quorumkit.image.build import image_tag
 from quorumkit.progress import silent
 from quorumkit.spec import parse_spec
+from support.goquorum import GOQUORUM, needs_goquorum
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
-pytestmark = pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary")
+pytestmark = needs_goquorum
 ENGINE = parse_spec({"name": "bank", "engine": {"kind": "goquorum"}}).engine
 
 
 @pytest.fixture(scope="module")
 def goquorum_image(image: str) -> str:
     tag = image_tag(ENGINE.kind, ENGINE.version)
-    binary = acquirer_of(ENGINE.kind).acquire(ENGINE.version, override=Path(str(BINARY)), progress=silent)
+    binary = acquirer_of(ENGINE.kind).acquire(ENGINE.version, override=Path(str(GOQUORUM)), progress=silent)
     build_image(tag, recipe_of(ENGINE.kind), binary, silent)
     command(*shlex.split(os.environ[LOADER]), tag)
     return tag

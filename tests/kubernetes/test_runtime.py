@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import COMMAND, PATIENCE, Release, command, eventually
+from cluster import PATIENCE, Release, command, eventually
+
+from quorumkit.errors import NodeError
+from support.commands import COMMAND
+from support.copied import copied
 
 
 class Network:
@@ -100,6 +104,13 @@ def test_verify_and_console_and_logs_and_exec(network: Network) -> None:
     assert "node1 agreed" in network.run("logs", "node1", "--lines", "10000").stdout
     two = network.run("logs", "node1", "node3", "--lines", "1").stdout
     assert {line.partition("]")[0] for line in two.splitlines()} == {"[pod/bank-0/node", "[pod/bank-2/node"}
+
+
+def test_a_file_is_copied_out_of_a_pod(network: Network) -> None:
+    record = json.loads(copied(network.path, "node2", "node.json"))
+    assert record["node"]["identity"]["account"] == network.ask("status")["nodes"][1]["account"]
+    with pytest.raises(NodeError, match=r"node2: gone\.json: cannot be copied: .*gone\.json"):
+        copied(network.path, "node2", "gone.json")
 
 
 def test_up_on_a_network_that_runs_changes_no_pod(network: Network) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import COMMAND, PATIENCE, Release, eventually
+from cluster import PATIENCE, Release, eventually
+
+from support.commands import COMMAND
 
 LABEL = "quorumkit.org/network"
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from networks import COMMAND, PATIENCE, eventually, quorumkit
+from networks import PATIENCE, eventually, quorumkit
 
 from quorumkit.contracts import storage_contract
 from quorumkit.record import NodeRecord, read_record
 from quorumkit.rpc import IpcRpc
+from support.commands import COMMAND
 from support.ports import free_ports
 
 

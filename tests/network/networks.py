@@ -8,8 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,33 +19,15 @@ from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.info import INFO_NAME
 from quorumkit.record import read_record
 from quorumkit.rpc import HttpRpc, IpcRpc
+from support.commands import COMMAND, Result, poll
 
 PATIENCE = 120.0
 """Seconds that anything may take here: the machine may be busy with other things."""
 
-COMMAND = [sys.executable, "-P", "-m", "quorumkit"]
-
 
 def eventually(check: Callable[[], Any], what: str, *, timeout: float = PATIENCE, pause: float = 0.05) -> Any:
     """What `check` returns, once it is true."""
-    deadline = time.monotonic() + timeout
-    while not (value := check()):
-        assert time.monotonic() < deadline, f"not in {timeout:g} s: {what}; last: {value!r}"
-        time.sleep(pause)
-    return value
-
-
-@dataclass
-class Result:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
+    return poll(check, what, timeout=timeout, pause=pause)
 
 
 def quorumkit(*arguments: str | Path, env: dict[str, str] | None = None, input: str | None = None) -> Result:

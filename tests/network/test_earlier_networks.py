@@ -12,11 +12,9 @@ from networks import PATIENCE, RunningNetwork, destroy
 
 from quorumkit.engines import Binary
 from support.earlier import FACTS, unpack
+from support.goquorum import GOQUORUM, needs_goquorum
 
 pytestmark = pytest.mark.network
-
-GOQUORUM = os.environ.get("QUORUMKIT_GOQUORUM")
-needs_goquorum = pytest.mark.skipif(GOQUORUM is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary")
 
 
 @pytest.fixture(

@@ -16,11 +16,11 @@ from networks import PATIENCE, RunningNetwork, begin, brought_up, eventually, qu
 
 from quorumkit.contracts import storage_contract
 from quorumkit.record import read_record
+from support.goquorum import GOQUORUM, needs_goquorum
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary"),
+    needs_goquorum,
 ]
 
 
@@ -30,7 +30,7 @@ def goquorum(
     return brought_up(
         path,
         *("-n", str(nodes), "--observers", str(observers), "--engine", "goquorum", "--consensus", consensus),
-        *("--engine-binary", str(BINARY)),
+        *("--engine-binary", str(GOQUORUM)),
     )
 
 

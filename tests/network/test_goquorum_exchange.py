@@ -5,7 +5,6 @@ Needs a GoQuorum 24.4.1 binary in QUORUMKIT_GOQUORUM.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,11 +15,11 @@ from loners import Loner, Party
 from networks import PATIENCE, RunningNetwork, destroy, eventually, quorumkit
 
 from quorumkit.contracts import storage_contract
+from support.goquorum import GOQUORUM, needs_goquorum
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary"),
+    needs_goquorum,
 ]
 
 
@@ -29,7 +28,7 @@ def party(tmp_path: Path) -> Iterator[Callable[..., Party]]:
     made: list[Party] = []
 
     def make(total: int, **more: str) -> Party:
-        made.append(Party(tmp_path, total, **{"engine": "goquorum", "engine-binary": str(BINARY), **more}))
+        made.append(Party(tmp_path, total, **{"engine": "goquorum", "engine-binary": str(GOQUORUM), **more}))
         return made[-1]
 
     yield make
@@ -44,7 +43,7 @@ def test_a_private_contract_is_read_by_its_parties_alone(tmp_path: Path, consens
     try:
         up = quorumkit(
             *("up", network.path, "-n", "4", "--exchange", "--engine", "goquorum", "--consensus", consensus),
-            *("--engine-binary", str(BINARY), "--timeout", str(int(PATIENCE)), "--json", "--verify"),
+            *("--engine-binary", str(GOQUORUM), "--timeout", str(int(PATIENCE)), "--json", "--verify"),
         )
         assert up.code == 0, up.err
         verified = up.json["verify"]

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 from networks import PATIENCE, RunningNetwork, brought_up, eventually
 
+from support.goquorum import GOQUORUM, needs_goquorum
 from support.ports import free_ports
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
 PAGE = Path(__file__).parents[2] / "docs/how-to/private-transactions.md"
 FETCH_PATIENCE = 300
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary"),
+    needs_goquorum,
 ]
 
 Run = Callable[[str, str], list[str]]
@@ -45,7 +45,7 @@ def fetched(command: list[str], directory: Path) -> None:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork]:
     """Three nodes; the first one's transaction manager has a port, which `up` left in its tm.conf."""
     path = tmp_path_factory.mktemp("n") / "bank"
-    arguments = ("-n", "3", "--engine", "goquorum", "--engine-binary", str(BINARY))
+    arguments = ("-n", "3", "--engine", "goquorum", "--engine-binary", str(GOQUORUM))
     with brought_up(path, *arguments) as network:
         assert network.down() is True
         conf = path / "nodes/node1/tm/tm.conf"
@@ -144,7 +144,7 @@ def test_what_is_no_list_of_parties_never_makes_a_public_contract(network: Runni
 
 def test_the_console_waits_for_no_block_that_does_not_come(tmp_path: Path) -> None:
     """With raft there is a block where there is a transaction, and may be none after it."""
-    arguments = ("-n", "2", "--engine", "goquorum", "--consensus", "raft", "--engine-binary", str(BINARY))
+    arguments = ("-n", "2", "--engine", "goquorum", "--consensus", "raft", "--engine-binary", str(GOQUORUM))
     with brought_up(tmp_path / "raft", *arguments) as network:
         deployed = console(
             network, 1, "for (var i = 0, read = 0; i < 12; i++) read += storage.deploy(i).get() * 1; read"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import Any
 import pytest
 from networks import RunningNetwork, brought_up, eventually
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
+from support.goquorum import GOQUORUM, needs_goquorum
+
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary"),
+    needs_goquorum,
 ]
 
 
@@ -38,7 +38,7 @@ def _roles_with_a_minter(network: RunningNetwork) -> list[str]:
 
 
 def test_a_raft_member_that_is_cut_off_or_removed_is_not_ready_and_up_goes_on(tmp_path: Path) -> None:
-    arguments = ["--engine", "goquorum", "--consensus", "raft", "--engine-binary", str(BINARY)]
+    arguments = ["--engine", "goquorum", "--consensus", "raft", "--engine-binary", str(GOQUORUM)]
     with brought_up(tmp_path / "bank", "-n", "3", "--observers", "1", *arguments) as network:
         roles = eventually(lambda: _roles_with_a_minter(network), "a minter")
         minter = roles.index("minter") + 1

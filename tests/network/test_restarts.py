@@ -14,12 +14,11 @@ import pytest
 from networks import RunningNetwork, brought_up, eventually
 
 from quorumkit.engines import Binary
+from support.goquorum import GOQUORUM, needs_goquorum
 from support.validators_away import UP_TO_F_AND_MORE, goes_on, settled
 
 pytestmark = pytest.mark.network
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
-needs_goquorum = pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary")
 
 NODES = (1, 2, 3, 4)
 
@@ -68,7 +67,7 @@ def test_blocks_go_on_after_up_to_f_validators_were_killed_at_once_and_after_mor
     tmp_path: Path, geth: Binary, consensus: str
 ) -> None:
     arguments = [] if consensus == "geth" else [
-        "--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(BINARY),
+        "--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(GOQUORUM),
     ]  # fmt: skip
     with brought_up(tmp_path / "bank", "-n", "4", *arguments) as network:
         for victims in UP_TO_F_AND_MORE:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ import pytest
 from networks import RunningNetwork, brought_up
 
 from quorumkit.errors import RpcError
+from support.goquorum import GOQUORUM, needs_goquorum
 
 pytestmark = pytest.mark.network
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
 PAGE, STRANGE_PAGE = "https://app.example", "https://strange.example"
 SPEC = {
     "name": "bank",
@@ -51,13 +50,13 @@ async def allowed_origin(url: str, origin: str) -> str | None:
     "engine",
     [
         "geth",
-        pytest.param("goquorum", marks=pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM is not set")),
+        pytest.param("goquorum", marks=needs_goquorum),
     ],
 )
 def test_pages_websockets_modules_and_flags_are_as_the_spec_says(tmp_path: Path, engine: str) -> None:
     path = tmp_path / "bank"
     path.mkdir()
-    binary = {"binary": BINARY} if engine == "goquorum" else {}
+    binary = {"binary": GOQUORUM} if engine == "goquorum" else {}
     spec = SPEC | {"engine": SPEC["engine"] | {"kind": engine} | binary}  # type: ignore[operator]
     (path / "quorumkit.yaml").write_text(json.dumps(spec))
     with brought_up(path) as network:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,10 @@ from networks import RunningNetwork, brought_up, eventually
 
 from quorumkit.engines import Binary
 from quorumkit.rpc import IpcRpc
+from support.goquorum import GOQUORUM, needs_goquorum
 
 pytestmark = pytest.mark.network
 
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
-needs_goquorum = pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary")
 
 NODES = (1, 2, 3, 4)
 
@@ -79,7 +77,7 @@ def test_two_halves_of_equal_weight_find_together_and_lose_no_transaction(
     tmp_path: Path, geth: Binary, engine: str
 ) -> None:
     arguments = [] if engine == "geth" else [
-        "--engine", "goquorum", "--consensus", "clique", "--engine-binary", str(BINARY),
+        "--engine", "goquorum", "--consensus", "clique", "--engine-binary", str(GOQUORUM),
     ]  # fmt: skip
     with brought_up(tmp_path / "bank", "-n", "4", *arguments) as network:
         halves = Halves(network)

@@ -14,12 +14,12 @@ import pytest
 from networks import PATIENCE, RunningNetwork, brought_up, clients_below, eventually
 
 from quorumkit.errors import RpcError
+from support.goquorum import GOQUORUM, needs_goquorum
 
-GOQUORUM = os.environ.get("QUORUMKIT_GOQUORUM")
 TESSERA = os.environ.get("QUORUMKIT_TESSERA")
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(GOQUORUM is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary"),
+    needs_goquorum,
     pytest.mark.skipif(TESSERA is None, reason="QUORUMKIT_TESSERA names no Tessera"),
 ]
 

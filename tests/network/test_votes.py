@@ -3,7 +3,6 @@ QUORUMKIT_GOQUORUM."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,15 @@ import pytest
 from networks import RunningNetwork, brought_up, eventually, quorumkit
 
 from quorumkit.engines import Binary
+from support.goquorum import GOQUORUM, needs_goquorum
 
 pytestmark = pytest.mark.network
-
-BINARY = os.environ.get("QUORUMKIT_GOQUORUM")
-needs_goquorum = pytest.mark.skipif(BINARY is None, reason="QUORUMKIT_GOQUORUM names no GoQuorum binary")
 
 
 def arguments(consensus: str) -> list[str]:
     if consensus == "geth":
         return ["--engine", "geth"]
-    return ["--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(BINARY)]
+    return ["--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(GOQUORUM)]
 
 
 def author(network: RunningNetwork, consensus: str, block: int) -> str:
@@ -81,7 +78,7 @@ def orders_differ(path: Path) -> bool:
 def test_a_qbft_validator_that_was_started_again_is_heard_when_it_proposes(tmp_path: Path) -> None:
     """It reads the validators from its disk then, and GoQuorum sorts those that it reads in another way."""
     path = next(each for each in (tmp_path / f"bank{number}" for number in range(50)) if orders_differ(each))
-    with brought_up(path, "--engine-binary", str(BINARY)) as network:
+    with brought_up(path, "--engine-binary", str(GOQUORUM)) as network:
         address = network.status()["node3"]["validator_address"].lower()
         network.on_node("node restart", "node3")
         eventually(lambda: network.status()["node3"]["state"] == "running", "it is back")

@@ -7,11 +7,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from quorumkit.errors import NotRunningError, RpcError
+from quorumkit.errors import NotRunningError, RpcError, UsageError
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.plan import Network, Node, NodeEndpoints
 from quorumkit.progress import Progress
-from quorumkit.providers.base import Command, stopped_status
+from quorumkit.providers.base import Command, ExchangeHost
+from quorumkit.providers.statuses import stopped_status
 from quorumkit.rpc import Rpc
 from quorumkit.spec import NetworkSpec
 
@@ -113,6 +114,9 @@ class FakeProvider:
     async def copy(self, name: str, path: str, to: Path) -> None:
         self.calls.append(("copy", name, path))
         to.touch()
+
+    def exchange_host(self) -> ExchangeHost:
+        raise UsageError("the identities of this network were generated together, not exchanged")
 
     def put(self, states: dict[str, State]) -> None:
         """Nodes come to these states, and whoever watches sees it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from samples import fixed_addresses, spec_of
 
+from quorumkit.container_engine import compose_command
 from quorumkit.directory import NetworkDirectory
 from quorumkit.identities.generated import generate
 from quorumkit.progress import silent
@@ -27,3 +29,17 @@ def generated(tmp_path: Path) -> NetworkDirectory:
     directory = NetworkDirectory(tmp_path / "bank")
     generate(directory, spec_of(3, 1), fixed_addresses, silent)
     return directory
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Puts shell scripts, by name, on a PATH that has no others."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compose_command.cache_clear()
+
+    def put(name: str, script: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+
+    yield put
+    compose_command.cache_clear()

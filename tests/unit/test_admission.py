@@ -13,12 +13,12 @@ from test_goquorum_engine import network_of
 from quorumkit.errors import NotRunningError, RpcError
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.plan import Network
-from quorumkit.providers.process import ProcessRuntime
+from quorumkit.providers.local_one import OneProgramProvider
 from quorumkit.stages import admit as admitting
 from quorumkit.stages.admit import admit_newcomers
 
 
-class Runtime(ProcessRuntime):
+class Runtime(OneProgramProvider):
     """Nodes that wait until they are told; some members cannot be asked."""
 
     def __init__(self, network: Network, *, leads_after: int = 0) -> None:

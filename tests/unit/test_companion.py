@@ -17,7 +17,7 @@ from quorumkit.managers.tessera import Tessera
 from quorumkit.node.group import Group
 from quorumkit.node.process import Process
 from quorumkit.node.trouble import Troubles
-from support.logs import Log
+from support.logs import Log, until
 
 PATIENCE = 60.0
 TESSERA = Tessera()
@@ -78,12 +78,6 @@ async def running(
     finally:
         group.stop()
         await asyncio.wait(waits[:1])
-
-
-async def until(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not check():  # noqa: ASYNC110 - it looks at a process's output
-            await asyncio.sleep(0.02)
 
 
 def test_it_is_ready_when_it_says_so_and_ended_with_the_block(node: Path) -> None:

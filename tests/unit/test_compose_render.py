@@ -16,8 +16,8 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.identities.generated import generate
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.progress import silent
-from quorumkit.providers import compose
-from quorumkit.providers.compose import ComposeRuntime
+from quorumkit.providers import compose_project, compose_subnet
+from quorumkit.providers.compose_mapped import MappedComposeProvider
 from quorumkit.providers.subnets import address, manager_address
 from quorumkit.render.compose import render_compose, services_of
 from quorumkit.spec import NetworkSpec
@@ -151,11 +151,11 @@ def test_what_is_done_to_a_node_is_done_to_its_manager() -> None:
 
 
 def _init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[NetworkDirectory, Any]:
-    monkeypatch.setattr(compose, "_docker_subnets", dict)
-    monkeypatch.setattr(compose, "docker", lambda *arguments: "")
+    monkeypatch.setattr(compose_subnet, "docker_subnets", dict)
+    monkeypatch.setattr(compose_project, "docker", lambda *arguments: "")
     directory = NetworkDirectory(tmp_path / "bank")
     spec = spec_of(runtime="compose")
-    runtime = ComposeRuntime(directory, spec)
+    runtime = MappedComposeProvider(directory, spec)
     runtime.render(generate(directory, spec, runtime.addresses, silent))
     return directory, YAML(typ="safe", pure=True).load(directory.compose)
 
@@ -179,6 +179,6 @@ def test_a_rendered_network_keeps_its_subnet_and_one_that_outgrew_it_gets_anothe
 ) -> None:
     directory, project = _init(tmp_path, monkeypatch)
     subnet = project["networks"]["quorum"]["ipam"]["config"][0]["subnet"]
-    assert ComposeRuntime(directory, spec_of(10, runtime="compose"))._subnet() == subnet
-    larger = ComposeRuntime(directory, spec_of(300, runtime="compose"))._subnet()
+    assert MappedComposeProvider(directory, spec_of(10, runtime="compose"))._subnet.choose() == subnet
+    larger = MappedComposeProvider(directory, spec_of(300, runtime="compose"))._subnet.choose()
     assert larger != subnet and larger.endswith("/23")

@@ -67,7 +67,8 @@ def test_only_raft_members_keep_the_ports_they_started_with(
     kind: str, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whose port is taken by another then is refused; others get another port (providers/ports.py, `fixed`)."""
-    from quorumkit.providers import process
+    from quorumkit.providers import local
+    from quorumkit.providers.local_one import OneProgramProvider
 
     engine = "geth" if kind == "clique" else "goquorum"
     spec = spec_of(2, engine={"kind": engine}, consensus={"kind": kind}, transaction_manager=None)
@@ -78,8 +79,8 @@ def test_only_raft_members_keep_the_ports_they_started_with(
         return [31000 + number for number in range(total)]
 
     told = fixed
-    monkeypatch.setattr(process, "choose_each", choose)
-    runtime = process.ProcessRuntime(NetworkDirectory(tmp_path / "bank"), spec)
+    monkeypatch.setattr(local, "choose_each", choose)
+    runtime = OneProgramProvider(NetworkDirectory(tmp_path / "bank"), spec)
     monkeypatch.setattr(type(runtime._recipe), "has_chain", lambda self, directory: True)
     runtime.addresses(spec, [None, None])
     assert fixed["p2p"] is kept

@@ -16,8 +16,8 @@ from quorumkit.engines import Binary, recipe_of
 from quorumkit.engines.geth.acquire import GethAcquirer
 from quorumkit.errors import RpcError
 from quorumkit.files import to_json
-from quorumkit.providers.compose import _give
 from quorumkit.providers.inside import console_inside
+from quorumkit.providers.ownership import give
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 from quorumkit.stages.sender import own_account
@@ -59,7 +59,7 @@ def test_what_a_link_points_at_is_not_given_away(tmp_path: Path) -> None:
     (node / "data/key").write_text("x")
     (node / "folder").symlink_to(outside)
     (node / "data/link").symlink_to(outside / "file")
-    _give(node, 10001, 10001)
+    give(node, 10001, 10001)
     assert {path.lstat().st_uid for path in (node, node / "data", node / "data/key", node / "data/link")} == {10001}
     assert {path.stat().st_uid for path in (outside, outside / "file")} == {0}
 

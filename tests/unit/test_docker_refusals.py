@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -58,29 +57,15 @@ def test_a_failed_commands_own_words_are_told() -> None:
         run(["sh", "-c", "echo 'Cannot connect to the Docker daemon at x' >&2; exit 1"])
 
 
-@pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Puts programs of that name and exit code on a PATH that has no others."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    compose_command.cache_clear()
-
-    def put(name: str, code: int) -> None:
-        (tmp_path / name).write_text(f"#!/bin/sh\nexit {code}\n")
-        (tmp_path / name).chmod(0o755)
-
-    yield put
-    compose_command.cache_clear()
-
-
 def test_the_plugin_is_preferred(programs: Callable[..., None]) -> None:
-    programs("docker", 0)
-    programs("docker-compose", 0)
+    programs("docker", "exit 0")
+    programs("docker-compose", "exit 0")
     assert compose_command() == ("docker", "compose")
 
 
 def test_the_standalone_is_taken_where_there_is_no_plugin(programs: Callable[..., None]) -> None:
-    programs("docker", 1)
-    programs("docker-compose", 0)
+    programs("docker", "exit 1")
+    programs("docker-compose", "exit 0")
     assert compose_command() == ("docker-compose",)
 
 

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from quorumkit.cli.doctor import doctor
-from quorumkit.container_engine import compose_command
 from quorumkit.engines import Binary
 from quorumkit.engines.goquorum.acquire import GoQuorumAcquirer
 from quorumkit.finding import Finding
 from quorumkit.stages.doctor import examine
-
-
-@pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
-    """Puts shell scripts on a PATH that has no others."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    compose_command.cache_clear()
-
-    def put(name: str, script: str) -> None:
-        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / name).chmod(0o755)
-
-    yield put
-    compose_command.cache_clear()
 
 
 def found() -> dict[str, Finding]:

@@ -14,8 +14,8 @@ from quorumkit.drift import check_drift, drift_of
 from quorumkit.errors import GenesisMismatchError
 from quorumkit.exchange.other_genesis import other_genesis
 from quorumkit.files import to_json
+from quorumkit.identities.agreed import check_spec, write_down
 from quorumkit.node.status import NodeStatus
-from quorumkit.providers.forming import check_spec, write_down
 from quorumkit.render.containers import container_endpoints
 
 SOMEBODY = "0x" + "ab" * 20

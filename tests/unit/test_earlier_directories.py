@@ -96,9 +96,9 @@ def test_what_the_exchange_kept_is_read(name: str, tmp_path: Path) -> None:
         assert {f"node{each.document.ordinal}": each.document.account for each in lock.documents} == {
             name: fact["account"] for name, fact in facts.items()
         }
-        word = store.read_word()
-        assert word is not None
-        assert word.genesis == lock.genesis
+        commitment = store.read_commitment()
+        assert commitment is not None
+        assert commitment.genesis == lock.genesis
         assert (node / "data/genesis.sha256").read_text(encoding="ascii").strip() == lock.genesis
         assert store.read_members(Membership(lock), latest=1 << 62) == []
         assert store.read_addresses() == dict.fromkeys(range(1, len(facts) + 1), "127.0.0.1")

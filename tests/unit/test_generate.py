@@ -339,7 +339,7 @@ def test_a_record_in_the_wrong_place_is_told(generated: NetworkDirectory) -> Non
 def test_what_is_asked_must_be_what_is_there(generated: NetworkDirectory) -> None:
     spec = generated.read_spec()
     check_request(spec, {"nodes.validators": 3, "chain_id": None, "name": "bank"}, generated)
-    with pytest.raises(UsageError, match=r"is there already, with nodes\.validators: 3, not 5"):
+    with pytest.raises(UsageError, match=r"exists already, with nodes\.validators: 3, not 5"):
         check_request(spec, {"nodes.validators": 5}, generated)
 
 

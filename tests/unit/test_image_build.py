@@ -146,12 +146,12 @@ def test_an_image_that_is_not_there_is_none_and_no_daemon_is_an_error(monkeypatc
     def missing(*arguments: str) -> str:
         raise refusal(["docker", *arguments], "Error response from daemon: No such image: x:1")
 
-    monkeypatch.setattr(build, "docker", missing)
+    monkeypatch.setattr("quorumkit.container_engine.docker", missing)
     assert build.find_image("x:1") is None
 
     def dead(*arguments: str) -> str:
         raise refusal(["docker", *arguments], "Cannot connect to the Docker daemon. Is the docker daemon running?")
 
-    monkeypatch.setattr(build, "docker", dead)
+    monkeypatch.setattr("quorumkit.container_engine.docker", dead)
     with pytest.raises(RuntimeUnavailableError, match="does not run"):
         build.find_image("x:1")

@@ -26,6 +26,7 @@ from quorumkit.node.room import told_of_room
 from quorumkit.process_spec import LoggedLine, ProcessSpec
 from quorumkit.render.node_files import record_of
 from support import fake_engine
+from support.logs import until
 
 SLOW_TO_END = "trap 'sleep 0.3; exit 0' TERM; while :; do sleep 0.02; done"
 
@@ -77,11 +78,6 @@ def run(directory: Path, play: Callable[[Sleeper], Awaitable[None]]) -> None:
                 await running
 
     asyncio.run(both())
-
-
-async def until(check: Callable[[], object]) -> None:
-    while not check():  # noqa: ASYNC110  nobody tells
-        await asyncio.sleep(0.005)
 
 
 def test_a_stop_returns_although_a_start_comes_while_the_client_ends(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import NamedPort
 from quorumkit.files import to_json
 from quorumkit.plan import NodeEndpoints, plan, ports_in
-from quorumkit.providers.process import ProcessRuntime
+from quorumkit.providers.local_one import OneProgramProvider
 from quorumkit.record import read_record
 from quorumkit.render.containers import container_endpoints
 from quorumkit.render.node_files import record_of
@@ -43,7 +43,7 @@ def test_a_container_has_it_at_its_number(spec: NetworkSpec) -> None:
 
 def test_processes_have_it_in_its_block_and_keep_it(spec: NetworkSpec, tmp_path: Path) -> None:
     (tmp_path / "bank").mkdir()
-    provider = ProcessRuntime(NetworkDirectory(tmp_path / "bank"), spec)
+    provider = OneProgramProvider(NetworkDirectory(tmp_path / "bank"), spec)
     endpoints = provider.addresses(spec, [None, None])
     first = endpoints[0].ports["gossip"]
     assert first in GOSSIP.block

@@ -10,10 +10,12 @@ import pytest
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, RuntimeUnavailableError
+from quorumkit.identities.agreed import raise_lost
 from quorumkit.node.status import NodeStatus
 from quorumkit.providers import volumes
 from quorumkit.providers.belongings import Belongings, check_claims, check_release, unmarked
-from quorumkit.providers.forming import check_none_begins_anew, is_known, raise_lost
+from quorumkit.providers.disks import check_none_begins_anew
+from quorumkit.providers.known import is_known
 from quorumkit.providers.volumes import Volumes, find_volumes
 
 MINE, OTHER = "a" * 16, "b" * 16

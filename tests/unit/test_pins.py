@@ -15,7 +15,6 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import Binary, binaries, recipe_of
 from quorumkit.engines.go_modules import GoModule, go_modules, parse_modules
 from quorumkit.errors import CorruptFileError, EngineError, RuntimeUnavailableError
-from quorumkit.image import base as base_image
 from quorumkit.image.base import registry_digest, settle_base
 from quorumkit.pins import PINS_NAME, Pin, check_pins
 from quorumkit.progress import silent
@@ -109,7 +108,7 @@ def test_an_image_that_holds_another_client_than_the_first_time_is_refused_befor
 
 def test_a_base_image_that_moved_is_refused_until_it_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, Any] = {"Id": "sha256:1", "RepoDigests": ["debian@sha256:aa"]}
-    monkeypatch.setattr(base_image, "docker", lambda *words, **options: json.dumps([found]))
+    monkeypatch.setattr("quorumkit.container_engine.docker", lambda *words, **options: json.dumps([found]))
     assert settle_base("debian:bookworm-slim", silent, accept=False).digest == "sha256:aa"
     found["Id"] = "sha256:2"
     with pytest.raises(

@@ -21,6 +21,7 @@ from quorumkit.node.state import RunningState
 from quorumkit.node.status import NodeStatus
 from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
+from support.logs import until
 
 
 def record(kind: str = "clique", *, role: str = "validator") -> NodeRecord:
@@ -103,11 +104,6 @@ def play(node: Node, scene: Callable[[], Awaitable[None]]) -> None:
                 await running
 
     asyncio.run(both())
-
-
-async def until(check: Callable[[], object]) -> None:
-    while not check():  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("kind", ["clique", "qbft", "ibft"])

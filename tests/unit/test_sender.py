@@ -178,7 +178,7 @@ def test_the_only_account_is_shared() -> None:
 
 
 def test_where_nobody_can_pay_it_is_told() -> None:
-    with pytest.raises(RpcError, match="node1: no node's account has the ether") as caught:
+    with pytest.raises(RpcError, match="node1: no node's account has enough ether") as caught:
         chosen(Node(1, balance=0), Node(2, balance=5))
     assert "genesis.free_gas" in (caught.value.hint or "")
 

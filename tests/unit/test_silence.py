@@ -28,6 +28,7 @@ from quorumkit.node.status import State
 from quorumkit.plan import plan
 from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
+from support.logs import until
 
 
 class Looks:
@@ -199,11 +200,6 @@ def run(directory: Path, play: Callable[[Watched, list[tuple[State, str | None]]
                 await running
 
     asyncio.run(both())
-
-
-async def until(check: Callable[[], object]) -> None:
-    while not check():  # noqa: ASYNC110  nobody tells
-        await asyncio.sleep(0.005)
 
 
 @pytest.mark.usefixtures("quick")

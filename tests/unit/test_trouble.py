@@ -22,19 +22,13 @@ from quorumkit.node.log import RotatedFile, StandardOutput, Unfailing
 from quorumkit.node.node import Node
 from quorumkit.node.program import Options, Program
 from quorumkit.node.trouble import Troubles, kept_up
-from support.logs import Log
+from support.logs import Log, until
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trouble, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(trouble, "WELL_AFTER", 0.05)
-
-
-async def until(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not check():  # noqa: ASYNC110  nobody tells
-            await asyncio.sleep(0.005)
 
 
 def test_what_fails_is_told_and_done_again_until_it_goes_well() -> None:

@@ -21,7 +21,7 @@ from quorumkit.files import to_json
 from quorumkit.identities.generated import generate
 from quorumkit.mark import MARK_NAME, ensure_mark, read_mark
 from quorumkit.progress import silent
-from quorumkit.providers.exchanged import ExchangedRuntime
+from quorumkit.providers.local_each import ProgramEachProvider
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.register import open_register
 from quorumkit.providers.twins import check_no_twin_needs_them, claim_start, twins_of
@@ -166,7 +166,7 @@ def test_what_nodes_left_running_that_the_spec_has_no_more_is_stopped(tmp_path: 
     with subprocess.Popen(words) as process:
         created = psutil.Process(process.pid).create_time()
         (state / "supervisor.json").write_bytes(to_json({"pid": process.pid, "created": created}))
-        runtime = ExchangedRuntime(directory, spec)
+        runtime = ProgramEachProvider(directory, spec)
         try:
             assert asyncio.run(runtime.is_running())
             assert asyncio.run(runtime.stop(silent))

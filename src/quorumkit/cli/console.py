@@ -26,7 +26,7 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
     """Open the client's JavaScript console on a running node. Inside a node's container, NODE is that node.
 
     `storage` is loaded in it: storage.last().get() reads the newest storage contract on the chain. With --exec the exit
-    code is 1 where the JavaScript fails.
+    code is 1 if the JavaScript fails.
 
     \b
     quorumkit console node2
@@ -43,7 +43,7 @@ def console(name: str | None, directory: NetworkDirectory, execute: str | None, 
     if not as_json and command.failure is None:
         replace_by(command)
     if execute is None:
-        raise UsageError("--json wants --exec", hint="quorumkit console node1 --exec eth.blockNumber --json")
+        raise UsageError("--json needs --exec", hint="quorumkit console node1 --exec eth.blockNumber --json")
     if not as_json:
         raise click.exceptions.Exit(run_and_pass_on(command))
     answer = run_for_output(command)

@@ -11,9 +11,9 @@ from quorumkit.cli.output import print_json, print_table, say
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Tell what this machine has and lacks for each runtime and engine, and what to do.
+    """Show what this machine has and lacks for each runtime and engine, and what to do about it.
 
-    Exits with 1 when something is missing that no other way replaces.
+    Exits with 1 if something is missing that there is no way around.
 
     \b
     quorumkit doctor

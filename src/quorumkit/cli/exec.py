@@ -19,7 +19,7 @@ from quorumkit.stages.load import find_node, load_network
 def exec_(name: str, arguments: tuple[str, ...], directory: NetworkDirectory, as_json: bool) -> None:
     """Run a command where a node runs: in its directory or container.
 
-    QUORUMKIT_NODE, _ENODE, _ACCOUNT, _RPC_URL and _IPC tell it which node that is.
+    The variables QUORUMKIT_NODE, _ENODE, _ACCOUNT, _RPC_URL and _IPC describe that node to it.
 
     \b
     quorumkit exec node1 -- sh -c 'echo $QUORUMKIT_RPC_URL'

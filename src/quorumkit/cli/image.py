@@ -22,9 +22,13 @@ def image() -> None:
 
 @image.command()
 @click.option(
-    "-d", "--dir", "directory", type=click.Path(path_type=Path), help="The image that this network directory asks for."
+    "-d",
+    "--dir",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Build the image that this network directory needs.",
 )
-@click.option("--tag", metavar="NAME", help="Name it so.  [default: quorumkit/node:VERSION-ENGINEVERSION]")
+@click.option("--tag", metavar="NAME", help="The image's name.  [default: quorumkit/node:VERSION-ENGINEVERSION]")
 @click.option("--engine", type=ENGINE, help=f"The client in it.  [default: that of --dir, else {DEFAULT_ENGINE}]")
 @click.option(
     "--engine-binary",
@@ -37,7 +41,7 @@ def image() -> None:
     metavar="IMAGE",
     help="A Debian 12 image to build in.  [default: that of the image that is there, else debian:bookworm-slim]",
 )
-@click.option("--no-cache", "again", is_flag=True, help="Build it anew even where nothing changed.")
+@click.option("--no-cache", "again", is_flag=True, help="Build it again even if nothing changed.")
 @json_option
 def build(
     directory: Path | None,
@@ -50,7 +54,7 @@ def build(
 ) -> None:
     """Build the node image: the client and the node program, on next to nothing.
 
-    Needs Docker. The build reaches out for the base image and Debian packages only; all else is taken from here.
+    Needs Docker. The build downloads only the base image and Debian packages; everything else comes from this machine.
 
     \b
     quorumkit image build

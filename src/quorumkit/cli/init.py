@@ -21,7 +21,7 @@ from quorumkit.stages.request import requested_spec
 def init(directory: NetworkDirectory, as_json: bool, **asked: Any) -> None:
     """Make a network directory: spec, keys, genesis, every node's files. Starts nothing.
 
-    On one that is there already, makes what is missing and touches nothing else.
+    In a directory that is a network already, makes what is missing and touches nothing else.
 
     \b
     quorumkit init -n 5 mynet

@@ -17,11 +17,13 @@ from quorumkit.stages.load import find_node, load_network
 @click.command()
 @click.argument("names", metavar="NODE...", nargs=-1)
 @directory_option
-@click.option("-f", "--follow", is_flag=True, help="Go on with new lines, until Ctrl-C.")
-@click.option("--lines", type=click.IntRange(min=0), default=100, show_default=True, help="How many to begin with.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they come, until Ctrl-C.")
+@click.option(
+    "--lines", type=click.IntRange(min=0), default=100, show_default=True, help="How many past lines to begin with."
+)
 @json_option
 def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, lines: int, as_json: bool) -> None:
-    """Show what a node's client logs; of all nodes if none is named.
+    """Show the log of a node's client, or of all nodes' clients if none is named.
 
     \b
     quorumkit logs node2 -f
@@ -32,7 +34,7 @@ def logs(names: tuple[str, ...], directory: NetworkDirectory, follow: bool, line
     if not as_json:
         replace_by(command)
     if len(chosen) != 1:
-        raise UsageError("--json wants one node", hint="quorumkit logs node1 --json")
+        raise UsageError("--json needs exactly one node", hint="quorumkit logs node1 --json")
     with subprocess.Popen(
         command.arguments, cwd=command.directory, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
     ) as process:

@@ -41,7 +41,7 @@ class _NobodyReadsError(Exception):
 
 
 @contextlib.contextmanager
-def _broken_pipe_told() -> Iterator[None]:
+def _own_broken_pipe() -> Iterator[None]:
     """click takes a broken pipe for itself, and exits with 1, which says that the command failed."""
     try:
         yield
@@ -51,11 +51,11 @@ def _broken_pipe_told() -> Iterator[None]:
 
 class _Commands(click.Group):
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
-        with _broken_pipe_told():
+        with _own_broken_pipe():
             return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _broken_pipe_told():
+        with _own_broken_pipe():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -98,7 +98,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. Where nobody reads what it prints that is a shell's of SIGPIPE, 141."""
     try:
-        with _broken_pipe_told():
+        with _own_broken_pipe():
             return _run(arguments)
     except _NobodyReadsError:
         _drop_what_is_unread()

@@ -17,16 +17,16 @@ from quorumkit.directory import NetworkDirectory
 @directory_option
 @click.option(
     "--through", type=click.Path(path_type=Path, file_okay=False), envvar="QUORUMKIT_NODE_DIR",
-    help="Tell the node that runs in this directory, of a network whose nodes share nothing.",
+    help="Ask the node that runs in this directory, in a network whose nodes share nothing.",
 )  # fmt: skip
 @json_option
 def replace(name: str, directory: NetworkDirectory, through: Path | None, as_json: bool) -> None:
     """Admit the new identity of a node that lost its disk, in a network whose nodes exchange their identities.
 
-    The node must run, with its new keys, under its old name. More than half of the sitting validators must sign: all
-    nodes that can be reached from here are asked to; where others have theirs, they run this command too, and the last
-    one that is needed brings it about. The node follows from then on; if it was a validator, the genesis still names
-    its old account, and the others go on without it. Its old keys are refused for ever.
+    The node must be running, with its new keys, under its old name. More than half of the sitting validators must sign.
+    All nodes that can be reached from here are asked to; operators of other nodes run this command too, and the last
+    signature that is needed completes it. From then on the node follows the others. If it was a validator, the genesis
+    still names its old account, and the others go on without it. Its old keys are refused from then on.
 
     The exit code is 3 while signatures are missing. Inside a node's container the command signs with that node.
 

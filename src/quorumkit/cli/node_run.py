@@ -22,7 +22,7 @@ from quorumkit.errors import UsageError
 )
 @click.option(
     "--health-names", metavar="LIST", default="", envvar="QUORUMKIT_HEALTH_NAMES",
-    help="Further host names under which it answers, parted by commas; * is any.  [default: those of the nodes]",
+    help="Further host names that it answers to, separated by commas; * is any.  [default: those of the nodes]",
 )  # fmt: skip
 @click.option(
     "--engine-binary", type=click.Path(path_type=Path), envvar="QUORUMKIT_ENGINE_BINARY", help="The client to run."
@@ -31,7 +31,7 @@ from quorumkit.errors import UsageError
     "--tm-binary",
     type=click.Path(path_type=Path),
     envvar="QUORUMKIT_TM_BINARY",
-    help="The transaction manager to run, where it is not Quorumkit's own.",
+    help="The transaction manager to run, if it is not Quorumkit's own.",
 )
 @exchange_options
 @click.option("--ready-descriptor", type=int, hidden=True)
@@ -50,7 +50,7 @@ def run_(
     """The node program: run the nodes in these directories, heal them, until SIGTERM.
 
     With --exchange the one directory may be empty: the node makes its keys there, and agrees on the genesis with the
-    others, of which it needs to know names and the join secret only.
+    others, of which it needs to know only the names and the join secret.
 
     \b
     quorumkit node run mynet/nodes/node1 --health 127.0.0.1:9100

@@ -19,9 +19,9 @@ from quorumkit.errors import UsageError
 )  # fmt: skip
 @json_option
 def node_status(directory: Path | None, as_json: bool) -> None:
-    """Tell what the node in this directory does, and what it waits for. In a node's container, NODE_DIR is that node's.
+    """Show what the node in this directory does and what it is waiting for. In a node's container, NODE_DIR is set.
 
-    Asks the node program itself, so it answers before there is a network too, and while the node is not ready.
+    Asks the node program itself, so it also answers before there is a network and while the node is not ready.
 
     \b
     quorumkit node status mynet/nodes/node1

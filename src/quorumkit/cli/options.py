@@ -72,13 +72,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What a new network is to be; of one that is there, what it must be."""
+    """What a new network is to be; an existing one must be so already."""
     for option in reversed(
         [
             click.option("-n", "--nodes", "validators", type=click.IntRange(1, 1000), metavar="N",
                          help="How many validators.  [default: 5]"),
             click.option("--observers", type=click.IntRange(0, 1000), metavar="M",
-                         help="How many nodes that only follow.  [default: 0]"),
+                         help="How many nodes only follow.  [default: 0]"),
             click.option("--chain-id", type=WHOLE_NUMBER, metavar="ID", help="Chain id.  [default: 1337]"),
             click.option("--free-gas", is_flag=True, default=None,
                          help=f"Transactions need not pay for gas, ever; with {ALWAYS_FREE} none does."),

@@ -101,8 +101,8 @@ def _colourful(stream: TextIO | None) -> bool:
 
 
 class ProgressLine:
-    """A live bar on a terminal; in a pipe a plain line for each stage, and within one a line for what changed, at most
-    every two seconds. What stands before a colon names the stage. Nothing at all with `quiet`.
+    """A live bar on a terminal. In a pipe, a plain line for each stage, and within a stage one for what changed, every
+    two seconds at most. The text before a colon names the stage. With `quiet`, nothing at all.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:

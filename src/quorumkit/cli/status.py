@@ -16,7 +16,7 @@ from quorumkit.stages.status import statuses_of, watch_statuses
 
 @click.command()
 @directory_argument
-@click.option("-w", "--watch", is_flag=True, help="Show it again at each change, until Ctrl-C.")
+@click.option("-w", "--watch", is_flag=True, help="Show it again whenever something changes, until Ctrl-C.")
 @json_option
 def status(directory: NetworkDirectory, as_json: bool, watch: bool) -> None:
     """Show every node: state, role, block, peers, RPC URL, process id.

@@ -58,7 +58,7 @@ def keygen(directory: Path, name: str, password_file: Path | None) -> None:
     private_directory(directory)
     for path in (directory / f"{name}.key", directory / f"{name}.pub"):
         if path.exists():
-            raise UsageError(f"{path} is there already", hint="give another --name, or move the old key away")
+            raise UsageError(f"{path} already exists", hint="give another --name, or move the old key away")
     pair = generate_key_pair()
     write_key_files(pair, directory, name=name, password=password)
     click.echo(pair.public_base64)

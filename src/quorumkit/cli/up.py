@@ -27,7 +27,7 @@ from quorumkit.stages.start import start_network
 def up(directory: NetworkDirectory, as_json: bool, verify: bool, timeout: float | None, **asked: Any) -> None:
     """Start a network, and make it first where there is none.
 
-    Returns when every node sees all its peers and blocks advance. Does no harm to a network that runs.
+    Returns when every node sees all its peers and blocks advance. Safe to repeat on a network that runs.
 
     \b
     quorumkit up -n 5 --verify

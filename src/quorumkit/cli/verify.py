@@ -23,14 +23,14 @@ from quorumkit.stages.verify_urls import verify_urls
     "urls",
     metavar="URL",
     multiple=True,
-    help="Instead of DIR: a node's JSON-RPC; once for each, the first sends. Those not up yet are waited for.",
+    help="Instead of DIR: a node's JSON-RPC URL, once for each node; the first sends. Waits for those not up yet.",
 )
 @click.option(
     "--health",
     "health_urls",
     metavar="URL",
     multiple=True,
-    help="With --rpc, in the same order: each node program's --health, which tells its transaction manager's key.",
+    help="With --rpc, in the same order: each node program's --health URL, which gives its transaction manager's key.",
 )
 @click.option("--timeout", type=click.FloatRange(min=1), default=TIMEOUT, show_default=True,
               metavar="SECONDS")  # fmt: skip
@@ -40,9 +40,10 @@ def verify(
 ) -> None:
     """Prove that a network works: a contract created through node 1 is read from every node.
 
-    Deploys `storage`, sets 42, reads it from all at the same block, and compares that block's hash on all. Where there
-    are transaction managers, a private contract from node 1 for node 2 must be read by these two alone. Exits with 1
-    when a node answers anything else. Works beside any load, and leaves the accounts' own transactions alone.
+    Deploys `storage`, sets it to 42, reads it from every node at the same block, and compares that block's hash on all.
+    Where there are transaction managers, a private contract from node 1 for node 2 must be readable by these two only.
+    Exits with 1 if a node answers anything else. Works under any load, and does not disturb the accounts' own
+    transactions.
 
     \b
     quorumkit verify mynet

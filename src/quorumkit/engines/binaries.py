@@ -13,7 +13,7 @@ from pathlib import Path
 from quorumkit.cache import cache_directory
 from quorumkit.engines.base import Binary, Recipe
 from quorumkit.errors import EngineError, RuntimeUnavailableError
-from quorumkit.files import to_json, write_atomic
+from quorumkit.files import sha256_of, to_json, write_atomic
 from quorumkit.progress import Progress
 
 
@@ -46,7 +46,7 @@ def check_binary(
         raise EngineError(f"{path}: not {name}", hint=hint)
     if match["version"] != version:
         raise EngineError(f"{path}: {name} {match['version']}, where the spec wants {version}", hint=hint)
-    return Binary(path.absolute(), version, _digest(path))
+    return Binary(path.absolute(), version, sha256_of(path))
 
 
 def find_kept(recipe: Recipe, version: str, image: str) -> Binary | None:
@@ -58,7 +58,7 @@ def find_kept(recipe: Recipe, version: str, image: str) -> Binary | None:
         if now.st_size != recorded["size"]:
             return None
         # The digest only where the time does not tell that nobody wrote to it: every command comes by here.
-        if now.st_mtime_ns != recorded.get("mtime_ns") and _digest(path) != recorded["sha256"]:
+        if now.st_mtime_ns != recorded.get("mtime_ns") and sha256_of(path) != recorded["sha256"]:
             return None
         return Binary(path, str(recorded["version"]), str(recorded["sha256"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -87,7 +87,7 @@ def take_from_image(
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 copied = Path(folder) / "client"
                 docker("cp", f"{container}:{inside}", str(copied))
-                _check_as_before(path.with_suffix(".json"), _digest(copied), image, name)  # before any of it is run
+                _check_as_before(path.with_suffix(".json"), sha256_of(copied), image, name)  # before any of it is run
                 copied.chmod(0o755)
                 binary = check_binary(copied, version, name=name, version_line=version_line)
                 copied.replace(path)
@@ -123,8 +123,3 @@ def _kept_path(recipe: Recipe, version: str, image: str) -> Path:
     """By the image too: another one may hold another build of that version."""
     name = hashlib.sha256(image.encode()).hexdigest()[:12]
     return cache_directory() / "engines" / f"{recipe.kind}-{version}-{name}" / recipe.program
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -35,8 +35,9 @@ class Step:
     """By the signer's enode key."""
     latest: int = 0
     """The latest revision among those that made it take effect."""
-    own_word: bool = False
-    """Taken by the rules of before, on this node's own word: not enough need have signed it."""
+    by_operator: bool = False
+    """Taken because this node's own operator asked for it, by the rules of the first form of admissions: not enough
+    validators need have signed it."""
 
     def is_of(self, admission: Admission) -> bool:
         return (self.ordinal, self.old, self.new) == (admission.ordinal, admission.old, admission.enode_key)
@@ -88,8 +89,8 @@ class Admissions:
     @property
     def signed(self) -> list[Signed]:
         """What others must hear, in the order in which they must."""
-        told = [signed for step in self.steps for _, signed in sorted(step.signatures.items())]
-        return [*told, *self.pending]
+        done = [signed for step in self.steps for _, signed in sorted(step.signatures.items())]
+        return [*done, *self.pending]
 
     @property
     def pending(self) -> list[Signed]:
@@ -100,11 +101,11 @@ class Admissions:
     def digest_parts(self) -> list[str]:
         """The same on two nodes that came to the same, whoever of the signers each has heard of."""
         now = {step.ordinal: step.new for step in self.steps}
-        told = [f"{ordinal} {key}" for ordinal, key in sorted(now.items())]
+        parts = [f"{ordinal} {key}" for ordinal, key in sorted(now.items())]
         for index, step in enumerate(self.steps):
-            if step.own_word and not self._standing(step, index).complete:
-                told += [signed.text for _, signed in sorted(step.signatures.items())]
-        return [*told, *(signed.text for signed in self.pending)]
+            if step.by_operator and not self._standing(step, index).complete:
+                parts += [signed.text for _, signed in sorted(step.signatures.items())]
+        return [*parts, *(signed.text for signed in self.pending)]
 
     def revision_of(self, by: str, ordinal: int) -> int:
         """Of the signature that holds of that validator for an ordinal; 0 where there is none."""
@@ -149,7 +150,7 @@ class Admissions:
         if admission.enode_key in others:
             raise Refusal("identity_changed", f"{source}: {name} is to have the identity of another node")
         last = self.last(admission.ordinal)
-        contested = last is not None and not last.own_word and last.old == admission.old
+        contested = last is not None and not last.by_operator and last.old == admission.old
         if not contested and present not in (None, admission.old):
             raise Refusal("not_admitted", f"{source}: {name} was admitted in the place of one who does not have it")
         if contested and last is not None and admission.revision <= last.latest:
@@ -162,9 +163,9 @@ class Admissions:
             self._take_effect(admission)
         return True
 
-    def take_own_word(self, ordinal: int, old: str, new: str) -> None:
-        """A replacement that this node took by the rules of before, of its own disk."""
-        self.steps.append(Step(ordinal, old, new, own_word=True))
+    def take_by_operator(self, ordinal: int, old: str, new: str) -> None:
+        """A replacement by the rules of the first form of admissions, from this node's own disk."""
+        self.steps.append(Step(ordinal, old, new, by_operator=True))
         self.retired.add(old)
 
     def _take_effect(self, admission: Admission) -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from quorumkit.addresses import Endpoint
 from quorumkit.errors import QuorumkitError
+from quorumkit.exchange import waiting
 from quorumkit.exchange.authentication import ANSWER_HEADER, JoinKeys, open_answer, seal_request
 from quorumkit.exchange.names import Resolver
 from quorumkit.exchange.protocol import PULL_PATH, ErrorAnswer, PullAnswer, PullRequest, parse
@@ -27,8 +28,6 @@ LARGEST_ANSWER = 8 * 2**20
 
 _LARGEST_HEADER = 4096
 _MOST_HEADERS = 64
-_CONNECT = 5.0
-_ANSWER = 15.0  # seconds on top of the time that the answer may be held back
 
 
 class UnreachableError(QuorumkitError):
@@ -77,7 +76,7 @@ class ExchangeClient:
             self._keys, "POST", PULL_PATH, request.model_dump_json().encode(), now=self._clock()
         )
         headers = {"Authorization": header, "Content-Type": CONTENT_TYPE}
-        timeout = aiohttp.ClientTimeout(total=request.wait + _ANSWER, sock_connect=_CONNECT)
+        timeout = aiohttp.ClientTimeout(total=request.wait + waiting.ANSWER, sock_connect=waiting.CONNECT)
         self.requests += 1
         try:
             async with self._connected().post(
@@ -172,11 +171,11 @@ async def _bounded(response: aiohttp.ClientResponse, source: str) -> bytes:
 
 def _refusal(content: bytes, source: str, *, authentic: bool) -> QuorumkitError:
     try:
-        told = ErrorAnswer.model_validate_json(content)
+        answer = ErrorAnswer.model_validate_json(content)
     except ValidationError:
         return UnreachableError(f"what answers at {source} is no Quorumkit exchange")
-    hint = one_line(told.hint) if told.hint else None
-    return RefusedError(one_line(told.error), one_line(told.message), hint=hint, authentic=authentic)
+    hint = one_line(answer.hint) if answer.hint else None
+    return RefusedError(one_line(answer.error), one_line(answer.message), hint=hint, authentic=authentic)
 
 
 def _reason(error: Any) -> str:

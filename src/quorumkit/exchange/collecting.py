@@ -1,42 +1,22 @@
-"""Before the lock: a node collects, reports and commits until all N have given their word, or joins a set that is."""
+"""Before the lock: a node collects, reports and commits until all N have committed, or joins a set that is locked."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 
 from quorumkit.errors import QuorumkitError
-from quorumkit.exchange.agreement import Block, blocks
+from quorumkit.exchange import waiting
 from quorumkit.exchange.client import RefusedError, UnreachableError
-from quorumkit.exchange.heal import happens
+from quorumkit.exchange.dissemination import Block, blocks
 from quorumkit.exchange.local import LocalNode
 from quorumkit.exchange.membership import Lock, check_revision
-from quorumkit.exchange.names import told
-from quorumkit.exchange.protocol import (
-    Commitment,
-    Proven,
-    PullAnswer,
-    Signed,
-    Stage,
-    check_admission,
-    check_commitment,
-    sign,
-)
+from quorumkit.exchange.names import listed
+from quorumkit.exchange.protocol import Admission, Commitment, Proven, PullAnswer, Signed, Stage, check, sign
 from quorumkit.exchange.refusal import Refusal
-from quorumkit.exchange.store import Word
+from quorumkit.exchange.store import OwnCommitment
 from quorumkit.exchange.trouble import contained
 from quorumkit.plan import node_name
-
-FIRST_WAITS = (1.0, 2.0, 5.0)
-WAIT = 10.0
-"""Seconds that others are asked to hold an answer back until it is whole; the first ones, for identities, are shorter,
-so that who is missing is soon known."""
-
-FIRST_BACK_OFF = 0.05
-LONGEST_BACK_OFF = 3.0
-TELL_EVERY = 15.0
-"""Seconds between two log lines that say the same."""
 
 
 class Collecting:
@@ -56,18 +36,18 @@ class Collecting:
                 for block in blocks(local.ordinal, agreement.total, joins=joins)
                 if block.sources
             ]
-            collecting += [asyncio.create_task(self._settle_disputes()), asyncio.create_task(self._tell_missing())]
+            collecting += [asyncio.create_task(self._resolve_disputes()), asyncio.create_task(self._report_missing())]
             try:
                 while not agreement.locked and agreement.joins == joins:
                     change = local.change
-                    await self._give_word()
+                    await self._commit_when_due()
                     if agreement.locked:
                         break
-                    waiting = asyncio.create_task(change.wait())
+                    changing = asyncio.create_task(change.wait())
                     try:
-                        await asyncio.wait([waiting, *collecting], return_when=asyncio.FIRST_COMPLETED)
+                        await asyncio.wait([changing, *collecting], return_when=asyncio.FIRST_COMPLETED)
                     finally:
-                        waiting.cancel()
+                        changing.cancel()
                     for task in collecting:
                         if task.done():
                             task.result()
@@ -78,8 +58,8 @@ class Collecting:
         assert agreement.genesis is not None
         return Lock(
             agreement.genesis.digest,
-            tuple(agreement.documents[ordinal] for ordinal in agreement.ordinals),
-            tuple(agreement.commitments_of(agreement.ordinals)),
+            tuple(agreement.gathered.documents[ordinal] for ordinal in agreement.ordinals),
+            tuple(agreement.gathered.commitments_of(agreement.ordinals)),
         )
 
     def take_document(self, proven: Proven, *, source: str, terms: dict[str, int | str] | None) -> None:
@@ -97,7 +77,7 @@ class Collecting:
             if self._agreement.version != before:
                 self._local.notify()
 
-    async def _give_word(self) -> None:
+    async def _commit_when_due(self) -> None:
         """Commits, where it is time to: on the disk first."""
         local, agreement = self._local, self._agreement
         before = agreement.version
@@ -105,9 +85,9 @@ class Collecting:
         if digest is not None:
             commitment = Commitment(ordinal=local.ordinal, enode_key=local.own.document.enode_key, genesis=digest)
             signed = sign(commitment, local.nodekey())
-            documents = tuple(agreement.documents[ordinal] for ordinal in agreement.ordinals)
+            documents = tuple(agreement.gathered.documents[ordinal] for ordinal in agreement.ordinals)
             agreement.promise(digest)
-            await asyncio.to_thread(local.store.write_word, Word(digest, signed, documents))
+            await asyncio.to_thread(local.store.write_commitment, OwnCommitment(digest, signed, documents))
             agreement.commit(commitment, signed)
         if agreement.version != before:
             local.notify()
@@ -115,7 +95,7 @@ class Collecting:
     async def _collect(self, block: Block) -> None:
         """Keeps asking for what of the block is missing."""
         local, agreement = self._local, self._agreement
-        attempt, back_off, waits = 0, FIRST_BACK_OFF, iter(FIRST_WAITS)
+        attempt, back_off, holds = 0, waiting.BackOff(), iter(waiting.FIRST_HOLDS)
         stage: Stage = "documents"
         while True:
             change = local.change
@@ -124,19 +104,18 @@ class Collecting:
                 await change.wait()
                 continue
             if agreement.stage != stage:
-                stage, attempt, back_off, waits = agreement.stage, 0, FIRST_BACK_OFF, iter(())
+                stage, attempt, holds = agreement.stage, 0, iter(())
+                back_off.reset()
             source = block.sources[attempt % len(block.sources)]
             heard = local.heard.setdefault(source, asyncio.Event())
             heard.clear()
-            if await self._ask(source, stage, want, wait=next(waits, WAIT)) and (
+            if await self._ask(source, stage, want, wait=next(holds, waiting.HOLD)) and (
                 len(agreement.missing(want)) < len(want) or agreement.stage != stage
             ):
-                back_off = FIRST_BACK_OFF
+                back_off.reset()
                 continue
             attempt += 1
-            pause = back_off * random.uniform(0.5, 1.5)  # noqa: S311
-            back_off = min(back_off * 2, LONGEST_BACK_OFF)
-            if await happens(heard, pause) and source in block.ordinals:
+            if await waiting.happens_within(heard, back_off.pause()) and source in block.ordinals:
                 attempt = 0
 
     async def _ask(self, source: int, stage: Stage, want: list[int], *, wait: float) -> bool:
@@ -159,32 +138,32 @@ class Collecting:
         local.complaints[source] = "what it sent could not be worked with"
         return False
 
-    async def _settle_disputes(self) -> None:
+    async def _resolve_disputes(self) -> None:
         """Asks at the name of every ordinal that two nodes claim."""
         local, agreement = self._local, self._agreement
         while True:
             change = local.change
-            unsettled = False
+            unresolved = False
             for ordinal in list(agreement.disputed):
                 proven = None
                 with contained(local.troubles, f"the exchange with {node_name(ordinal)}"):
                     try:
-                        proven = self._stands(ordinal, await local.pull(ordinal, "documents", [ordinal]))
+                        proven = self._holder_of(ordinal, await local.pull(ordinal, "documents", [ordinal]))
                     except QuorumkitError as error:
                         local.complaints[ordinal] = error.message
                 if proven is None:
-                    unsettled = True
+                    unresolved = True
                     continue
-                agreement.settle(ordinal, proven)
+                agreement.resolve(ordinal, proven)
                 local.say("WARN", f"{node_name(ordinal)}: {proven.document.enode_key[:16]}… answers at that name, "
                                   "so the other claim is refused")  # fmt: skip
                 local.notify()
-            if unsettled:
-                await asyncio.sleep(1)
+            if unresolved:
+                await asyncio.sleep(waiting.ASK_AGAIN)
             else:
                 await change.wait()
 
-    def _stands(self, ordinal: int, answer: PullAnswer) -> Proven | None:
+    def _holder_of(self, ordinal: int, answer: PullAnswer) -> Proven | None:
         """Who stands at an ordinal by what was answered at its name. A node that was replaced since the lock answers as
         who it is now, and tells who stands there in the lock: for one who joins, that counts."""
         name = node_name(ordinal)
@@ -224,8 +203,8 @@ class Collecting:
                     agreement.report(report)
             for signed in answer.commitments:
                 with local.refusals_logged(name):
-                    if not agreement.knows(signed):
-                        agreement.commit(check_commitment(signed, source=name), signed)
+                    if not agreement.gathered.knows(signed):
+                        agreement.commit(check(Commitment, signed, source=name), signed)
             if answer.locked and not agreement.joins:
                 self._look_for_own(answer.admissions, name)
         finally:
@@ -242,7 +221,7 @@ class Collecting:
                 if refusal.code != "ordinal_taken":
                     raise
                 # It was asked by its name, and that decides.
-                self._agreement.settle(source, sender)
+                self._agreement.resolve(source, sender)
 
     def _look_for_own(self, admissions: list[Signed], name: str) -> None:
         """Whether this node was admitted in the place of another."""
@@ -250,39 +229,39 @@ class Collecting:
         for signed in admissions:
             if own in signed.text:
                 with self._local.refusals_logged(name):
-                    self._agreement.admit(check_admission(signed, source=name))
+                    self._agreement.admit(check(Admission, signed, source=name))
 
-    async def _tell_missing(self) -> None:
+    async def _report_missing(self) -> None:
         """Says what it waits for: at each change for /readyz, now and then in the log."""
         local = self._local
         said, when = "", 0.0
         while True:
             change = local.change
             text = self._missing()
-            local.tell(text)
+            local.set_waiting(text)
             now = time.monotonic()
-            if now - when > (1 if text != said else TELL_EVERY):
+            if now - when > (1 if text != said else waiting.SAY_AGAIN):
                 local.say("INFO", f"{local.name}: {text}")
                 said, when = text, now
-            await happens(change, 1)
+            await waiting.happens_within(change, 1)
             await asyncio.sleep(0.3)
 
     def _missing(self) -> str:
         local, agreement = self._local, self._agreement
-        if agreement.broken_word:
+        if agreement.contradicts_commitment:
             return (
-                f"gave its word for another genesis than these identities give; if nobody has started yet, remove "
-                f"{local.store.word_path} on all nodes and start them again"
+                f"committed to another genesis than these identities give; if nobody has started yet, remove "
+                f"{local.store.commitment_path} on all nodes and start them again"
             )
         missing = agreement.missing(agreement.ordinals)
-        stage = {"documents": "identity", "reports": "genesis", "commitments": "word", "members": ""}[agreement.stage]
+        lacking = {"documents": "identity", "reports": "genesis", "commitments": "commitment", "members": ""}
         complaints = [
             f"{node_name(n)} ({local.complaints[n]})" if n in local.complaints else node_name(n) for n in missing
         ]
         more = f" and {len(complaints) - 10} more" if len(complaints) > 10 else ""
-        text = f"waits for the {stage} of {', '.join(complaints[:10])}{more}"
+        text = f"waits for the {lacking[agreement.stage]} of {', '.join(complaints[:10])}{more}"
         if agreement.differences:
             text += f"; another genesis: {', '.join(map(str, agreement.differences[:5]))}"
         if agreement.disputed:
-            text += f"; two nodes claim {told(sorted(agreement.disputed))}"
+            text += f"; two nodes claim {listed(sorted(agreement.disputed))}"
         return f"{text}; {local.refusal}" if local.refusal else text

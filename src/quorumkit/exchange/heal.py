@@ -1,4 +1,4 @@
-"""Keeps a node's files true to where its peers are now; who runs the client is told when they have changed.
+"""Keeps a node's files true to where its peers are now; whoever runs the client hears when they have changed.
 
 Clients are given literal addresses only: geth 1.13 exits on a name it cannot resolve, and never resolves one again. So
 names are resolved here, now and then, and what changed is rendered. GoQuorum with raft is given names, and looks them
@@ -10,92 +10,69 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 
 from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
 from quorumkit.engines import recipe_of
 from quorumkit.errors import UsageError
+from quorumkit.exchange import waiting
+from quorumkit.exchange.local import LocalNode
 from quorumkit.exchange.membership import NOWHERE, Membership, late_peer_ordinals
-from quorumkit.exchange.names import Resolver, told
-from quorumkit.exchange.settings import ExchangeSettings
-from quorumkit.exchange.store import ExchangeStore
-from quorumkit.exchange.trouble import Troubles, contained
+from quorumkit.exchange.names import Resolver, listed
+from quorumkit.exchange.trouble import contained
 from quorumkit.files import write_if_changed
 from quorumkit.plan import Network, NodeEndpoints, node_name, peer_ordinals
 from quorumkit.render import keeping, render_genesis, render_node
-
-RESOLVE_EVERY = 3.0
-"""Seconds between two looks at the names of the peers."""
-
-ABSENT_AFTER = 20.0
-"""Seconds that an observer that came later must have had no name before it is no peer any more: a pod or container that
-is made anew has none for a moment."""
-
-LATE_PATIENCE = 2.0
-"""Seconds that the names of those who came later may take to be looked up."""
-
-_RETRY = 1.0
 
 
 class Healer:
     """One node's."""
 
-    def __init__(
-        self,
-        settings: ExchangeSettings,
-        directory: Path,
-        store: ExchangeStore,
-        resolver: Resolver,
-        *,
-        say: Callable[[str, str], None],
-        rendered: Callable[[], None],
-        troubles: Troubles,
-    ) -> None:
-        self._settings = settings
-        self._directory = directory
-        self._store = store
+    def __init__(self, local: LocalNode, resolver: Resolver, *, files_changed: Callable[[], None]) -> None:
+        """`files_changed` is called whenever the node's files were written anew."""
+        self._local = local
+        self._settings = local.settings
         self._resolver = resolver
-        self._say = say
-        self._rendered = rendered
-        self._troubles = troubles
-        self._recipe = recipe_of(settings.spec.engine.kind)
+        self._files_changed = files_changed
+        self._recipe = recipe_of(local.settings.spec.engine.kind)
         self._wake = asyncio.Event()
-        self._addresses = store.read_addresses()
-        self._basis: tuple[object, ...] | None = None
+        self._addresses = local.store.read_addresses()
+        self._rendered_from: tuple[object, ...] | None = None
+        """What the files rest on that were written last."""
+        self._missing_since: dict[int, float] = {}
         self.own_key: str | None = None
         """The node's enode key."""
-        self._missing_since: dict[int, float] = {}
 
     def members_changed(self) -> None:
         self._wake.set()
 
-    async def render(self, membership: Membership, *, first: bool, tell: Callable[[str], None]) -> None:
+    async def render(self, membership: Membership, *, first: bool) -> None:
         """Writes the node's files. Names that lead nowhere now keep their last address; before the first start, when
         there is none, they are waited for."""
         while True:
             lost = await self._resolve(membership)
             if not lost:
                 break
-            tell(f"waits for an address of {told(lost)}")
+            self._local.set_waiting(f"waits for an address of {listed(lost)}")
             if first:
-                self._say("WARN", f"no address of {told(lost)} yet: looked for again (check names and DNS)")
+                self._local.say("WARN", f"no address of {listed(lost)} yet: looked for again (check names and DNS)")
                 first = False
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(waiting.RESOLVE_AGAIN)
         self._write(membership)
 
     async def heal(self, membership: Membership) -> None:
         """Never returns."""
         while True:
-            await happens(self._wake, RESOLVE_EVERY)
+            await waiting.happens_within(self._wake, waiting.RESOLVE_EVERY)
             self._wake.clear()
-            with contained(self._troubles, "the care of the peers' addresses"):
+            with contained(self._local.troubles, "the care of the peers' addresses"):
                 try:
                     await self._resolve(membership)
                     self._write(membership)
                 except OSError as error:
-                    self._say(
-                        "WARN", f"{error.filename}: {error.strerror or error}; tried again in {RESOLVE_EVERY:g} s"
+                    self._local.say(
+                        "WARN",
+                        f"{error.filename}: {error.strerror or error}; tried again in {waiting.RESOLVE_EVERY:g} s",
                     )
 
     async def _resolve(self, membership: Membership) -> list[int]:
@@ -110,10 +87,10 @@ class Healer:
                 self._addresses.pop(ordinal, None)
             elif found and self._addresses.get(ordinal) not in found:
                 if ordinal in before and ordinal != own:
-                    self._say("INFO", f"{node_name(ordinal)} moved from {before[ordinal]} to {found[0]}")
+                    self._local.say("INFO", f"{node_name(ordinal)} moved from {before[ordinal]} to {found[0]}")
                 self._addresses[ordinal] = found[0]
         if self._addresses != before:
-            self._store.write_addresses(self._addresses)
+            self._local.store.write_addresses(self._addresses)
         return [ordinal for ordinal in everyone if ordinal not in self._addresses and ordinal <= membership.total]
 
     async def _absent(self, membership: Membership, late: list[int]) -> set[int]:
@@ -128,16 +105,16 @@ class Healer:
                 self._missing_since.pop(ordinal, None)
                 continue
             now = asyncio.get_running_loop().time()
-            if now - self._missing_since.setdefault(ordinal, now) >= ABSENT_AFTER:
+            if now - self._missing_since.setdefault(ordinal, now) >= waiting.ABSENT_AFTER:
                 absent.add(ordinal)
                 if ordinal in self._addresses:
-                    self._say("INFO", f"{node_name(ordinal)} has no name any more, and is no peer until it has")
+                    self._local.say("INFO", f"{node_name(ordinal)} has no name any more, and is no peer until it has")
         return absent
 
     async def _where(self, membership: Membership, ordinal: int) -> list[str]:
         """What the client is to find a node by: its addresses, or its name where the client looks it up itself."""
         host = self._host(membership, ordinal)
-        with contained(self._troubles, f"the address of {host}"):
+        with contained(self._local.troubles, f"the address of {host}"):
             if self._recipe.keeps_names(self._settings.spec.consensus.kind):
                 return self._resolver.from_file(host) or [host]
             return await self._look_up(host, late=ordinal > membership.total)
@@ -148,7 +125,7 @@ class Healer:
         if not late:
             return await self._resolver.addresses(host)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LATE_PATIENCE):
+            async with asyncio.timeout(waiting.LATE_PATIENCE):
                 return await self._resolver.addresses(host, apart=True)
         return []
 
@@ -181,23 +158,23 @@ class Healer:
         """Renders the files, where what they rest on has changed since."""
         own = membership.current.get(self._settings.ordinal)
         if self.own_key is not None and (own is None or own.document.enode_key != self.own_key):
-            return  # another has its place by now: its client is not to be told that it is that one
+            return  # another has its place by now: its client must not go on as that one
         basis = (membership.digest, tuple(sorted(self._addresses.items())), tuple(self._managers(membership).items()))
-        if basis == self._basis:
+        if basis == self._rendered_from:
             return
         network = self.network(membership)
         node = network.node(self._settings.ordinal)
-        written = write_if_changed(self._directory / "genesis.json", render_genesis(network))
+        written = write_if_changed(self._local.directory / "genesis.json", render_genesis(network))
         for name, content in render_node(network, node).items():
-            path = self._directory / name
+            path = self._local.directory / name
             try:
                 written |= write_if_changed(path, content, keep=keeping(network, name, path))
             except UsageError as error:
                 # A person's slip in a file that is read at the next start must not end what runs.
-                self._say("ERROR", f"{error.message}; it stays as it is")
-        self._basis = basis
+                self._local.say("ERROR", f"{error.message}; it stays as it is")
+        self._rendered_from = basis
         if written:
-            self._rendered()
+            self._files_changed()
 
     def network(self, membership: Membership) -> Network:
         """The network as it is seen from here."""
@@ -214,14 +191,3 @@ class Healer:
             tm_bind=settings.tm_bind,
         )
         return membership.network(settings.spec, own, endpoints, self._addresses, managers)
-
-
-async def happens(event: asyncio.Event, seconds: float) -> bool:
-    """Waits for an event, so long and no longer; whether it came. (`asyncio.wait_for` of Python 3.11 loses a
-    cancellation that comes together with the event.)"""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

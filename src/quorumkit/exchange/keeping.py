@@ -10,10 +10,10 @@ from collections.abc import Collection
 from typing import Protocol
 
 from quorumkit.errors import QuorumkitError
-from quorumkit.exchange.agreement import blocks
+from quorumkit.exchange import waiting
 from quorumkit.exchange.client import RefusedError, UnreachableError
-from quorumkit.exchange.collecting import FIRST_BACK_OFF, LONGEST_BACK_OFF
-from quorumkit.exchange.heal import Healer, happens
+from quorumkit.exchange.dissemination import blocks
+from quorumkit.exchange.heal import Healer
 from quorumkit.exchange.local import LocalNode
 from quorumkit.exchange.membership import Membership, late_peer_ordinals
 from quorumkit.exchange.protocol import PullAnswer
@@ -21,14 +21,8 @@ from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.trouble import contained
 from quorumkit.plan import node_name
 
-SYNC_EVERY = 30.0
-"""Seconds between two looks at another node's members; a change is told at once."""
 
-SYNC_PAUSE = 1.0
-"""Seconds between two looks at the same node's members when it says that they differ."""
-
-
-class Client(Protocol):
+class ClientRunner(Protocol):
     """Who runs the node's client."""
 
     def needs_admission(self) -> bool:
@@ -36,8 +30,8 @@ class Client(Protocol):
         ...
 
     async def admit(self, enode: str, replaced: Collection[str]) -> str:
-        """Takes in the node of that enode URL; what that one must be told. Whose place it takes must be one of the
-        `replaced` (enode keys).
+        """Takes in the node of that enode URL; what that one's client must know. Whose place it takes must be one of
+        the `replaced` (enode keys).
 
         Raises:
             NodeError, RpcError: it cannot, or not now.
@@ -52,11 +46,11 @@ class Client(Protocol):
 class Keeping:
     """One node's care of a locked set."""
 
-    def __init__(self, local: LocalNode, membership: Membership, healer: Healer, client: Client | None) -> None:
+    def __init__(self, local: LocalNode, membership: Membership, healer: Healer, runner: ClientRunner | None) -> None:
         self.membership = membership
         self._local = local
         self._healer = healer
-        self._runs = client
+        self._runner = runner
         self._unsynced: set[int] = set()
         self._synced: dict[int, float] = {}
 
@@ -64,7 +58,7 @@ class Keeping:
         """Never returns. `locked` is set once the node's files are there to start from."""
         membership, local = self.membership, self._local
         self._healer.own_key = local.own.document.enode_key
-        await self._healer.render(membership, first=not locked.is_set(), tell=local.tell)
+        await self._healer.render(membership, first=not locked.is_set())
         locked.set()
         if membership.changed:
             # Others may have been away when this became known, or this node when something changed.
@@ -77,7 +71,7 @@ class Keeping:
     async def until_admitted(self) -> None:
         """One who joins learns who else is there now, and becomes known to whom it will have as peers."""
         local, membership = self._local, self.membership
-        back_off = FIRST_BACK_OFF
+        back_off = waiting.BackOff()
         while True:
             for ordinal in self._others_at_random():
                 with contained(local.troubles, f"the exchange with {node_name(ordinal)}"):
@@ -92,18 +86,17 @@ class Keeping:
                     except Refusal:
                         continue
                     return
-            local.tell(f"waits to be admitted by the network{f'; {local.refusal}' if local.refusal else ''}")
-            await asyncio.sleep(back_off)
-            back_off = min(back_off * 2, LONGEST_BACK_OFF)
+            local.set_waiting(f"waits to be admitted by the network{f'; {local.refusal}' if local.refusal else ''}")
+            await asyncio.sleep(back_off.pause())
 
     async def take_in(self, ordinal: int) -> str | None:
-        """What a node must be told that this one's client has taken in; None where it cannot."""
-        if self._runs is None:
+        """What a node's client must know that this one's has taken in; None where it cannot."""
+        if self._runner is None:
             return None
         name = node_name(ordinal)
         try:
             enode = str(self._healer.network(self.membership).node(ordinal).enode)
-            return await self._runs.admit(enode, self.membership.admissions.retired)
+            return await self._runner.admit(enode, self.membership.admissions.retired)
         except QuorumkitError as error:
             self._local.log("cannot take in", name, f"cannot take in {name}: {error.message}")
             return None
@@ -111,8 +104,8 @@ class Keeping:
     async def _until_taken_in(self) -> None:
         """Asks the others in turn, where this node's client can only start when one of theirs has taken it in."""
         local = self._local
-        back_off = FIRST_BACK_OFF
-        while self._runs is not None and self._runs.needs_admission():
+        back_off = waiting.BackOff()
+        while self._runner is not None and self._runner.needs_admission():
             for ordinal in self._others_at_random():
                 with contained(local.troubles, f"the exchange with {node_name(ordinal)}"):
                     try:
@@ -120,14 +113,13 @@ class Keeping:
                     except (UnreachableError, RefusedError, Refusal):
                         continue
                     if answer.taken_in is not None:
-                        self._runs.admitted(answer.taken_in)
+                        self._runner.admitted(answer.taken_in)
                         local.say("INFO", f"{node_name(ordinal)} has taken {local.name} in")
                         return
-            await asyncio.sleep(back_off)
-            back_off = min(back_off * 2, LONGEST_BACK_OFF)
+            await asyncio.sleep(back_off.pause())
 
     def members_changed(self, heard_from: int | None = None) -> None:
-        """Writes the members down, and has peers and files mended and the others told."""
+        """Writes the members down, and has files, peers and the other nodes follow."""
         local, membership = self._local, self.membership
         local.store.write_members(membership)
         if membership.holder(local.ordinal) not in (None, local.own.document.enode_key):
@@ -144,7 +136,7 @@ class Keeping:
 
     def sync_soon(self, ordinal: int) -> None:
         """Not at once: two nodes that cannot come to the same members must not ask each other without end."""
-        rest = self._synced.get(ordinal, -SYNC_PAUSE) + SYNC_PAUSE - time.monotonic()
+        rest = self._synced.get(ordinal, -waiting.SYNC_PAUSE) + waiting.SYNC_PAUSE - time.monotonic()
 
         def add() -> None:
             self._unsynced.add(ordinal)
@@ -153,7 +145,7 @@ class Keeping:
         asyncio.get_running_loop().call_later(max(0.0, rest), add)
 
     async def _sync(self) -> None:
-        """Tells changed members at once to those next in the ring, who tell theirs; looks at anyone's now and then."""
+        """Hands changed members on at once to those next in the ring, who do so too; looks at anyone's now and then."""
         local = self._local
         while True:
             change = local.change
@@ -161,7 +153,7 @@ class Keeping:
                 ordinal = min(self._unsynced)  # those of the genesis before whoever came later
                 self._unsynced.discard(ordinal)
                 await self._try_to_sync(ordinal)
-            if not await happens(change, SYNC_EVERY * random.uniform(0.7, 1.3)):  # noqa: S311
+            if not await waiting.happens_within(change, waiting.SYNC_EVERY * random.uniform(0.7, 1.3)):  # noqa: S311
                 self._unsynced |= set(self._others_at_random()[:1])
 
     async def _try_to_sync(self, ordinal: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from quorumkit.addresses import Endpoint
+from quorumkit.exchange import waiting
 from quorumkit.exchange.agreement import Agreement
 from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
 from quorumkit.exchange.membership import Membership
@@ -39,8 +40,8 @@ from quorumkit.plan import node_name
 Say = Callable[[str, str], None]
 """Writes a line of the node's log: a level and a text."""
 
-_TOLD_AGAIN = 60.0  # seconds after which the same of one source is said again
-_MOST_TOLD = 1000
+_MOST_LOGGED = 1000
+"""Different lines that are remembered, so as not to repeat them."""
 
 
 class LocalNode:
@@ -58,7 +59,7 @@ class LocalNode:
         client: ExchangeClient,
         *,
         say: Say,
-        tell: Callable[[str], None],
+        set_waiting: Callable[[str], None],
         troubles: Troubles,
         clock: Callable[[], float],
     ) -> None:
@@ -66,7 +67,8 @@ class LocalNode:
         self.store = ExchangeStore(directory)
         self.client = client
         self.say = say
-        self.tell = tell
+        self.set_waiting = set_waiting
+        """Says, for its status, what the node waits for."""
         self.troubles = troubles
         self.terms = terms_of(settings.spec)
         self.membership: Membership | None = None
@@ -78,10 +80,10 @@ class LocalNode:
         """What is wrong with each of the others, in a few words."""
         self.refusal: str | None = None
         """What another node said when it last refused this one."""
-        self._directory = directory
+        self.directory = directory
         self._clock = clock
         self._identity: PublicIdentity | None = None
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+        self._logged: dict[tuple[str, str], tuple[float, int]] = {}
         self._seen: dict[tuple[str, str], Proven] = {}
         """Documents whose signatures were checked, by text and signature."""
 
@@ -186,7 +188,7 @@ class LocalNode:
 
     def nodekey(self) -> bytes:
         """Read when something is to be signed, and not kept."""
-        return bytes.fromhex((self._directory / NODEKEY).read_text(encoding="ascii").strip())
+        return bytes.fromhex((self.directory / NODEKEY).read_text(encoding="ascii").strip())
 
     def proven(self, signed: Signed, source: str) -> Proven:
         """The document, checked; the ones that are known need no second check.
@@ -223,11 +225,11 @@ class LocalNode:
     def log(self, what: str, source: str, text: str) -> None:
         """The same of one source is said once a minute, with how often it was."""
         now = time.monotonic()
-        when, count = self._told.get((what, source), (-1e9, 0))
-        if now - when < _TOLD_AGAIN:
-            self._told[what, source] = when, count + 1
+        when, count = self._logged.get((what, source), (-1e9, 0))
+        if now - when < waiting.LOG_AGAIN:
+            self._logged[what, source] = when, count + 1
             return
-        if len(self._told) > _MOST_TOLD:
-            self._told.clear()
-        self._told[what, source] = now, 0
+        if len(self._logged) > _MOST_LOGGED:
+            self._logged.clear()
+        self._logged[what, source] = now, 0
         self.say("WARN", text + (f" [{count} more like it since]" if count else ""))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
 from quorumkit.exchange.admissions import Admissions, Standing
-from quorumkit.exchange.protocol import MOST_NODES, Document, Proven, Signed, check_admission, prove
+from quorumkit.exchange.protocol import MOST_NODES, Admission, Document, Proven, Signed, check, prove
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.plan import FULL_MESH, Network, Node, NodeEndpoints, node_name, peer_ordinals, plan
 from quorumkit.spec import NetworkSpec
@@ -29,7 +29,7 @@ LATECOMERS = 100
 
 @dataclass(frozen=True)
 class Lock:
-    """What all N agreed on: their documents, by ordinal, and everyone's word for the genesis that follows."""
+    """What all N agreed on: their documents, by ordinal, and everyone's commitment to the genesis that follows."""
 
     genesis: str
     documents: tuple[Proven, ...]
@@ -65,8 +65,8 @@ class Membership:
     @property
     def digest(self) -> str:
         """The same on two nodes that know the same members."""
-        told = [*(signed.text for signed in self.documents), *self.admissions.digest_parts]
-        return hashlib.sha256("\n".join((self.lock.genesis, *told)).encode()).hexdigest()
+        parts = [*(signed.text for signed in self.documents), *self.admissions.digest_parts]
+        return hashlib.sha256("\n".join((self.lock.genesis, *parts)).encode()).hexdigest()
 
     @property
     def changed(self) -> bool:
@@ -132,7 +132,7 @@ class Membership:
         Raises:
             Refusal: format, signature, clock; too_many: an ordinal beyond all places; and see `Admissions.take`.
         """
-        admission = check_admission(signed, source=source, signers=self.admissions.validators)
+        admission = check(Admission, signed, source=source, signers=self.admissions.validators)
         if admission.ordinal > self.places:
             raise Refusal("too_many", f"{source}: {node_name(admission.ordinal)} is beyond the places of this network")
         check_revision(admission.revision, latest, source)

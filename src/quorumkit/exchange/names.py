@@ -146,7 +146,7 @@ class Resolver:
         return [line[0] for line in words if host in line[1:] and is_literal_address(line[0])]
 
 
-def told(ordinals: Sequence[int]) -> str:
+def listed(ordinals: Sequence[int]) -> str:
     """`node1, node3` for people; the first ten of many."""
     names = [node_name(ordinal) for ordinal in ordinals]
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -59,7 +59,7 @@ def _tm_key(value: str) -> str:
     except TmKeyError as error:
         raise ValueError(error.message) from None
     if key[-1] & 0x80:
-        # X25519 does not look at that bit (RFC 7748, section 5): the same key could be told as another.
+        # X25519 does not look at that bit (RFC 7748, section 5): the same key could be given as another.
         raise ValueError("not a TM public key: its last bit is set")
     return format_public_key(key)
 
@@ -157,7 +157,7 @@ class Document(_Part):
 
 
 class Commitment(_Part):
-    """A node's word, given once and for ever, that it will run that genesis and no other."""
+    """A node's promise, made once and for ever, that it will run that genesis and no other."""
 
     SIGNED_AS: ClassVar[str] = "commitment 1"
 
@@ -167,7 +167,19 @@ class Commitment(_Part):
     genesis: Digest
 
 
-class Admission(_Part):
+class _Admitting(_Part):
+    """What every form of an admission says."""
+
+    ordinal: Ordinal
+    revision: Revision
+    """Milliseconds since 1970: of two signatures by one validator for one ordinal, the later one holds."""
+    enode_key: EnodeKey
+    """Whose the ordinal is to be."""
+    by: EnodeKey
+    """Who signs."""
+
+
+class Admission(_Admitting):
     """One validator's signature, asked for by its own operator, that an ordinal has another identity from now on
     (`quorumkit node replace`). It counts together with those of more than half of the sitting validators; see
     `admissions`."""
@@ -177,27 +189,16 @@ class Admission(_Part):
     format: Literal[2] = 2
     genesis: Digest
     """Of the network that it is for."""
-    ordinal: Ordinal
     old: EnodeKey
     """Whose place it is until then."""
-    enode_key: EnodeKey
-    """Whose it is to be."""
-    revision: Revision
-    """Milliseconds since 1970: of two signatures by one validator for one ordinal, the later one holds."""
-    by: EnodeKey
-    """Who signs."""
 
 
-class SoleAdmission(_Part):
+class SoleAdmission(_Admitting):
     """What one member alone signed, in the first form of admissions. Read from a node's own disk only."""
 
     SIGNED_AS: ClassVar[str] = "admission 1"
 
     format: Literal[1] = 1
-    ordinal: Ordinal
-    revision: Revision
-    enode_key: EnodeKey
-    by: EnodeKey
 
 
 class Signed(_Part):
@@ -274,7 +275,7 @@ class PullAnswer(_Part):
     locked: bool = False
     membership: str = Field(default="", max_length=64)
     taken_in: str | None = Field(default=None, max_length=100)
-    """What the sender's client must be told, where this node's has taken it in."""
+    """What the sender's client must know, where this node's has taken it in."""
 
 
 class ErrorAnswer(BaseModel):
@@ -305,7 +306,7 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
         "nodes.observers": spec.nodes.observers,
         "consensus": canonical(spec.consensus.own_fields),
         "engine.kind": spec.engine.kind,
-        # Not told where there is none, so that networks that were made before there were any go on.
+        # Left out where there is none, so that networks that were made before there were any go on.
         **({"transaction_manager.kind": manager.kind} if manager else {}),
         "genesis.gas_limit": spec.genesis.gas_limit,
         # As above; where gas is free anyway, it makes no difference whether the spec says so.
@@ -342,34 +343,16 @@ def prove(signed: Signed, *, source: str) -> Proven:
     Raises:
         Refusal: format or signature.
     """
-    document = _checked(Document, signed, source)
-    return Proven(document, signed)
+    return Proven(check(Document, signed, source=source), signed)
 
 
-def check_commitment(signed: Signed, *, source: str) -> Commitment:
-    """Raises:
-    Refusal: format or signature.
-    """
-    return _checked(Commitment, signed, source)
-
-
-def check_admission(signed: Signed, *, source: str, signers: Collection[str] | None = None) -> Admission:
-    """Of one who is none of the `signers` the signature is not looked at: many of them cost little.
+def check(kind: type[Part], signed: Signed, *, source: str, signers: Collection[str] | None = None) -> Part:
+    """What was signed, if it is of that kind and its signature is right. `source` names who handed it on. Of one who is
+    none of the `signers` the signature is not looked at: many of them cost little.
 
     Raises:
         Refusal: format, signature, or not_admitted.
     """
-    return _checked(Admission, signed, source, signers)
-
-
-def check_sole_admission(signed: Signed, *, source: str) -> SoleAdmission:
-    """Raises:
-    Refusal: format or signature.
-    """
-    return _checked(SoleAdmission, signed, source)
-
-
-def _checked(kind: type[Part], signed: Signed, source: str, signers: Collection[str] | None = None) -> Part:
     import coincurve
 
     what = kind.SIGNED_AS.partition(" ")[0]

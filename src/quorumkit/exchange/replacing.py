@@ -86,7 +86,7 @@ async def replace(local: LocalNode, keeping: Keeping | None, name: str) -> Repla
             members.admit(sign(admission, local.nodekey()), source=name, latest=local.latest)
     standing = members.standing(ordinal, old, new.enode_key)
     if standing.complete:
-        with local.refusals_logged(name):  # what was signed is to be kept and told all the same
+        with local.refusals_logged(name):  # what was signed is to be kept and handed on all the same
             members.offer(proven, source=name, latest=local.latest)
         local.say("WARN", f"{name} was replaced: its identity is now {new.enode_key[:16]}…")
     else:

@@ -21,12 +21,12 @@ from quorumkit.exchange.authentication import read_join_secret
 from quorumkit.exchange.client import ExchangeClient
 from quorumkit.exchange.collecting import Collecting
 from quorumkit.exchange.heal import Healer
-from quorumkit.exchange.keeping import Client, Keeping
+from quorumkit.exchange.keeping import ClientRunner, Keeping
 from quorumkit.exchange.local import LocalNode, Say
 from quorumkit.exchange.membership import NOWHERE, Membership
 from quorumkit.exchange.names import Resolver
 from quorumkit.exchange.other_genesis import other_genesis
-from quorumkit.exchange.protocol import Proven, PullAnswer, PullRequest, Signed, check_commitment, digest_of
+from quorumkit.exchange.protocol import Commitment, Proven, PullAnswer, PullRequest, Signed, check, digest_of
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.replacing import Replacement, replace
 from quorumkit.exchange.server import ExchangeServer
@@ -48,14 +48,15 @@ class Exchange:
         directory: Path,
         *,
         say: Say,
-        tell: Callable[[str], None],
-        rendered: Callable[[], None],
-        client: Client | None = None,
+        set_waiting: Callable[[str], None],
+        files_changed: Callable[[], None],
+        client: ClientRunner | None = None,
         troubles: Troubles | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`tell` takes what the node waits for; `rendered` is called when its files were written again; `client` is
-        None where there is none (in measurements); `troubles` takes what nobody expected.
+        """`set_waiting` takes what the node waits for; `files_changed` is called when its files were written again;
+        `client` runs the node's client, None where there is none (in measurements); `troubles` takes what nobody
+        expected.
 
         Raises:
             UsageError: a setting is wrong.
@@ -65,7 +66,7 @@ class Exchange:
         self.port: int | None = None
         self._settings = settings
         self._directory = directory
-        self._runs = client
+        self._runner = client
         troubles = troubles or LoggedTroubles(say)
         keys = read_join_secret(settings.secret)
         resolver = Resolver(settings.hosts_file)
@@ -73,12 +74,10 @@ class Exchange:
         client_tls = settings.tls.client() if settings.tls else None
         self.client = ExchangeClient(keys, resolver, tls=client_tls, clock=clock)
         self._local = LocalNode(
-            settings, directory, self.client, say=say, tell=tell, troubles=troubles, clock=clock
+            settings, directory, self.client, say=say, set_waiting=set_waiting, troubles=troubles, clock=clock
         )  # fmt: skip
         self._server = ExchangeServer(keys, self, clock=clock)
-        self._healer = Healer(
-            settings, directory, self._local.store, resolver, say=say, rendered=rendered, troubles=troubles
-        )
+        self._healer = Healer(self._local, resolver, files_changed=files_changed)
         self._collecting: Collecting | None = None
         self._keeping: Keeping | None = None
 
@@ -87,7 +86,7 @@ class Exchange:
 
         Raises:
             CorruptFileError: the node's keys, or what the exchange keeps, are damaged.
-            NodeError: the node's own word stands against what the network is.
+            NodeError: the node's own commitment stands against what the network is.
             PortError: the exchange's address cannot be had.
         """
         local = self._local
@@ -138,13 +137,13 @@ class Exchange:
         answer: dict[str, list[Signed]] = {"documents": [], "commitments": [], "admissions": []}
         reports = []
         if request.stage == "documents":
-            answer["documents"] = agreement.documents_of(request.want)
+            answer["documents"] = agreement.gathered.documents_of(request.want)
         else:
-            reports = agreement.reports_of(request.want, genesis=request.genesis)
-            answer["commitments"] = agreement.commitments_of(request.want)
+            reports = agreement.gathered.reports_of(request.want, genesis=request.genesis)
+            answer["commitments"] = agreement.gathered.commitments_of(request.want)
             # Whoever derives another genesis from as many documents holds another document.
             if agreement.genesis and request.genesis and request.genesis != agreement.genesis.digest:
-                answer["documents"] = agreement.documents_of(agreement.ordinals)
+                answer["documents"] = agreement.gathered.documents_of(agreement.ordinals)
         keeping = self._keeping
         membership = keeping.membership if keeping else None
         if keeping is not None and membership is not None:
@@ -171,7 +170,7 @@ class Exchange:
         local = self._local
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(request.wait):
-                while not local.agreement.has(request.stage, request.want):
+                while not local.agreement.gathered.has(request.stage, request.want):
                     await local.change.wait()
 
     # From the disk to the lock.
@@ -179,10 +178,10 @@ class Exchange:
     def _start_from_disk(self, identity: PublicIdentity) -> None:
         settings, local = self._settings, self._local
         local.introduce(identity)
-        word = local.store.read_word()
+        own = local.store.read_commitment()
         lock = local.store.read_lock()
         membership = Membership(lock, validators=settings.spec.nodes.validators) if lock else None
-        documents: Sequence[Proven] = lock.documents if lock else word.documents if word else ()
+        documents: Sequence[Proven] = lock.documents if lock else own.documents if own else ()
         left_out = local.store.read_members(membership, latest=local.latest) if membership else []
         for what in left_out:
             local.say("WARN", what)
@@ -193,12 +192,12 @@ class Exchange:
             terms=local.terms,
             spec=digest_of(local.terms),
             derive=lambda identities: derive_genesis(settings.spec, identities),
-            committed=word.genesis if word else None,
+            committed=own.genesis if own else None,
             documents=documents,
             joins=bool(membership and membership.is_replaced(settings.ordinal)),
         )
-        if word:
-            local.agreement.commit(check_commitment(word.signed, source="own commitment"), word.signed)
+        if own:
+            local.agreement.commit(check(Commitment, own.signed, source="own commitment"), own.signed)
         self._collecting = Collecting(local)
         self._keeping = self._resume(membership) if membership else None
 
@@ -206,7 +205,7 @@ class Exchange:
         """Goes on from a lock that is on the disk: nobody else is needed."""
         local = self._local
         for signed in membership.lock.commitments:
-            local.agreement.commit(check_commitment(signed, source="lock"), signed)
+            local.agreement.commit(check(Commitment, signed, source="lock"), signed)
         if local.agreement.genesis is None or local.agreement.genesis.digest != membership.lock.genesis:
             raise other_genesis(self._settings.spec, self._directory, nodes=membership.total)
         present = membership.current.get(local.ordinal)
@@ -225,7 +224,7 @@ class Exchange:
                 local.store.write_members(membership)  # without what was left out
             except OSError as error:  # a full disk, say: it was read, and will be again
                 local.say("WARN", f"{error.filename}: {error.strerror or error}")
-        return Keeping(local, membership, self._healer, self._runs)
+        return Keeping(local, membership, self._healer, self._runner)
 
     async def _until_locked(self) -> Keeping:
         """Returns once there is a lock, and it is on the disk."""
@@ -233,7 +232,7 @@ class Exchange:
         assert self._collecting is not None
         lock = await self._collecting.until_locked()
         membership = Membership(lock, validators=self._settings.spec.nodes.validators)
-        keeping = Keeping(local, membership, self._healer, self._runs)
+        keeping = Keeping(local, membership, self._healer, self._runner)
         if local.agreement.joins:
             # Until it is a member it is not locked: killed before, it begins anew.
             local.membership = membership

@@ -146,8 +146,8 @@ class ExchangeServer:
             self._answering.refused(refusal, source=source)
             if not self._refused.take(source, time.monotonic()):
                 self._guard.drop(request.protocol)
-            told = {"error": refusal.code, "message": refusal.message, "hint": refusal.hint}
-            status, content = STATUS[refusal.code], json.dumps(told).encode()
+            problem = {"error": refusal.code, "message": refusal.message, "hint": refusal.hint}
+            status, content = STATUS[refusal.code], json.dumps(problem).encode()
         proof, body = seal_answer(self._keys, status, ticket.nonce, content)
         return web.Response(status=status, body=body, headers={ANSWER_HEADER: proof, "Content-Type": CONTENT_TYPE})
 
@@ -175,7 +175,7 @@ class ExchangeServer:
 
 def _plain(status: int, code: Code, message: str, headers: dict[str, str] | None = None) -> web.Response:
     """An answer to somebody who has not shown that he knows the secret; the connection ends with it."""
-    told = {"error": code, "message": message, "hint": HINTS[code]}
-    response = web.json_response(told, status=status, headers=headers)
+    content = {"error": code, "message": message, "hint": HINTS[code]}
+    response = web.json_response(content, status=status, headers=headers)
     response.force_close()
     return response

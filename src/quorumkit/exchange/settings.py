@@ -1,4 +1,4 @@
-"""How a node takes part in an exchange: what it was told on its command line or in its environment."""
+"""How a node takes part in an exchange: what its command line and environment say."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the exchange keeps on a node's own volume, in NODE_DIR/exchange: its word, the lock, and the members.
+"""What the exchange keeps on a node's own volume, in NODE_DIR/exchange: its commitment, the lock, and the members.
 
-Each file is replaced in one step and is on the disk before anything is told to others. They hold nothing secret, but
+Each file is replaced in one step and is on the disk before others hear of it. They hold nothing secret, but
 are nobody else's business: 0600 in a 0700 directory.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from quorumkit.errors import CorruptFileError, QuorumkitError
 from quorumkit.exchange.membership import Lock, Membership, check_revision, lock_from
-from quorumkit.exchange.protocol import Proven, Signed, check_sole_admission, prove
+from quorumkit.exchange.protocol import Proven, Signed, SoleAdmission, check, prove
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.files import SECRET_MODE, private_directory, write_atomic
 from quorumkit.foreign import one_line
@@ -31,7 +31,7 @@ _RESTORE = "put it back from a backup; or empty the node's directory and admit i
 
 
 @dataclass(frozen=True)
-class Word:
+class OwnCommitment:
     """The one commitment of this node, and the documents it stands for."""
 
     genesis: str
@@ -44,28 +44,28 @@ class ExchangeStore:
 
     def __init__(self, directory: Path) -> None:
         self._folder = directory / FOLDER
-        self.word_path = self._folder / "commitment.json"
+        self.commitment_path = self._folder / "commitment.json"
         self.lock_path = self._folder / "lock.json"
         self.members_path = self._folder / "members.json"
         self._addresses_path = self._folder / "addresses.json"
 
-    def write_word(self, word: Word) -> None:
-        self._write(self.word_path, {
-            "genesis": word.genesis,
-            "commitment": word.signed.model_dump(),
-            "documents": [proven.signed.model_dump() for proven in word.documents],
+    def write_commitment(self, own: OwnCommitment) -> None:
+        self._write(self.commitment_path, {
+            "genesis": own.genesis,
+            "commitment": own.signed.model_dump(),
+            "documents": [proven.signed.model_dump() for proven in own.documents],
         })  # fmt: skip
 
-    def read_word(self) -> Word | None:
+    def read_commitment(self) -> OwnCommitment | None:
         """Raises:
         CorruptFileError: the file is not what was written.
         """
-        value = self._read(self.word_path, "commitment")
+        value = self._read(self.commitment_path, "commitment")
         if value is None:
             return None
-        with self._reading(self.word_path):
-            documents = tuple(prove(Signed(**each), source=self.word_path.name) for each in value["documents"])
-            return Word(str(value["genesis"]), Signed(**value["commitment"]), documents)
+        with self._reading(self.commitment_path):
+            documents = tuple(prove(Signed(**each), source=self.commitment_path.name) for each in value["documents"])
+            return OwnCommitment(str(value["genesis"]), Signed(**value["commitment"]), documents)
 
     def write_lock(self, lock: Lock) -> None:
         self._write(self.lock_path, {
@@ -126,7 +126,7 @@ class ExchangeStore:
                     "ordinal": step.ordinal,
                     "old": step.old,
                     "new": step.new,
-                    "own_word": step.own_word,
+                    "own_word": step.by_operator,
                     "signatures": [signed.model_dump() for _, signed in sorted(step.signatures.items())],
                 }
                 for step in membership.admissions.steps
@@ -175,7 +175,7 @@ class ExchangeStore:
 
 
 class _Taking:
-    """Member by member, from a file: what does not hold is left out and told, the rest counts."""
+    """Member by member, from a file: what does not hold is left out and reported, the rest counts."""
 
     def __init__(self, membership: Membership, source: str, dropped: list[str]) -> None:
         self._membership = membership
@@ -185,7 +185,7 @@ class _Taking:
     def step(self, value: dict[str, Any]) -> None:
         ordinal, old, new = int(value["ordinal"]), str(value["old"]), str(value["new"])
         if value["own_word"]:
-            self._own_word(ordinal, old, new)
+            self._take_by_operator(ordinal, old, new)
         for each in value["signatures"]:
             self.signature(Signed(**each))
         last = self._membership.admissions.last(ordinal)
@@ -201,8 +201,8 @@ class _Taking:
             self._membership.offer(prove(signed, source=self._source), source=self._source)
 
     def sole_admissions(self, admissions: list[Signed], documents: list[Signed], latest: int) -> None:
-        """What was taken when one member's signature was enough was the operator's word on this node, and stays; if it
-        was signed by one of the first N, and not dated ahead."""
+        """What was taken when one member's signature was enough was what this node's operator asked for, and stays; if
+        it was signed by one of the first N, and not dated ahead."""
         placed = set()
         for signed in documents:
             with self._dropping("a member"):
@@ -211,7 +211,7 @@ class _Taking:
         found = []
         for signed in admissions:
             with self._dropping("an admission"):
-                admission = check_sole_admission(signed, source=self._source)
+                admission = check(SoleAdmission, signed, source=self._source)
                 check_revision(admission.revision, latest, self._source)
                 found.append(admission)
         members = {proven.document.enode_key for proven in self._membership.lock.documents}
@@ -220,16 +220,16 @@ class _Taking:
             if admission.by not in members or (admission.ordinal, admission.enode_key) not in placed:
                 self._drop(f"{node_name(admission.ordinal)}'s replacement", "no member signed it")
             elif holder is not None and holder != admission.enode_key:
-                self._own_word(admission.ordinal, holder, admission.enode_key)
+                self._take_by_operator(admission.ordinal, holder, admission.enode_key)
                 members.add(admission.enode_key)
 
-    def _own_word(self, ordinal: int, old: str, new: str) -> None:
+    def _take_by_operator(self, ordinal: int, old: str, new: str) -> None:
         admissions = self._membership.admissions
         taken = {proven.document.enode_key for proven in self._membership.current.values()} | admissions.retired
         if self._membership.holder(ordinal) != old or new in taken:
             self._drop(f"{node_name(ordinal)}'s replacement", "it is not in the place of who stood there")
             return
-        admissions.take_own_word(ordinal, old, new)
+        admissions.take_by_operator(ordinal, old, new)
 
     def _drop(self, what: str, why: str) -> None:
         self._dropped.append(one_line(f"{self._source}: {what} does not hold and is left out: {why}"))

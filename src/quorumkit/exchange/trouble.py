@@ -1,4 +1,4 @@
-"""What nobody expected, in the care of one peer: told with its traceback, and the rest goes on.
+"""What nobody expected, in the care of one peer: logged with its traceback, and the rest goes on.
 
 Whatever a peer sends must end in a refusal. Should something else come of it all the same, it must not take the node
 program with it, which other peers, and the node's client, rest upon.
@@ -15,7 +15,7 @@ from quorumkit.foreign import one_line
 
 
 class Troubles(Protocol):
-    """Who is told of what goes wrong while the node runs on."""
+    """Where it is reported what goes wrong while the node runs on."""
 
     def report(self, about: str, error: BaseException) -> None:
         """An exception that nobody expected."""
@@ -44,7 +44,7 @@ class LoggedTroubles:
 
 @contextlib.contextmanager
 def contained(troubles: Troubles, about: str) -> Iterator[None]:
-    """Nothing but a cancellation leaves the block; what went wrong is told, and that it no longer does."""
+    """Nothing but a cancellation leaves the block; what went wrong is reported, and that it no longer does."""
     try:
         yield
     except Exception as error:

@@ -48,7 +48,7 @@ def encrypt_key(key: bytes, password: str, *, address: str) -> dict[str, Any]:
 
 
 def opens(keystore: Mapping[str, Any], password: str) -> bool:
-    """Whether a password opens a keystore, told by its MAC. One with another KDF than ours (scrypt), or with costs that
+    """Whether a password opens a keystore, by its MAC. One with another KDF than ours (scrypt), or with costs that
     no client gives it, it does not."""
     try:
         crypto = keystore["crypto"]

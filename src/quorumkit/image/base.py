@@ -14,12 +14,10 @@ from typing import Any
 from filelock import FileLock
 
 from quorumkit.cache import cache_directory
-from quorumkit.container_engine import docker
+from quorumkit.container_engine import have_image
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.files import to_json, write_atomic
 from quorumkit.progress import Progress
-
-_PULL_PATIENCE = 1800.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,10 @@ def settle_base(name: str, progress: Progress, *, accept: bool) -> Base:
     Raises:
         RuntimeUnavailableError: it cannot be had, or is another one than before.
     """
-    found = _inspected(name, progress)
+    found = have_image(
+        name, progress, called=f"the base image {name}", missing=f"the base image {name} is not here",
+        hint="load it with `docker load`, or name a mirror: quorumkit image build --base IMAGE",
+    )  # fmt: skip
     base = Base(name, str(found["Id"]), registry_digest(found, name))
     path = cache_directory() / "image" / "bases.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,24 +68,6 @@ def registry_digest(inspected: dict[str, Any], name: str) -> str | None:
         if place in (repository, f"docker.io/library/{repository}", f"docker.io/{repository}"):
             return digest
     return None
-
-
-def _inspected(base: str, progress: Progress) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(docker("image", "inspect", base))[0]
-    except RuntimeUnavailableError as error:
-        if "missing" not in error.message:
-            raise
-        progress(f"pulling the base image {base}")
-        try:
-            docker("pull", "--quiet", base, timeout=_PULL_PATIENCE)
-        except RuntimeUnavailableError as refused:
-            raise RuntimeUnavailableError(
-                f"the base image {base} is not here, and could not be pulled: {refused.message}",
-                hint="load it with `docker load`, or name a mirror: quorumkit image build --base IMAGE",
-            ) from None
-        found = json.loads(docker("image", "inspect", base))[0]
-    return found
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import platform
 import re
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit import __version__
 from quorumkit.cache import cache_directory
-from quorumkit.container_engine import docker, refusal
+from quorumkit.container_engine import docker, inspect_image, refusal
 from quorumkit.engines import Binary, Recipe
 from quorumkit.engines.go_modules import GoModule, go_modules
 from quorumkit.errors import RuntimeUnavailableError
@@ -77,12 +76,9 @@ def find_image(tag: str) -> Image | None:
     Raises:
         RuntimeUnavailableError: the container engine cannot be asked.
     """
-    try:
-        found = json.loads(docker("image", "inspect", tag))[0]
-    except RuntimeUnavailableError as error:
-        if "missing" in error.message:
-            return None
-        raise
+    found = inspect_image(tag)
+    if found is None:
+        return None
     labels = found["Config"].get("Labels") or {}
     return Image(tag, found["Id"], labels.get(INPUTS_LABEL, ""), labels.get(_BASE_LABEL, BASE), int(found["Size"]))
 

@@ -37,8 +37,8 @@ def exchange_of(node: Node, settings: ExchangeSettings, log: LogSink) -> Exchang
         settings,
         node.directory,
         say=lambda level, text: log.line(own_line(level, text)),
-        tell=node.set_waiting,
-        rendered=node.reload,
+        set_waiting=node.set_waiting,
+        files_changed=node.reload,
         client=node,
         troubles=node.troubles,
     )

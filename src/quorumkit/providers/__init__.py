@@ -19,22 +19,23 @@ def provider_of(
 ) -> Provider:
     """The provider that the spec names; `binary` is a client binary to use instead of the spec's, `tm_binary` a
     transaction manager."""
-    if spec.runtime == "compose" and spec.identities == "exchanged":
-        from quorumkit.providers.compose_exchanged import ExchangedComposeRuntime
-
-        return ExchangedComposeRuntime(directory, spec, binary=binary)
-    if spec.runtime == "compose":
-        from quorumkit.providers.compose import ComposeRuntime
-
-        return ComposeRuntime(directory, spec, binary=binary)
+    exchanged = spec.identities == "exchanged"
     if spec.runtime == "kubernetes":
-        from quorumkit.providers.kubernetes import KubernetesRuntime
+        from quorumkit.providers.kubernetes import KubernetesProvider
 
-        return KubernetesRuntime(directory, spec)
-    if spec.identities == "exchanged":
-        from quorumkit.providers.exchanged import ExchangedRuntime
+        return KubernetesProvider(directory, spec)
+    if spec.runtime == "compose" and exchanged:
+        from quorumkit.providers.compose_volumes import VolumeComposeProvider
 
-        return ExchangedRuntime(directory, spec, binary=binary)
-    from quorumkit.providers.process import ProcessRuntime
+        return VolumeComposeProvider(directory, spec, binary=binary)
+    if spec.runtime == "compose":
+        from quorumkit.providers.compose_mapped import MappedComposeProvider
 
-    return ProcessRuntime(directory, spec, binary=binary, tm_binary=tm_binary)
+        return MappedComposeProvider(directory, spec, binary=binary)
+    if exchanged:
+        from quorumkit.providers.local_each import ProgramEachProvider
+
+        return ProgramEachProvider(directory, spec, binary=binary)
+    from quorumkit.providers.local_one import OneProgramProvider
+
+    return OneProgramProvider(directory, spec, binary=binary, tm_binary=tm_binary)

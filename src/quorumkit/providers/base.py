@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from quorumkit.consensus import address_to_vote_for
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Network, Node, NodeEndpoints, node_name, role_of
+from quorumkit.plan import Network, Node, NodeEndpoints
 from quorumkit.progress import Progress
+from quorumkit.providers.disks import Disks
 from quorumkit.rpc import Rpc
 from quorumkit.spec import NetworkSpec
 
@@ -118,27 +119,83 @@ class Provider(Protocol):
         """
         ...
 
+    def exchange_host(self) -> ExchangeHost:
+        """Where nodes that make their own identities are started.
 
-def stopped_status(network: Network, node: Node) -> NodeStatus:
-    """The status of a node that nothing runs."""
-    return NodeStatus(
-        name=node.name,
-        ordinal=node.ordinal,
-        role=node.role,
-        expected_peers=len(network.peers_of(node)),
-        rpc_url=node.endpoints.rpc_url,
-        enode=str(node.enode),
-        account=node.identity.account,
-        validator_address=address_to_vote_for(network.spec.consensus.kind, node.identity),
-        tm_key=node.identity.tm_key,
-    )
+        Raises:
+            UsageError: those of this network do not.
+        """
+        ...
 
 
-def complete_list(spec: NetworkSpec, reported: Iterable[dict[str, Any]]) -> list[NodeStatus]:
-    """Every node of the spec, by ordinal: what its program reported, or else that it is stopped."""
-    by_name = {status["name"]: NodeStatus.from_json(status) for status in reported}
-    names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
-    return [
-        by_name.get(name) or NodeStatus(name, ordinal, role_of(ordinal, spec))
-        for ordinal, name in enumerate(names, start=1)
-    ]
+@dataclass(frozen=True)
+class ExchangeWords:
+    """What things are called in messages."""
+
+    unit: str
+    """What a node runs as: `container`."""
+    see: str
+    """The command that shows how nodes are."""
+
+
+class ExchangeHost(Protocol):
+    """What differs from provider to provider where nodes make their own identities (identities/exchanged.py)."""
+
+    words: ExchangeWords
+    look_every: float
+    """Seconds between two looks at the nodes."""
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """Keeps other commands from starting a network of this name meanwhile."""
+        ...
+
+    async def find_disks(self) -> Disks:
+        """What there is before anything is started.
+
+        Raises:
+            NodeError: all known nodes' disks are gone.
+            RuntimeUnavailableError: what has this network's name is another's.
+        """
+        ...
+
+    def check_beforehand(self) -> None:
+        """Raises:
+        UsageError: nothing can be written before the nodes start.
+        """
+        ...
+
+    def write(self, disks: Disks | None) -> None:
+        """Writes what the nodes start from, under the directory's lock; without `disks` as well as can be told from
+        the directory alone."""
+        ...
+
+    async def start_exchange(self, progress: Progress) -> None:
+        """Starts every node that does not run, and returns without waiting for them."""
+        ...
+
+    async def reported(self) -> list[NodeStatus]:
+        """Every node as it is now, by ordinal; whose they are was looked at before."""
+        ...
+
+    async def check_alive(self, statuses: Sequence[NodeStatus]) -> None:
+        """Raises:
+        NodeError, NotRunningError: what was started has ended.
+        """
+        ...
+
+    async def why_none(self) -> str:
+        """Why no node could be started at all, for the end of a message; empty where that is not known."""
+        ...
+
+    async def agreed_endpoints(self) -> list[NodeEndpoints] | None:
+        """Every node's endpoints, by ordinal; None where the nodes' own directories are here, and their records with
+        them."""
+        ...
+
+    async def adopt(self) -> None:
+        """Marks as this network's what its nodes stand on, now that they are known to be its own."""
+        ...
+
+    async def undo(self, progress: Progress) -> None:
+        """Stops what `start_exchange` started; disks stay."""
+        ...

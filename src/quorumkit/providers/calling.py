@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quorumkit.errors import NotRunningError, RpcError, RuntimeUnavailableError
-
-_PATIENCE = 150.0
-"""Seconds: as long as the control socket may take, and the way there."""
+from quorumkit.providers.timing import CALL_PATIENCE
 
 
 async def call_inside(
@@ -35,10 +33,10 @@ async def call_inside(
     except OSError:
         raise RuntimeUnavailableError(f"{command[0]} is not on PATH") from None
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(CALL_PATIENCE):
             output, said = await process.communicate(json.dumps(list(params)).encode())
     except TimeoutError:
-        raise RpcError(f"{where}: {method}: no answer in {_PATIENCE:g} s") from None
+        raise RpcError(f"{where}: {method}: no answer in {CALL_PATIENCE:g} s") from None
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorumkit.errors import RpcError, RuntimeUnavailableError
+from quorumkit.providers.timing import FORWARD_PATIENCE
 from quorumkit.rpc import HttpRpc
 
 _INSTALL = {
@@ -27,7 +28,6 @@ _UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 _FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+) ")
-_FORWARD_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,12 @@ class ForwardedRpc(HttpRpc):
             raise _missing(command[0]) from None
         assert process.stdout is not None
         try:
-            async with asyncio.timeout(_FORWARD_TIMEOUT):
+            async with asyncio.timeout(FORWARD_PATIENCE):
                 line = await process.stdout.readline()
         except BaseException as error:
             await _end(process)
             if isinstance(error, TimeoutError):
-                raise RpcError(f"{where}: {pod} was not reached in {_FORWARD_TIMEOUT:g} s") from None
+                raise RpcError(f"{where}: {pod} was not reached in {FORWARD_PATIENCE:g} s") from None
             raise
         match = _FORWARDING.match(line)
         if match is None:

@@ -24,11 +24,11 @@ from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.info import INFO_NAME, read_info
 from quorumkit.process_spec import STOP_WITHIN
 from quorumkit.providers.running import process_writing
+from quorumkit.providers.timing import CONTROL_POLL
 from quorumkit.rpc import IpcRpc
 
 PROGRAM_LOG = "supervisor.log"
 CONTROL_TIMEOUT = 2 * STOP_WITHIN
-_CONTROL_POLL = 0.02  # seconds between two tries to reach a node program that is starting
 
 _STATE = "--state"
 _WORDS = ["node", "run", _STATE]
@@ -90,7 +90,7 @@ class NodeProgram:
             except RpcError:
                 if time.monotonic() >= deadline:
                     raise
-            await asyncio.sleep(_CONTROL_POLL)
+            await asyncio.sleep(CONTROL_POLL)
 
     async def call(self, method: str, *params: Any) -> Any:
         """Raises what `connect` does, and RpcError when it refuses."""

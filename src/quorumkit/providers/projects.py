@@ -9,8 +9,7 @@ from collections.abc import AsyncGenerator
 from filelock import FileLock, Timeout
 
 from quorumkit.cache import cache_directory
-
-_LOCK_POLL = 0.1
+from quorumkit.providers.timing import LOCK_POLL
 
 
 @contextlib.asynccontextmanager
@@ -23,7 +22,7 @@ async def sole_user_of(project: str) -> AsyncGenerator[None]:
         with contextlib.suppress(Timeout):
             lock.acquire(blocking=False)
             break
-        await asyncio.sleep(_LOCK_POLL)
+        await asyncio.sleep(LOCK_POLL)
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ of its containers has it, or if the node on it is the one that the network direc
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from quorumkit.container_engine import docker
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.mark import DOCKER_LABEL
-from quorumkit.providers.forming import known_key
+from quorumkit.providers.known import known_key
 from quorumkit.record import RECORD_NAME
 from quorumkit.render.compose import plain_volume_name, volume_name
 
@@ -33,6 +34,13 @@ for record in pathlib.Path("/volumes").glob("*/{RECORD_NAME}"):
 print(json.dumps(keys))
 """
 """Run in a container, with a node's directory at /volumes/NODE each."""
+
+
+CONFINED = (
+    "--pull", "never", "--user", "0", "--network", "none", "--read-only",
+    "--cap-drop", "ALL", "--cap-add", "DAC_READ_SEARCH",
+)  # fmt: skip
+"""Options of a container that reads volumes: root reads what is any user's there, and nothing else is in its reach."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,17 @@ def find_volumes(
     return Volumes(marked, own_plain, strange)
 
 
+def former_volumes(project: str, mark: str) -> list[str]:
+    """The names of all volumes that bear the network's mark, those of nodes that its spec has no more among them.
+
+    Raises:
+        RuntimeUnavailableError: Docker cannot be asked.
+    """
+    listed = docker("volume", "ls", "--quiet", "--filter", f"label={DOCKER_LABEL}={mark}").split()
+    name = re.compile(rf"{re.escape(plain_volume_name(project, 'node'))}[1-9][0-9]*_{mark}")
+    return sorted(volume for volume in listed if name.fullmatch(volume))
+
+
 def _check_marks(names: Sequence[str], mark: str | None) -> None:
     for volume in json.loads(docker("volume", "inspect", *names)) if names else []:
         if (volume.get("Labels") or {}).get(DOCKER_LABEL) != mark:
@@ -99,15 +118,14 @@ def _own_of(
 
 
 def _keys_on(volumes: Mapping[str, str], *, image: str) -> dict[str, str]:
-    """The enode keys of the nodes on these volumes, as their own records tell them."""
+    """The enode keys of the nodes on these volumes, as their own records have them."""
     mounts = [word for node, name in volumes.items() for word in ("--volume", f"{name}:/volumes/{node}:ro")]
-    confined = ["--network", "none", "--read-only", "--cap-drop", "ALL", "--cap-add", "DAC_READ_SEARCH"]
-    said = docker(
-        "run", "--rm", "--pull", "never", "--user", "0", *confined, *mounts,
+    output = docker(
+        "run", "--rm", *CONFINED, *mounts,
         "--entrypoint", "python3", image, "-I", "-c", _READ_KEYS,
     )  # fmt: skip
     try:
-        return {str(node): str(key) for node, key in json.loads(said).items()}
+        return {str(node): str(key) for node, key in json.loads(output).items()}
     except (ValueError, AttributeError):
         return {}
 

@@ -44,16 +44,16 @@ class HttpRpc:
         except TimeoutError:
             raise RpcError(f"{self._where}: {method}: no answer in {timeout:g} s") from None
         except (aiohttp.ClientError, ValueError, OSError) as error:
-            told = one_line(error or type(error).__name__).replace(self._url, self._where)
-            raise RpcError(f"{self._where}: {method}: {told}") from None
+            reason = one_line(error or type(error).__name__).replace(self._url, self._where)
+            raise RpcError(f"{self._where}: {method}: {reason}") from None
         return result_of(answer, method, self._where)
 
     async def heads(self) -> AsyncGenerator[int]:
-        last, told = -1, 0.0
+        last, yielded_at = -1, 0.0
         while True:
             number = quantity(await self.call("eth_blockNumber"), "eth_blockNumber", self._where)
-            if number != last or time.monotonic() - told > HEAD_IDLE:
-                last, told = number, time.monotonic()
+            if number != last or time.monotonic() - yielded_at > HEAD_IDLE:
+                last, yielded_at = number, time.monotonic()
                 yield number
             await asyncio.sleep(_HEAD_POLL)
 

@@ -15,7 +15,7 @@ from quorumkit.cache import cache_directory
 from quorumkit.engines import acquirer_of, kinds, recipe_of
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.finding import Finding
-from quorumkit.stages.tried import podman, unreachable_proxy, untried
+from quorumkit.stages.tested import podman, unreachable_proxy, untested
 
 _OPEN_FILES_PER_NODE = 200
 _MEMORY_PER_NODE = 300  # MiB
@@ -31,15 +31,15 @@ def examine() -> list[Finding]:
     """Looks at everything; nothing is changed."""
     engines = [finding for kind in kinds() for finding in acquirer_of(kind).findings()]
     return [
-        *_untried(),
+        *_untested(),
         *(_python(), *engines, _java(), _disk(), _memory(), _open_files()),
         *_containers(),
         *_kubernetes(),
     ]
 
 
-def _untried() -> list[Finding]:
-    return [Finding(subject, "note", text, advice) for subject, text, advice in untried()]
+def _untested() -> list[Finding]:
+    return [Finding(subject, "note", text, advice) for subject, text, advice in untested()]
 
 
 def _python() -> Finding:
@@ -50,7 +50,12 @@ def _java() -> Finding:
     """Only Tessera needs it, and only as a process."""
     java = shutil.which("java")
     if java is None:
-        return Finding("java", "note", "no `java` on PATH: no Tessera but with Compose", "ours needs none")
+        return Finding(
+            "java",
+            "note",
+            "no `java` on PATH: Tessera runs with Compose only",
+            "the builtin transaction manager needs no Java",
+        )
     tessera = shutil.which("tessera")
     return Finding("java", "ok", f"{java}, and {tessera}" if tessera else f"{java}; no `tessera` on PATH")
 
@@ -78,7 +83,7 @@ def _memory() -> Finding:
 
 def _open_files() -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    text = f"{soft} open files a process allowed (at most {hard})"
+    text = f"{soft} open files allowed per process (at most {hard})"
     if hard < _OPEN_FILES_PER_NODE:
         return Finding("open files", "missing", text, "raise it: ulimit -n 4096")
     return Finding("open files", "ok", f"{text}, {os.cpu_count()} processors")
@@ -105,8 +110,15 @@ def _proxy() -> list[Finding]:
     name = unreachable_proxy(os.environ)
     if name is None:
         return []
-    text = f"{name} is on this machine's loopback, where an image build does not reach it"
-    return [Finding("proxy", "note", text, "name it by an address that containers reach, such as Docker's bridge")]
+    text = f"{name} is on this machine's loopback, which an image build cannot reach"
+    return [
+        Finding(
+            "proxy",
+            "note",
+            text,
+            "name the proxy by an address that containers can reach, such as that of Docker's bridge",
+        )
+    ]
 
 
 def _compose() -> Finding:
@@ -138,7 +150,9 @@ def _image() -> Finding:
     text = f"{tag}, {image.size / 1e6:.0f} MB"
     binary = acquirer_of(kind).find(version)
     if binary and image.inputs != inputs_digest(binary, image.base):
-        return Finding("node image", "note", f"{text}, of other sources than these", "`quorumkit up` builds it again")
+        return Finding(
+            "node image", "note", f"{text}, built from other sources than these", "`quorumkit up` builds it again"
+        )
     return Finding("node image", "ok", text)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from quorumkit.container_engine import docker
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import acquirer_of
 from quorumkit.errors import RuntimeUnavailableError
+from quorumkit.files import sha256_of
 from quorumkit.managers import manager_of
 from quorumkit.pins import Pin, check_pins
 from quorumkit.spec import NetworkSpec
@@ -33,7 +33,7 @@ def check_programs(
 def _client(directory: NetworkDirectory, spec: NetworkSpec, binary: Path | None) -> dict[str, Pin]:
     named = binary or directory.engine_override(spec)
     if named is not None:
-        return {"engine.binary": Pin(str(named), _sha256(named), is_image=False)} if named.is_file() else {}
+        return {"engine.binary": Pin(str(named), sha256_of(named), is_image=False)} if named.is_file() else {}
     acquirer = acquirer_of(spec.engine.kind)
     source = acquirer.source_image(spec.engine.version, spec.engine.image)
     if source is None:
@@ -58,7 +58,7 @@ def _manager(directory: NetworkDirectory, spec: NetworkSpec, binary: Path | None
     named = binary or directory.manager_override(spec)
     if named is None or not named.is_file():
         return {}
-    return {"transaction_manager.binary": Pin(str(named), _sha256(named), is_image=False)}
+    return {"transaction_manager.binary": Pin(str(named), sha256_of(named), is_image=False)}
 
 
 def _image_digest(name: str) -> str | None:
@@ -66,8 +66,3 @@ def _image_digest(name: str) -> str | None:
         return str(json.loads(docker("image", "inspect", name))[0]["Id"])
     except RuntimeUnavailableError:
         return None  # whoever starts it says so
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

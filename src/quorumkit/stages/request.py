@@ -66,7 +66,7 @@ def check_request(spec: NetworkSpec, asked: Mapping[str, Any], directory: Networ
             present = getattr(present, part, None)
         if value is not None and value != present:
             raise UsageError(
-                f"{directory.path} is there already, with {path}: {present}, not {value}",
+                f"{directory.path} exists already, with {path}: {present}, not {value}",
                 hint=f"leave the option out, edit {directory.spec}, or name another directory",
             )
 

@@ -98,7 +98,7 @@ class KeySender:
             try:
                 hash_ = str(await self._rpc.call("eth_sendRawTransaction", raw))
             except RpcError as error:
-                # The pool looks at a block's balances a moment after the block is told.
+                # The pool looks at a block's balances a moment after the block is announced.
                 if not (self._gas_price and _NO_FUNDS in error.message):
                     raise
             else:
@@ -133,7 +133,7 @@ async def choose_sender(connections: Mapping[str, Rpc], first: str) -> Sender:
             return AccountSender(rpc, own)
         await own_account(rpc)
         raise RpcError(
-            f"{first}: no node's account has the ether that gas costs",
+            f"{first}: no node's account has enough ether to pay for gas",
             hint="give one some, or make networks with genesis.free_gas",
         )
     return await _funded(rpc, funder, chain_id=chain_id, price=price)
@@ -213,7 +213,7 @@ async def _funded(rpc: Rpc, funder: AccountSender, *, chain_id: int, price: int)
         async for _ in heads:
             if int(await rpc.call("eth_getBalance", key.address, "latest"), 16) >= value:
                 return KeySender(rpc, key, chain_id=chain_id, gas_price=price)
-    raise RpcError("the node's blocks ended")
+    raise RpcError("the node sends no more blocks")
 
 
 async def when_ready(answer: Awaitable[Any]) -> Any:

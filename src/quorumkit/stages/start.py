@@ -67,10 +67,15 @@ def start_network(
     provider.acquire(progress)
     is_new = not directory.exists()
     changed = [] if is_new else check_programs()
-    network = asyncio.run(identities.form(progress, timeout))
-    if is_new:
-        check_programs()  # notes them
-    statuses, verification = asyncio.run(_start(directory, provider, network, progress, timeout, verify=verify))
+
+    async def form_and_start() -> tuple[Network, list[NodeStatus], Verification | None]:
+        network = await identities.form(progress, timeout)
+        if is_new:
+            check_programs()  # notes them
+        return network, *await _start(directory, provider, network, progress, timeout, verify=verify)
+
+    # One run: Ctrl-C in the last step of a coroutine that ends is lost.
+    network, statuses, verification = asyncio.run(form_and_start())
     return Started(network, statuses, verification, changed, moved_urls(before, statuses, spec))
 
 

@@ -90,7 +90,7 @@ async def verify(
                     await _receipts(connections[first], hashes, sender)
         except TimeoutError:
             raise WaitTimeoutError(
-                f"{first}: the transactions were in no block after {timeout:g} s",
+                f"{first}: the transactions did not get into a block within {timeout:g} s",
                 hint="blocks may have stopped: see `quorumkit status`",
             ) from None
         progress("reading it from every node")
@@ -107,7 +107,7 @@ async def verify(
                         result.private = await verify_private(connections, tm_keys, VALUE)
             except TimeoutError:
                 raise WaitTimeoutError(
-                    f"{first}: the private transaction was in no block after {timeout:g} s",
+                    f"{first}: the private transaction did not get into a block within {timeout:g} s",
                     hint=f"see `quorumkit logs {first}`",
                 ) from None
             result.ok = result.private.ok
@@ -137,7 +137,7 @@ async def _receipts(rpc: Rpc, hashes: list[str], sender: Sender) -> list[dict[st
                         raise RpcError(f"transaction {receipt['transactionHash']} failed in its block")
                 return receipts
             await sender.send_again()
-    raise RpcError("the node's blocks ended")
+    raise RpcError("the node sends no more blocks")
 
 
 async def _receipts_now(rpc: Rpc, hashes: list[str]) -> list[dict[str, Any]] | None:
@@ -188,7 +188,7 @@ async def _read(rpc: Rpc, contract: str | None, block: int) -> tuple[str, int]:
             if number >= block and (found := await rpc.call("eth_getBlockByNumber", hex(block), False)):
                 break
     if found is None:
-        raise RpcError("the node's blocks ended")
+        raise RpcError("the node sends no more blocks")
     block_hash = str(found["hash"])
     call = {"to": contract, "data": storage_contract().get_data()}
     value = await rpc.call("eth_call", call, {"blockHash": block_hash})

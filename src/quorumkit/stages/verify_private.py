@@ -16,7 +16,7 @@ from quorumkit.urls import shown_urls
 
 _GAS = 300_000
 _OVERLOOKED_AFTER = 5
-_KNOWN_WITHIN = 15.0
+_ACQUAINTED_WITHIN = 15.0
 """Seconds that transaction managers have to learn of each other: Tessera asks its peers every 5 s."""
 _RETRY = 0.3  # seconds between two tries
 
@@ -68,7 +68,7 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
                 # already and still in the pool hides its account's later ones (raft/minter.go, commitTransactions).
                 await sender.call("eth_sendTransaction", {"from": account, "to": account, "gas": hex(_GAS)})
     if receipt is None:
-        raise RpcError("the node's blocks ended")
+        raise RpcError("the node sends no more blocks")
     # What is on the chain is the payload's hash; only a party's manager gives what it stands for.
     payload_hash = (await sender.call("eth_getTransactionByHash", hash_))["input"]
     block, contract = int(receipt["blockNumber"], 16), receipt["contractAddress"]
@@ -83,10 +83,10 @@ async def verify_private(connections: Mapping[str, Rpc], tm_keys: Mapping[str, s
 
 
 async def _send(sender: Rpc, transaction: Mapping[str, object]) -> str:
-    """Sends it; again for a while, where the sender's manager does not know the party yet. What a manager refuses is
-    nowhere: not with it, and not on the chain."""
+    """Sends it; again for a while, where the sender's manager does not know the party yet. What a manager refuses
+    is stored neither with it nor on the chain."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + _KNOWN_WITHIN
+    deadline = loop.time() + _ACQUAINTED_WITHIN
     while True:
         try:
             return str(await sender.call("eth_sendTransaction", transaction, timeout=30))
@@ -97,7 +97,7 @@ async def _send(sender: Rpc, transaction: Mapping[str, object]) -> str:
 
 
 async def ask_tm_keys(health_urls: Mapping[str, str], *, timeout: float) -> dict[str, str]:
-    """The nodes' TM public keys as their node programs tell them; none of those that have no transaction manager.
+    """The nodes' TM public keys as their node programs report them; none for nodes without a transaction manager.
 
     `health_urls` are where the programs serve their health, by name. Programs that are only starting are waited for.
 
@@ -113,15 +113,15 @@ async def ask_tm_keys(health_urls: Mapping[str, str], *, timeout: float) -> dict
         while True:
             try:
                 async with session.get(f"{url.rstrip('/')}/status") as response:
-                    (told,) = map(NodeStatus.from_json, await response.json(content_type=None))
-                if told.started:
-                    return told.tm_key
-                reason = f"it is {told.state}"
+                    (status,) = map(NodeStatus.from_json, await response.json(content_type=None))
+                if status.started:
+                    return status.tm_key
+                reason = f"it is {status.state}"
             except (aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError) as error:
                 reason = str(error) or type(error).__name__
             if loop.time() >= deadline:
                 shown = shown_urls([url])[url]
-                raise RpcError(f"{shown}: does not tell its node's state: {reason.replace(url, shown)}")
+                raise RpcError(f"{shown}: does not report its node's state: {reason.replace(url, shown)}")
             await asyncio.sleep(_RETRY)
 
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:

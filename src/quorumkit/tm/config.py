@@ -204,7 +204,7 @@ def _database(fields: Fields) -> Path:
     if text == "memory":
         raise fields.wrong(
             "storage",
-            "'memory' is not offered: what others were told is kept must be on the disk",
+            "'memory' is not offered: what is acknowledged to others must be on the disk",
             hint="dir:memory for a directory of that name, which this meant until now",
         )
     kind, colon, rest = text.partition(":")

@@ -38,7 +38,7 @@ class BadRequestError(TmError):
 
 
 class UnprovenError(TmError):
-    """A request for what is told to the holder of a key alone, from somebody who has not proved to be that."""
+    """A request for what the holder of a key alone may have, from somebody who has not proved to be that."""
 
     status = 401
 

@@ -21,7 +21,7 @@ class Peer:
 
     url: str
     answered: bool = False
-    """Whether it has told its keys since this transaction manager started."""
+    """Whether it has sent its keys since this transaction manager started."""
     dialect: Dialect | None = None
     """How it writes; None before its first answer shows it."""
     keys: set[bytes] = field(default_factory=set)

@@ -14,7 +14,7 @@ from quorumkit.tm.parties import Peer
 from quorumkit.tm.proof import SCHEME
 
 _REASON = 200
-"""Bytes of a refusal that are told."""
+"""Bytes of a refusal that are quoted."""
 _LONGEST_ERROR = 2000
 """Characters: it names parties and may be about several."""
 

@@ -7,8 +7,6 @@ import os
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import threading
 import time
 import tomllib
@@ -16,24 +14,11 @@ import tomllib
 import psutil
 import pytest
 import tomli_w
-from tm_processes import until
+from tm_processes import start_and_fail, until
 
 from support.ports import free_ports
 
 pytestmark = pytest.mark.network
-
-
-def start_and_fail(manager) -> tuple[int, str]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "quorumkit.tm", str(manager.directory / "tm.conf")],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert finished.returncode != 0
-    assert "Traceback" not in finished.stderr
-    return finished.returncode, finished.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

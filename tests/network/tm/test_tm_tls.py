@@ -5,12 +5,11 @@ from __future__ import annotations
 import http.client
 import shutil
 import ssl
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from tm_processes import Manager, until
+from tm_processes import Manager, start_and_fail, until
+
+from support.certificates import authority, certify
 
 pytestmark = [
     pytest.mark.network,
@@ -32,26 +31,6 @@ class TlsManager(Manager):
         return f"https://127.0.0.1:{self.port}/"
 
 
-def openssl(directory: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
-
-
-def authority(directory: Path) -> Path:
-    directory.mkdir()
-    request = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 refuses an authority without
-    openssl(directory, *request, *usage, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
-    return directory
-
-
-def certify(ca: Path, directory: Path) -> None:
-    request = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=node")
-    openssl(directory, *request, "-keyout", "tls.key", "-out", "tls.csr")
-    (directory / "names").write_text("subjectAltName = IP:127.0.0.1\n")
-    sign = ("x509", "-req", "-days", "2", "-CA", str(ca / "ca.pem"), "-CAkey", str(ca / "ca.key"), "-CAcreateserial")
-    openssl(directory, *sign, "-extfile", "names", "-in", "tls.csr", "-out", "tls.pem")
-
-
 @pytest.fixture
 def secured(network):
     """Three managers whose certificates the network's authority signed, but for the third's."""
@@ -59,7 +38,7 @@ def secured(network):
     managers = [TlsManager(manager.directory, manager.port, manager.pair) for manager in network.make(3)]
     network.managers[:] = managers
     for manager, ca in zip(managers, (ours, ours, theirs), strict=True):
-        certify(ca, manager.directory)
+        certify(ca, manager.directory, "tls")
         shutil.copy(ours / "ca.pem", manager.directory / "ca.pem")
         network.configure(manager, managers, tls=TLS)
         manager.start()
@@ -93,12 +72,6 @@ def test_a_certificate_without_its_key_is_told(secured):
     one, two, _ = secured
     one.stop()
     shutil.copy(two.directory / "tls.key", one.directory / "tls.key")
-    finished = subprocess.run(
-        [sys.executable, "-m", "quorumkit.tm", str(one.directory / "tm.conf")],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert finished.returncode == 2
-    assert "tlsservercert" in finished.stderr
+    code, said = start_and_fail(one)
+    assert code == 2
+    assert "tlsservercert" in said

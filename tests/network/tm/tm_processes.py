@@ -208,3 +208,17 @@ class Network:
         for manager in self.managers:
             if manager.process is not None:
                 manager.kill()
+
+
+def start_and_fail(manager: Manager) -> tuple[int, str]:
+    """The exit code of a transaction manager that does not start, and what it says."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "quorumkit.tm", str(manager.directory / "tm.conf")],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert finished.returncode != 0
+    assert "Traceback" not in finished.stderr
+    return finished.returncode, finished.stderr

@@ -41,8 +41,8 @@ class Participant:
             self.settings,
             self.directory,
             say=lambda level, text: self.log.append(f"{level} {text}"),
-            tell=lambda text: setattr(self, "waits_for", text),
-            rendered=lambda: None,
+            set_waiting=lambda text: setattr(self, "waits_for", text),
+            files_changed=lambda: None,
             client=self.client,
             clock=lambda: time.time() + self.clock_off,
         )

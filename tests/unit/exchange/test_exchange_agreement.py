@@ -20,18 +20,9 @@ from exchange_samples import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorumkit.exchange.agreement import Agreement, blocks
-from quorumkit.exchange.protocol import (
-    Admission,
-    Proven,
-    Report,
-    Signed,
-    Stage,
-    check_admission,
-    check_commitment,
-    sign,
-    terms_of,
-)
+from quorumkit.exchange.agreement import Agreement
+from quorumkit.exchange.dissemination import blocks
+from quorumkit.exchange.protocol import Admission, Commitment, Proven, Report, Signed, Stage, check, sign, terms_of
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.spec import ConsensusSpec
 
@@ -55,7 +46,7 @@ def test_it_locks_when_all_gave_the_same_word() -> None:
         for ordinal in (1, 2, 3):
             view.offer(proven_of(ordinal), source="x")
         view.may_commit(version=1)
-        report = view.own_report
+        report = view.gathered.reports.get(view.ordinal)
         assert report is not None
         one.report(report)
     digest = one.may_commit(version=1)
@@ -83,8 +74,8 @@ def test_two_claims_on_an_ordinal_are_settled_by_who_answers_there() -> None:
     one.offer(proven_of(2, "impostor"), source="10.0.0.9")
     assert refusal_of(one, proven_of(2)).code == "ordinal_taken"
     assert set(one.disputed) == {2}
-    one.settle(2, proven_of(2))
-    assert one.documents[2].document.enode_key == enode_key(2)
+    one.resolve(2, proven_of(2))
+    assert one.gathered.documents[2].document.enode_key == enode_key(2)
     assert not one.disputed
     assert refusal_of(one, proven_of(2, "impostor")).code == "ordinal_taken"
     assert not one.disputed, "a claim that lost makes no second dispute"
@@ -97,15 +88,15 @@ def test_a_dispute_nobody_answers_stays_open_and_keeps_from_committing() -> None
     two = agreement_of(2, total=2, name="impostor")
     two.offer(proven_of(1, spec=spec_of(2)), source="x")
     two.may_commit(version=1)
-    assert two.own_report is not None
-    one.report(two.own_report)
+    assert two.ordinal in two.gathered.reports
+    one.report(two.gathered.reports[two.ordinal])
     assert one.may_commit(version=1) is None
 
 
 def test_nobody_takes_this_nodes_own_place() -> None:
     one = agreement_of(1)
     assert refusal_of(one, proven_of(1, "impostor")).code == "ordinal_taken"
-    assert one.documents[1].document.enode_key == enode_key(1)
+    assert one.gathered.documents[1].document.enode_key == enode_key(1)
 
 
 def test_a_later_document_of_the_same_identity_moves_a_node() -> None:
@@ -113,7 +104,7 @@ def test_a_later_document_of_the_same_identity_moves_a_node() -> None:
     one.offer(proven_of(2), source="x")
     one.offer(proven_of(2, revision=5, host="elsewhere"), source="x")
     one.offer(proven_of(2, revision=3, host="nowhere"), source="x")
-    assert one.documents[2].document.host == "elsewhere"
+    assert one.gathered.documents[2].document.host == "elsewhere"
 
 
 def test_a_different_genesis_is_named_with_its_field() -> None:
@@ -125,8 +116,8 @@ def test_a_different_genesis_is_named_with_its_field() -> None:
     two.offer(proven_of(3, "impostor"), source="x")
     one.may_commit(version=1)
     two.may_commit(version=1)
-    assert two.own_report is not None
-    one.report(two.own_report)
+    assert two.ordinal in two.gathered.reports
+    one.report(two.gathered.reports[two.ordinal])
     assert [str(each) for each in one.differences] == ["node2 in alloc"]
     # Handed on by one who agrees with it, to one who does not, it still says where it differs.
     assert one.genesis is not None
@@ -135,10 +126,10 @@ def test_a_different_genesis_is_named_with_its_field() -> None:
     three = agreement_of(3, name="impostor")
     for ordinal in (1, 2):
         three.offer(proven_of(ordinal), source="x")
-    for report in [two.own_report.model_copy(update={"fields": {}})]:
+    for report in [two.gathered.reports[two.ordinal].model_copy(update={"fields": {}})]:
         three.report(report)
-    assert three.reports_of([2], genesis=equal.digest)[0].fields == {}
-    assert three.reports_of([2], genesis=different.digest)[0].fields == equal.fields
+    assert three.gathered.reports_of([2], genesis=equal.digest)[0].fields == {}
+    assert three.gathered.reports_of([2], genesis=different.digest)[0].fields == equal.fields
     assert one.may_commit(version=2) is None
 
 
@@ -149,8 +140,8 @@ def test_a_word_once_given_is_not_taken_back() -> None:
     commitment = commitment_of(1, one.genesis.digest)
     one.commit(commitment, sign(commitment, nodekey(1)))
     assert refusal_of(one, proven_of(2, "impostor", spec=spec_of(2))).code == "identity_changed"
-    one.settle(2, proven_of(2, "impostor", spec=spec_of(2)))
-    assert one.documents[2].document.enode_key == enode_key(2)
+    one.resolve(2, proven_of(2, "impostor", spec=spec_of(2)))
+    assert one.gathered.documents[2].document.enode_key == enode_key(2)
 
 
 def test_a_word_under_another_key_does_not_count() -> None:
@@ -180,7 +171,7 @@ def test_one_who_comes_later_needs_everyones_word_and_gives_none() -> None:
 
 def test_only_a_members_signature_lets_a_new_identity_join() -> None:
     def signed(name: object, by: object) -> Admission:
-        return check_admission(admission_of(3, name, by=by), source="x")
+        return check(Admission, admission_of(3, name, by=by), source="x")
 
     lost = agreement_of(3, name="new")
     for ordinal in (1, 2):
@@ -203,7 +194,7 @@ def test_who_joins_gathers_the_lock_anew() -> None:
     with contextlib.suppress(Refusal):
         lost.offer(proven_of(2), source="x")
     assert lost.disputed
-    lost.admit(check_admission(admission_of(3, "new", by=1), source="x"))
+    lost.admit(check(Admission, admission_of(3, "new", by=1), source="x"))
     assert not lost.disputed
     for ordinal in (1, 2, 3):
         lost.offer(proven_of(ordinal), source="x")
@@ -221,9 +212,9 @@ def test_from_the_promise_on_the_set_stays_although_the_word_is_not_given_yet() 
     assert one.committed == genesis_of()
     assert one.may_commit(version=1) is None
     assert refusal_of(one, proven_of(2, "impostor")).code == "identity_changed"
-    one.settle(2, proven_of(2, "impostor"))
-    assert one.documents[2].document.enode_key == enode_key(2)
-    assert one.commitments == []
+    one.resolve(2, proven_of(2, "impostor"))
+    assert one.gathered.documents[2].document.enode_key == enode_key(2)
+    assert one.gathered.commitments == []
 
 
 def test_its_own_word_under_another_key_is_none_of_its_own() -> None:
@@ -234,8 +225,8 @@ def test_its_own_word_under_another_key_is_none_of_its_own() -> None:
     before = commitment_of(1, "0" * 64, "before")
     one.commit(before, sign(before, nodekey("before")))
     assert one.committed is None
-    assert one.commitments == []
-    assert not one.has("commitments", [1])
+    assert one.gathered.commitments == []
+    assert not one.gathered.has("commitments", [1])
 
 
 @pytest.mark.parametrize("stage", ["reports", "commitments"])
@@ -249,13 +240,13 @@ def test_what_a_node_said_that_lost_a_dispute_goes_with_it(stage: Stage) -> None
     else:
         word = commitment_of(2, one.genesis.digest, "impostor")
         one.commit(word, sign(word, nodekey("impostor")))
-    assert one.has(stage, [2])
-    one.settle(2, proven_of(2))
-    assert not one.has(stage, [2])
-    assert one.reports_of([2]) == []
-    assert one.commitments_of([2]) == []
+    assert one.gathered.has(stage, [2])
+    one.resolve(2, proven_of(2))
+    assert not one.gathered.has(stage, [2])
+    assert one.gathered.reports_of([2]) == []
+    assert one.gathered.commitments_of([2]) == []
     if stage == "commitments":  # nor is it taken for known, should it be right after all
-        assert not one.knows(sign(word, nodekey("impostor")))
+        assert not one.gathered.knows(sign(word, nodekey("impostor")))
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 5, 8, 25, 100, 257])
@@ -310,7 +301,7 @@ class Machine:
             self.ordinal, total=self.total, name=self.name, committed=committed, documents=documents
         )
         if self.word:
-            self.running.commit(check_commitment(self.word[1], source="disk"), self.word[1])
+            self.running.commit(check(Commitment, self.word[1], source="disk"), self.word[1])
 
     def die(self) -> None:
         self.running = None
@@ -327,7 +318,7 @@ class Machine:
         if digest is not None:
             commitment = commitment_of(self.ordinal, digest, self.name)
             signed = sign(commitment, nodekey(self.name))
-            documents = tuple(self.running.documents[ordinal] for ordinal in self.running.ordinals)
+            documents = tuple(self.running.gathered.documents[ordinal] for ordinal in self.running.ordinals)
             self.word = digest, signed, documents
             if dies:
                 self.die()
@@ -346,12 +337,12 @@ class Machine:
         settle(other.running, {self.ordinal: named})
         theirs = other.running
         offer(self.running, theirs.own)
-        for proven in list(theirs.documents.values()):
+        for proven in list(theirs.gathered.documents.values()):
             offer(self.running, proven)
-        for report in theirs.reports_of(theirs.ordinals):
+        for report in theirs.gathered.reports_of(theirs.ordinals):
             self.running.report(report)
-        for signed in theirs.commitments:
-            self.running.commit(check_commitment(signed, source="x"), signed)
+        for signed in theirs.gathered.commitments:
+            self.running.commit(check(Commitment, signed, source="x"), signed)
 
 
 def offer(agreement: Agreement, proven: Proven) -> None:
@@ -364,7 +355,7 @@ def offer(agreement: Agreement, proven: Proven) -> None:
 def settle(agreement: Agreement, names: dict[int, Machine]) -> None:
     for ordinal in list(agreement.disputed):
         machine = names.get(ordinal)
-        agreement.settle(ordinal, machine.running.own if machine and machine.running else None)
+        agreement.resolve(ordinal, machine.running.own if machine and machine.running else None)
 
 
 TOTAL = 3
@@ -457,7 +448,7 @@ def test_an_impostor_does_not_keep_the_honest_ones_from_their_lock(events: list[
     world.play(events)
     world.calm()
     assert [machine.lock for machine in world.machines.values()] == [*world.locks] * TOTAL
-    assert all(machine.running.documents[2].document.enode_key == enode_key("2/0")  # type: ignore[union-attr]
+    assert all(machine.running.gathered.documents[2].document.enode_key == enode_key("2/0")  # type: ignore[union-attr]
                for machine in world.machines.values())  # fmt: skip
 
 

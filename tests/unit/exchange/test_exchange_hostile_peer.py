@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from quorumkit.addresses import Endpoint
 from quorumkit.exchange import client as asking
+from quorumkit.exchange import waiting
 from quorumkit.exchange.authentication import ANSWER_HEADER, JoinKeys, open_answer, seal_answer
 from quorumkit.exchange.client import ExchangeClient, RefusedError, UnreachableError
 from quorumkit.exchange.names import Resolver
@@ -142,7 +143,7 @@ def test_a_strangers_words_are_one_line() -> None:
 
 
 def test_slow_and_endless_ones_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_ANSWER", 0.5)
+    monkeypatch.setattr(waiting, "ANSWER", 0.5)
     monkeypatch.setattr(asking, "LARGEST_ANSWER", 200_000)
     began = time.monotonic()
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"

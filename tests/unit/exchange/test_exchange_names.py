@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from quorumkit.addresses import Endpoint
 from quorumkit.errors import UsageError
-from quorumkit.exchange.names import Names, Resolver, parse_endpoint, parse_peers, told
+from quorumkit.exchange.names import Names, Resolver, listed, parse_endpoint, parse_peers
 
 
 @given(st.integers(1, 1999), st.sampled_from([0, 1]), st.sampled_from(["", ".bank", ".bank.default.svc.cluster.local"]))
@@ -71,5 +71,5 @@ def test_the_hosts_file_is_read_each_time(tmp_path: Path) -> None:
 
 
 def test_many_names_are_told_in_short() -> None:
-    assert told([1, 3]) == "node1, node3"
-    assert told(range(1, 15)).endswith("node10 and 4 more")
+    assert listed([1, 3]) == "node1, node3"
+    assert listed(range(1, 15)).endswith("node10 and 4 more")

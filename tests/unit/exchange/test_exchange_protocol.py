@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from quorumkit.exchange.protocol import (
     Admission,
+    Commitment,
     PullRequest,
     Signed,
     canonical,
-    check_admission,
-    check_commitment,
+    check,
     digest_of,
     parse,
     prove,
@@ -80,13 +80,13 @@ def test_a_signature_for_one_kind_is_none_for_another() -> None:
     """Had the two kinds the same fields, only the line that names the kind would tell them apart."""
     commitment = commitment_of(1, "a" * 64)
     signed = sign(commitment, nodekey(1))
-    assert check_commitment(signed, source="x") == commitment
+    assert check(Commitment, signed, source="x") == commitment
     with pytest.raises(Refusal):
-        check_admission(signed, source="x")
+        check(Admission, signed, source="x")
     message = b"quorumkit document 1\n" + signed.text.encode()
     forged = Signed(text=signed.text, signature=coincurve.PrivateKey(nodekey(1)).sign(message).hex())
     with pytest.raises(Refusal) as refused:
-        check_commitment(forged, source="x")
+        check(Commitment, forged, source="x")
     assert refused.value.code == "signature"
 
 
@@ -95,9 +95,9 @@ def test_an_admission_is_signed_by_the_validator_who_admits() -> None:
         genesis="0" * 64, ordinal=3, old=document_of(3).enode_key, enode_key=document_of(3, "new").enode_key,
         revision=7, by=document_of(1).enode_key,
     )  # fmt: skip
-    assert check_admission(sign(admission, nodekey(1)), source="x") == admission
+    assert check(Admission, sign(admission, nodekey(1)), source="x") == admission
     with pytest.raises(Refusal) as refused:
-        check_admission(sign(admission, nodekey("new")), source="x")
+        check(Admission, sign(admission, nodekey("new")), source="x")
     assert refused.value.code == "signature"
 
 

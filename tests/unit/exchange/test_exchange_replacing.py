@@ -259,18 +259,18 @@ def test_a_word_is_on_the_disk_before_anybody_hears_it(
 ) -> None:
     """And until then the node has committed to nothing that it could not stand by after a restart."""
     heard: list[list[Any]] = []
-    whole = ExchangeStore.write_word
+    whole = ExchangeStore.write_commitment
 
     async def scene(stage: Field) -> None:
-        def write_word(self: ExchangeStore, word: Any) -> None:
+        def write_commitment(self: ExchangeStore, word: Any) -> None:
             for each in stage.participants:
                 agreement = exchange_of(each)._local.agreement
                 if exchange_of(each)._local.store is self:
-                    heard.append([*agreement.commitments_of([each.settings.ordinal])])
+                    heard.append([*agreement.gathered.commitments_of([each.settings.ordinal])])
                     assert agreement.committed == word.genesis
             whole(self, word)
 
-        monkeypatch.setattr(ExchangeStore, "write_word", write_word)
+        monkeypatch.setattr(ExchangeStore, "write_commitment", write_commitment)
         await form(stage)
         assert heard == [[], [], []]
 

@@ -8,7 +8,6 @@ import json
 import shutil
 import socket
 import stat
-import subprocess
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,11 +19,12 @@ from exchange_stage import PATIENCE, Client, Field, Participant, form, until
 
 from quorumkit.addresses import Endpoint
 from quorumkit.errors import CorruptFileError, NodeError, QuorumkitError
-from quorumkit.exchange import heal
+from quorumkit.exchange import waiting
 from quorumkit.exchange.names import Names
 from quorumkit.exchange.settings import TlsFiles
 from quorumkit.record import TmRecord
 from quorumkit.spec import NetworkSpec, parse_spec
+from support.certificates import authority, certify
 
 
 def test_empty_directories_become_nodes_of_one_network(play: Callable[..., None]) -> None:
@@ -251,8 +251,8 @@ def test_an_observer_that_was_scaled_away_is_missed_no_more_and_one_that_comes_b
     def no_address(host: str, *_: Any, **__: Any) -> Any:
         raise socket.gaierror(answer, f"no {host}")
 
-    monkeypatch.setattr(heal, "RESOLVE_EVERY", 0.05)
-    monkeypatch.setattr(heal, "ABSENT_AFTER", 0.3)
+    monkeypatch.setattr(waiting, "RESOLVE_EVERY", 0.05)
+    monkeypatch.setattr(waiting, "ABSENT_AFTER", 0.3)
 
     async def scene(stage: Field) -> None:
         nonlocal answer
@@ -347,24 +347,8 @@ def test_a_first_start_that_was_killed_while_making_keys_is_made_anew(play: Call
     play(scene)
 
 
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def authority(folder: Path) -> Path:
-    folder.mkdir()
-    request = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 refuses an authority without
-    openssl(folder, *request, *usage, "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem")
-    return folder
-
-
-def certify(ca: Path, name: str, address: str = "127.0.0.1") -> TlsFiles:
-    key = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}")
-    openssl(ca, *key, "-keyout", f"{name}.key", "-out", f"{name}.csr")
-    (ca / "names").write_text(f"subjectAltName = IP:{address}\n")
-    sign = ("x509", "-req", "-days", "2", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
-    openssl(ca, *sign, "-in", f"{name}.csr", "-out", f"{name}.pem")
+def tls_files(ca: Path, name: str, address: str = "127.0.0.1") -> TlsFiles:
+    certify(ca, ca, name, address=address)
     return TlsFiles(ca / f"{name}.pem", ca / f"{name}.key", ca / "ca.pem")
 
 
@@ -374,14 +358,14 @@ def test_with_tls_a_node_needs_a_certificate_for_its_name_from_the_same_authorit
         ours, theirs = authority(stage.folder / "ours"), authority(stage.folder / "theirs")
         one, two, three = stage.participants
         for each in (one, two):
-            each.settings = replace(each.settings, tls=certify(ours, each.directory.name))
-        wrong = certify(ours, "elsewhere", "127.0.0.99")
+            each.settings = replace(each.settings, tls=tls_files(ours, each.directory.name))
+        wrong = tls_files(ours, "elsewhere", "127.0.0.99")
         three.settings = replace(three.settings, tls=wrong)
         for each in stage.participants:
             each.start()
         await until(lambda: "node3 (certificate not accepted" in one.waits_for, one.waits_for)
         await three.die()
-        three.settings = replace(three.settings, tls=replace(certify(theirs, "node3"), authority=ours / "ca.pem"))
+        three.settings = replace(three.settings, tls=replace(tls_files(theirs, "node3"), authority=ours / "ca.pem"))
         three.start()
         await asyncio.sleep(1)
         assert not one.exchange.locked.is_set()  # type: ignore[union-attr]
@@ -391,7 +375,7 @@ def test_with_tls_a_node_needs_a_certificate_for_its_name_from_the_same_authorit
         await asyncio.sleep(1)
         assert not one.exchange.locked.is_set()  # type: ignore[union-attr]
         await three.die()
-        three.settings = replace(three.settings, tls=certify(ours, "node3"))
+        three.settings = replace(three.settings, tls=tls_files(ours, "node3"))
         three.start()
         await asyncio.gather(*(each.locked() for each in stage.participants))
 

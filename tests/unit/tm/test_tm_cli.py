@@ -38,7 +38,7 @@ def test_a_password_is_the_bytes_of_the_first_line(tmp_path):
 def test_keygen_never_replaces_a_key(tmp_path):
     invoke("keygen", str(tmp_path))
     before = (tmp_path / "tm.key").read_bytes()
-    with pytest.raises(UsageError, match="there already"):
+    with pytest.raises(UsageError, match="already exists"):
         invoke("keygen", str(tmp_path))
     assert (tmp_path / "tm.key").read_bytes() == before
 

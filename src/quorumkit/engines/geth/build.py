@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ from quorumkit.cache import cache_directory
 from quorumkit.engines.base import Binary
 from quorumkit.engines.geth.go_toolchain import GoToolchain, go_from_wheel, go_on_path
 from quorumkit.errors import EngineError
-from quorumkit.files import to_json, write_atomic
+from quorumkit.files import sha256_of, to_json, write_atomic
 from quorumkit.progress import Progress
 
 PACKAGE = "github.com/ethereum/go-ethereum/cmd/geth"
@@ -69,7 +68,7 @@ def build(version: str, progress: Progress) -> Binary:
         toolchain = go_on_path() or go_from_wheel(progress)
         with tempfile.TemporaryDirectory(prefix="quorumkit-geth-") as folder:
             output = _compile(toolchain, Path(folder), progress)
-            binary = Binary(path, version, _digest(output))
+            binary = Binary(path, version, sha256_of(output))
             partial = path.with_suffix(".partial")
             shutil.copyfile(output, partial)
             partial.chmod(0o755)
@@ -125,11 +124,6 @@ def _compile(toolchain: GoToolchain, folder: Path, progress: Progress) -> Path:
 
 def _binary_path(version: str) -> Path:
     return cache_directory() / "engines" / f"geth-{version}" / "geth"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remove(folder: Path) -> None:

