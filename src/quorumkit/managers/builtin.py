@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.managers.base import TM_SOCKET, manager_process, tm_url
-from quorumkit.process_spec import ProcessSpec
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
+    from quorumkit.process_spec import ProcessSpec
     from quorumkit.spec import TransactionManagerSpec
 
 
