@@ -133,7 +133,9 @@ class VolumeComposeProvider(ComposeProvider):
         containers = await asyncio.to_thread(self._project.containers)
         volume = (await asyncio.to_thread(self._volumes, containers)).by_node.get(name)
         if volume is None:
-            raise NodeError(f"{name}: it has no volume", hint="start the network: quorumkit up")
+            raise NodeError(
+                f"{name}: it has no volume", hint=f"start the network: quorumkit up{self._directory.as_argument}"
+            )
         await copy_by(
             ["docker", "run", "--rm", *CONFINED, "--volume", f"{volume}:/node:ro",
              "--entrypoint", command[0], self._tag, *command[1:]],

@@ -127,7 +127,9 @@ class KubernetesProvider(KubernetesCommands):
         pods = [self._pods.of(name) for name in names]
         await self._release.check_own()
         if not await self.is_running():
-            raise NotRunningError(f"{self._directory.path}: not running", hint="start it: quorumkit up")
+            raise NotRunningError(
+                f"{self._directory.path}: not running", hint=f"start it: quorumkit up{self._directory.as_argument}"
+            )
         before = {name: pod["metadata"]["uid"] for name, pod in (await self._pods.all()).items()}
         await run(self._cluster.kubectl("delete", "pods", *pods, "--ignore-not-found"))
         while True:

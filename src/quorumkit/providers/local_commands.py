@@ -33,7 +33,10 @@ class LocalCommands:
         files = [self._logs_of(name) / f"{name}.log" for name in names]
         missing = [name for name, file in zip(names, files, strict=True) if not file.exists()]
         if missing:
-            raise NotRunningError(f"no log of {', '.join(missing)} yet", hint="start the network: quorumkit up")
+            raise NotRunningError(
+                f"no log of {', '.join(missing)} yet",
+                hint=f"start the network: quorumkit up{self._directory.as_argument}",
+            )
         # -F goes on with the new file when the log is rotated.
         arguments = ["tail", f"--lines={lines}", *(["-F"] if follow else [])]
         return Command([*arguments, *(str(file.absolute()) for file in files)], self._directory.path)
