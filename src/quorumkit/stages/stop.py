@@ -19,10 +19,10 @@ from quorumkit.errors import NewerFormatError, SpecError
 from quorumkit.notation import load_yaml
 from quorumkit.progress import Progress
 from quorumkit.providers import Provider
+from quorumkit.providers.join_secret import JOIN_SECRET
 from quorumkit.spec import SPEC_FORMAT, NetworkSpec
 from quorumkit.stages.request import name_from
 
-JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name
 _NODE = re.compile(r"node([1-9]\d{0,3})")
 _SERVICE = re.compile(r"^ +node([1-9]\d{0,3}):", re.MULTILINE)
 _FIELD = re.compile(r"[a-z_]+(\.[a-z_]+)*")
