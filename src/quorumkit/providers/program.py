@@ -156,8 +156,8 @@ class NodeProgram:
         reason = said.removeprefix("error: ").splitlines()[0] if said else f"exit code {process.returncode}"
         raise NodeError(f"the node program did not start: {reason}", hint=f"see {self.log_path}")
 
-    async def end(self, told: Callable[[list[dict[str, Any]]], None]) -> bool:
-        """Ends it and all it runs; `told` gets its nodes' statuses meanwhile. Whether anything ran."""
+    async def end(self, report: Callable[[list[dict[str, Any]]], None]) -> bool:
+        """Ends it and all it runs; `report` gets its nodes' statuses meanwhile. Whether anything ran."""
         process = self.process()
         if process is None:
             return bool(await asyncio.to_thread(self.end_orphans))
@@ -169,7 +169,7 @@ class NodeProgram:
                 contextlib.aclosing(control.subscribe(namespace="status")) as statuses,
             ):
                 async for nodes in statuses:
-                    told(nodes)
+                    report(nodes)
         try:
             await asyncio.to_thread(process.wait, CONTROL_TIMEOUT)
         except psutil.TimeoutExpired:
