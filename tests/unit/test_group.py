@@ -17,7 +17,7 @@ from quorumkit.errors import EngineError, NodeError
 from quorumkit.node import restarts
 from quorumkit.node.group import Ending, Group
 from quorumkit.node.trouble import Troubles
-from quorumkit.process_spec import ProcessSpec, Upcheck
+from quorumkit.process_spec import MARK, ProcessSpec, Upcheck
 from support import fake_engine
 from support.fake_engine.recipe import process
 from support.logs import Log, until
@@ -298,6 +298,6 @@ def test_environment_and_working_directory_are_the_specs(tmp_path: Path) -> None
     async def play(running: Running) -> None:
         assert await running.ending() == Ending("exit code 3")
 
-    argv = ("/bin/sh", "-c", "echo $COLOUR > seen; pwd >> seen; exit 3")
+    argv = ("/bin/sh", "-c", f"echo $COLOUR ${MARK} > seen; pwd >> seen; exit 3")
     run(tmp_path, [ProcessSpec("c", argv, environment={"COLOUR": "red"})], play)
-    assert (tmp_path / "seen").read_text().split() == ["red", str(tmp_path)]
+    assert (tmp_path / "seen").read_text().split() == ["red", "c", str(tmp_path)]

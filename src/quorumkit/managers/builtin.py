@@ -44,7 +44,7 @@ class Builtin:
             port=bind.port,
             interface=bind.host,
             socket=TM_SOCKET.name,
-            # Key by URL: one who has told the one without the other must not shift the others' keys.
+            # Key by URL: one that has sent the one without the other must not shift the others' keys.
             other_nodes=[tm_url(endpoint) for endpoint, _ in others],
             other_keys=[key for _, key in others],
         )

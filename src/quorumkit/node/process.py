@@ -21,7 +21,7 @@ from quorumkit.node.noise import NoiseFilter
 from quorumkit.node.output import output_pipe
 from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.node.upcheck import is_up
-from quorumkit.process_spec import LoggedLine, ProcessSpec, Upcheck
+from quorumkit.process_spec import MARK, LoggedLine, ProcessSpec, Upcheck
 
 _POLL = 0.02
 
@@ -178,7 +178,7 @@ class Process:
             return await asyncio.create_subprocess_exec(
                 *self.spec.argv,
                 cwd=self._directory,
-                env=os.environ | dict(self.spec.environment),
+                env=os.environ | {MARK: self.spec.name} | dict(self.spec.environment),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
