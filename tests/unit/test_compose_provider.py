@@ -20,6 +20,7 @@ from quorumkit.mark import DOCKER_LABEL, read_mark
 from quorumkit.node.status import NodeStatus
 from quorumkit.progress import silent
 from quorumkit.providers import (
+    compose_host,
     compose_mapped,
     compose_project,
     compose_status,
@@ -137,7 +138,7 @@ def engine(directory: NetworkDirectory, monkeypatch: pytest.MonkeyPatch) -> Engi
         await made.compose(project, *words, **see)
 
     monkeypatch.setattr(compose_project.Project, "run", compose)
-    monkeypatch.setattr(compose_volumes.VolumeComposeProvider, "look_every", 0.001)
+    monkeypatch.setattr(compose_host.ComposeHost, "look_every", 0.001)
     monkeypatch.setattr(compose_mapped, "CONTAINER_STATE_EVERY", 0.0)
     monkeypatch.setattr(compose_mapped, "RECONNECT", 0.001)
     return made

@@ -17,7 +17,15 @@ from quorumkit.identities import identities_of
 from quorumkit.mark import KUBERNETES_LABEL, ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
 from quorumkit.progress import silent
-from quorumkit.providers import belongings, kubectl, kubernetes, kubernetes_pods, kubernetes_release, provider_of
+from quorumkit.providers import (
+    belongings,
+    kubectl,
+    kubernetes,
+    kubernetes_host,
+    kubernetes_pods,
+    kubernetes_release,
+    provider_of,
+)
 
 NODES = 3
 
@@ -116,9 +124,9 @@ def directory(tmp_path: Path) -> NetworkDirectory:
 @pytest.fixture
 def cluster(directory: NetworkDirectory, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster(lambda: read_mark(directory.path))
-    for module in (belongings, kubectl, kubernetes, kubernetes_pods, kubernetes_release):
+    for module in (belongings, kubectl, kubernetes, kubernetes_host, kubernetes_pods, kubernetes_release):
         monkeypatch.setattr(module, "run", made.run)
-    monkeypatch.setattr(kubernetes.KubernetesProvider, "look_every", 0.001)
+    monkeypatch.setattr(kubernetes_host.KubernetesHost, "look_every", 0.001)
     monkeypatch.setattr(kubernetes, "PODS_POLL", 0.001)
     monkeypatch.setattr(kubernetes, "REPLACED_PODS_POLL", 0.001)
     return made

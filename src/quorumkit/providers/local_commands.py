@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from quorumkit.contracts import console_script
@@ -12,7 +12,7 @@ from quorumkit.errors import NotRunningError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.plan import Node
 from quorumkit.providers.base import Command
-from quorumkit.providers.program import NodeProgram
+from quorumkit.providers.local_programs import Programs
 from quorumkit.spec import NetworkSpec
 
 
@@ -20,7 +20,7 @@ class LocalCommands:
     """The part of a provider that makes commands for the terminal."""
 
     def __init__(
-        self, directory: NetworkDirectory, spec: NetworkSpec, programs: Mapping[str, NodeProgram],
+        self, directory: NetworkDirectory, spec: NetworkSpec, programs: Programs,
         *, binary: Path | None,
     ) -> None:  # fmt: skip
         self._directory = directory
