@@ -261,6 +261,20 @@ def test_one_that_starts_alone_and_cannot_be_run_is_given_up(tmp_path: Path) -> 
     assert "the c /nowhere: cannot be run" in running.log
 
 
+def test_a_stop_does_not_wait_for_the_next_try_of_what_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorumkit.node.trouble.FIRST_PAUSE", 1000.0)
+    (tmp_path / "left").mkdir()
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.troubles)
+        assert str(running.troubles[0]).startswith("the care of its a: ")
+        running.group.stop()
+        async with asyncio.timeout(5):
+            assert await running.ending() == Ending("stopped before its a was ready")
+
+    run(tmp_path, three(starts_alone=True, unlink_first=(Path("left"),)), play)
+
+
 def test_what_a_script_leaves_behind_is_ended(tmp_path: Path) -> None:
     """A wrapper that does not `exec` its program ended, and the node never did: the program still held the output."""
     script = 'sleep 300 & echo $! > left; echo "c is ready"; wait'

@@ -90,7 +90,8 @@ class Process:
             elif self.spec.is_elsewhere:
                 await self._wait_elsewhere()
             elif self.spec.starts_alone:
-                await kept_up(self._keep, f"the care of its {self.spec.words}", self._troubles)
+                about = f"the care of its {self.spec.words}"
+                await kept_up(self._keep, about, self._troubles, until=self._stop_asked)
             else:
                 await self._run_once()
         if self.failure is not None:
