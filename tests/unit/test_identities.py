@@ -19,7 +19,7 @@ from quorumkit.progress import silent
 from quorumkit.providers import Provider
 from quorumkit.providers.known import knows_nodes
 from quorumkit.record import RECORD_NAME
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import SCHEMA_NAME, NetworkSpec, spec_to_yaml
 from support.exchanging_provider import ExchangingProvider
 from support.fake_provider import FakeProvider
 
@@ -219,6 +219,7 @@ def test_a_spec_that_drifted_is_refused_before_anything_is_touched(case: Case, t
 def test_init_writes_what_nodes_start_from_and_makes_no_keys(case: Case) -> None:
     assert case.identities.init(silent) is None
     assert case.directory.read_spec() == case.spec and read_mark(case.directory.path)
+    assert (case.directory.state / SCHEMA_NAME).exists(), "which the spec's first line names"
     assert case.fake.calls == ["write beforehand"] and not knows_nodes(case.directory)
     with pytest.raises(NotRunningError):
         case.directory.load()

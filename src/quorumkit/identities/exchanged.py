@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from quorumkit.directory import NetworkDirectory
 from quorumkit.directory_lock import locked
 from quorumkit.errors import WaitTimeoutError
-from quorumkit.files import write_atomic
 from quorumkit.identities.agreed import UnknownNodesError, check_spec, raise_failed, raise_lost, write_down
 from quorumkit.mark import ensure_mark
 from quorumkit.node.status import NodeStatus
@@ -21,7 +20,8 @@ from quorumkit.progress import Progress
 from quorumkit.providers import Provider
 from quorumkit.providers.base import ExchangeHost
 from quorumkit.providers.disks import Disks
-from quorumkit.spec import NetworkSpec, spec_to_yaml
+from quorumkit.spec import NetworkSpec
+from quorumkit.spec_file import ensure_spec
 
 
 class Exchanged:
@@ -78,8 +78,7 @@ class Exchanged:
         """Writes what the nodes start from. Makes no keys."""
         with locked(self._directory):
             check_spec(self._directory, self._spec)
-            if not self._directory.exists():
-                write_atomic(self._directory.spec, spec_to_yaml(self._spec))
+            ensure_spec(self._directory, self._spec)
             ensure_mark(self._directory.path)
             self._host.write(disks)
 
