@@ -71,7 +71,7 @@ class NotRunningError(QuorumkitError):
 
 
 class RuntimeUnavailableError(QuorumkitError):
-    """What a runtime stands on (a container engine, a cluster) is missing or unusable."""
+    """What a provider stands on (a container engine, a cluster) is missing or unusable."""
 
 
 class RpcError(QuorumkitError):

@@ -11,6 +11,10 @@ from pathlib import Path
 STOP_WITHIN = 60.0
 """Seconds that a process gets to write out its state before SIGKILL, where its spec says nothing else."""
 
+MARK = "QUORUMKIT_PROCESS"
+"""In the environment of every process of a node's group: its name. By that, and by its directory, one is found that
+outlived its node program."""
+
 
 @dataclass(frozen=True)
 class LoggedLine:

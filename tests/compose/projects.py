@@ -130,7 +130,9 @@ class Project:
         return int(self.ask(number, "eth_blockNumber"), 16)
 
     def block_hash(self, number: int, height: int) -> str:
-        return str(self.ask(number, "eth_getBlockByNumber", hex(height), False)["hash"])
+        """Empty where the node does not have it yet."""
+        block = self.ask(number, "eth_getBlockByNumber", hex(height), False)
+        return str(block["hash"]) if block else ""
 
     def containers(self) -> list[str]:
         return docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self.name}").split()

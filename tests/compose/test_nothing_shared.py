@@ -18,7 +18,7 @@ def project(new_project: Callable[[str], Project]) -> Project:
     project = new_project("apart")
     project.init(4, "--no-shared-data")
     made = {path.name for path in project.path.rglob("*") if path.is_file() and not path.name.endswith(".lock")}
-    assert made == {"quorumkit.yaml", "compose.yaml", ".env", "join-secret", "network-id"}, (
+    assert made == {"quorumkit.yaml", "quorumkit.schema.json", "compose.yaml", ".env", "join-secret", "network-id"}, (
         "no key is made outside its container"
     )
     project.compose("docker compose", "up", "-d", "node1")

@@ -385,3 +385,12 @@ def test_a_cache_that_cannot_be_written_names_what_chooses_another(place: str, c
     assert told.hint and "QUORUMKIT_CACHE" in told.hint
     other = _explain(PermissionError(errno.EACCES, "Permission denied", str(cache.parent / "mynet")))
     assert other.hint and "QUORUMKIT_CACHE" not in other.hint
+
+
+def test_the_list_of_commands_says_what_their_own_help_begins_with() -> None:
+    """It is written without them, so that nobody waits for their imports."""
+    for name, (_, about) in main._COMMANDS.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None and command.help is not None
+        assert about == " ".join(command.help.partition("\n\n")[0].split())
+        assert command.short_help is None and not command.hidden

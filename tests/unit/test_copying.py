@@ -53,7 +53,10 @@ def test_what_a_command_writes_is_taken_when_it_is_whole(tmp_path: Path) -> None
     with pytest.raises(NodeError, match="cut off after 3 of 6 bytes"):
         copied_by(r"import os; os.write(1, b'6\nabc')", to)
     with pytest.raises(NodeError, match="cannot be copied: gone"):
-        copied_by("import sys; print(6); sys.stdout.write('abcdef'); sys.exit('gone')", to)
+        copied_by(
+            "import sys; print(6); sys.stdout.write('abcdef'); sys.exit('gone\\ncommand terminated with exit code 1')",
+            to,
+        )
     with pytest.raises(NodeError, match="no reason given"):
         copied_by("", to)
     assert list(tmp_path.iterdir()) == []

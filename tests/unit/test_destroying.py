@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from quorumkit.cli import destroy as command
 from quorumkit.cli.main import run
 from quorumkit.directory import NetworkDirectory
-from quorumkit.stages.destroy import linked_places
+from quorumkit.progress import silent
+from quorumkit.stages.destroy import destroy_network, linked_places
+from support.fake_provider import FakeProvider
 
 Capture = pytest.CaptureFixture[str]
 
@@ -73,6 +76,22 @@ def test_what_links_lead_to_stays_and_is_named(bank: NetworkDirectory, tmp_path:
     assert (place / "password").exists()
     out = capsys.readouterr().out
     assert f"{place} is still there, with the keys that may be in it: bank/nodes/node2 was only a link to it" in out
+
+
+def test_a_place_that_nobody_agreed_to_stays(bank: NetworkDirectory, tmp_path: Path) -> None:
+    """A link that came between the question and the answer."""
+    agreed = linked_places(bank)
+    place = moved(bank.node("node2"), tmp_path / "disk/two")
+    provider = FakeProvider(bank.load())
+    left = asyncio.run(destroy_network(bank, provider, silent, linked=agreed))
+    assert [one.target for one in left] == [place]
+    assert (place / "password").exists()
+
+
+def test_a_join_secret_elsewhere_is_named_too(bank: NetworkDirectory, tmp_path: Path) -> None:
+    (tmp_path / "secret").touch()
+    (bank.path / "join-secret").symlink_to(tmp_path / "secret")
+    assert [place.target for place in linked_places(bank)] == [tmp_path / "secret"]
 
 
 def test_json_names_what_is_left(bank: NetworkDirectory, tmp_path: Path, capsys: Capture) -> None:

@@ -17,7 +17,7 @@ from quorumkit.errors import EngineError, NodeError
 from quorumkit.node import restarts
 from quorumkit.node.group import Ending, Group
 from quorumkit.node.trouble import Troubles
-from quorumkit.process_spec import ProcessSpec, Upcheck
+from quorumkit.process_spec import MARK, ProcessSpec, Upcheck
 from support import fake_engine
 from support.fake_engine.recipe import process
 from support.logs import Log, until
@@ -261,6 +261,20 @@ def test_one_that_starts_alone_and_cannot_be_run_is_given_up(tmp_path: Path) -> 
     assert "the c /nowhere: cannot be run" in running.log
 
 
+def test_a_stop_does_not_wait_for_the_next_try_of_what_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorumkit.node.trouble.FIRST_PAUSE", 1000.0)
+    (tmp_path / "left").mkdir()
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.troubles)
+        assert str(running.troubles[0]).startswith("the care of its a: ")
+        running.group.stop()
+        async with asyncio.timeout(5):
+            assert await running.ending() == Ending("stopped before its a was ready")
+
+    run(tmp_path, three(starts_alone=True, unlink_first=(Path("left"),)), play)
+
+
 def test_what_a_script_leaves_behind_is_ended(tmp_path: Path) -> None:
     """A wrapper that does not `exec` its program ended, and the node never did: the program still held the output."""
     script = 'sleep 300 & echo $! > left; echo "c is ready"; wait'
@@ -269,9 +283,9 @@ def test_what_a_script_leaves_behind_is_ended(tmp_path: Path) -> None:
         await until(lambda: running.is_ready("c") and (tmp_path / "left").read_text().strip())
         running.kill("c")
         assert await running.ending() == Ending("killed by SIGKILL")
+        await until(lambda: not is_alive(int((tmp_path / "left").read_text())))
 
     running = run(tmp_path, [one("c", argv=("/bin/sh", "-c", script))], play)
-    assert not is_alive(int((tmp_path / "left").read_text()))
     assert "the c left a process behind, which is ended" in running.log
 
 
@@ -287,7 +301,7 @@ def test_a_refusal_ends_all_and_is_told(tmp_path: Path) -> None:
 
 def test_one_that_is_ready_as_soon_as_it_runs_and_one_that_runs_elsewhere(tmp_path: Path) -> None:
     async def play(running: Running) -> None:
-        await until(lambda: running.is_ready("c"))
+        await until(lambda: len(running.events) == 2)
         assert set(running.group.pids) == {"b", "c"}
 
     specs = [one("c", "b"), one("b", "a", ready=None), one("a", ready=None, is_elsewhere=True)]
@@ -298,6 +312,6 @@ def test_environment_and_working_directory_are_the_specs(tmp_path: Path) -> None
     async def play(running: Running) -> None:
         assert await running.ending() == Ending("exit code 3")
 
-    argv = ("/bin/sh", "-c", "echo $COLOUR > seen; pwd >> seen; exit 3")
+    argv = ("/bin/sh", "-c", f"echo $COLOUR ${MARK} > seen; pwd >> seen; exit 3")
     run(tmp_path, [ProcessSpec("c", argv, environment={"COLOUR": "red"})], play)
-    assert (tmp_path / "seen").read_text().split() == ["red", str(tmp_path)]
+    assert (tmp_path / "seen").read_text().split() == ["red", "c", str(tmp_path)]

@@ -22,7 +22,7 @@ from quorumkit.node.log import StandardOutput
 from quorumkit.node.node import Node
 from quorumkit.node.noise import NoiseFilter
 from quorumkit.node.preparing import Prepared
-from quorumkit.node.room import told_of_room
+from quorumkit.node.room import with_room_named
 from quorumkit.process_spec import LoggedLine, ProcessSpec
 from quorumkit.render.node_files import record_of
 from support import fake_engine
@@ -262,8 +262,8 @@ def test_lines_that_say_nothing_are_told_once_and_counted() -> None:
         ("Disk quota exceeded", 2**30, True),
     ],
 )
-def test_a_disk_without_room_is_told_as_such(reason: str, free: int, told: bool) -> None:
-    text = told_of_room(reason, Path("/bank/node1"), free)
+def test_a_disk_without_room_is_named(reason: str, free: int, told: bool) -> None:
+    text = with_room_named(reason, Path("/bank/node1"), free)
     assert text.startswith("/bank/node1: no room on the disk: ") is told
     assert reason in text
 

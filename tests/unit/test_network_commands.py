@@ -229,3 +229,74 @@ def test_what_became_of_a_private_contract_is_told(capsys: Capture) -> None:
     leaked = PrivateVerification(False, ["node1", "node2"], {"node3": 42})
     assert "the private contract of node1 and node2: {'node3': 42}" in shown(capsys, private=leaked, **fields)
     assert "on its one node at block" in shown(capsys, ok=True, reads={"node1": 42}, block=5)
+
+
+def replacement(signed: list[str], *, replaced: bool) -> dict[str, Any]:
+    return {
+        "name": "node3", "replaced": replaced, "signed": signed, "missing": ["node2", "node3"], "needed": 2,
+        "counts": True, "account": "0xab", "enode_key": "cd",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def exchanged(provider: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
+    """A network whose nodes made their own keys; all run."""
+    monkeypatch.setattr(
+        "quorumkit.identities.identities_of", lambda *arguments: FakeIdentities(provider, exchanged=True)
+    )
+    monkeypatch.setattr("quorumkit.stages.replace._RECORDED_WITHIN", 0.01)
+    provider.put(dict.fromkeys(provider.states, "running"))
+    return provider
+
+
+def test_a_node_is_replaced_once_enough_have_signed(exchanged: FakeProvider, capsys: Capture) -> None:
+    answers = {"node1": replacement(["node1"], replaced=False), "node2": replacement(["node1", "node2"], replaced=True)}
+    exchanged.answers["node_replace"] = lambda name, lost: answers[name]
+    out = printed(capsys, "node", "replace", "node3", "-d", "bank")
+    assert out == "node3: replaced; its account is now 0xab, and it follows the others' blocks\n"
+    assert [call[0] for call in exchanged.calls] == ["node1", "node2"]
+
+
+def test_while_signatures_are_missing_the_exit_code_is_3(exchanged: FakeProvider, capsys: Capture) -> None:
+    exchanged.answers["node_replace"] = lambda name, lost: replacement(["node1"], replaced=False)
+    exchanged.put({"node2": "stopped"})
+    assert run(["node", "replace", "node3", "-d", "bank"]) == 3
+    captured = capsys.readouterr()
+    assert captured.out.startswith("node3: 1 of 2 signatures (node1); it takes effect when 1 more of node2 have signed")
+    assert captured.err == "node2: node2: not running\n"
+    answer = json.loads(printed(capsys, "node", "replace", "node3", "-d", "bank", "--json", code=3))
+    assert answer["failures"] == {"node2": "node2: not running"}
+    assert run(["node", "replace", "node9", "-d", "bank"]) == 2
+    assert "there are node1 to node4" in capsys.readouterr().err
+
+
+def test_the_image_of_a_network_is_built_with_its_client(
+    generated: NetworkDirectory, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    from quorumkit.image.build import Image
+    from quorumkit.stages import build_image as building
+
+    built: list[tuple[Any, ...]] = []
+
+    def build(tag: str, recipe: Any, binary: Any, progress: Any, **options: Any) -> Image:
+        built.append((tag, recipe.kind, binary, options))
+        return Image(tag=tag, id="sha256:0123456789abcdef", size=140_000_000, inputs="", base="debian:12")
+
+    class Acquirer:
+        def acquire(self, version: str, *, override: Path | None, **options: Any) -> tuple[str, Path | None]:
+            return version, override
+
+    monkeypatch.setattr(building, "build_image", build)
+    monkeypatch.setattr(building, "acquirer_of", lambda kind: Acquirer())
+    assert printed(capsys, "image", "build", "--dir", str(generated.path), "--tag", "bank:1") == (
+        "bank:1: 140 MB, sha256:0123456789ab\n"
+    )
+    assert built[0] == ("bank:1", "geth", ("1.13.15", None), {"base": None, "again": False})
+    binary = Path("client").absolute()
+    answer = json.loads(
+        printed(capsys, "image", "build", "--engine", "goquorum", "--engine-binary", "client", "--json")
+    )
+    assert answer["tag"].startswith("quorumkit/node:")
+    assert built[1][1:3] == ("goquorum", ("24.4.1", binary))
+    assert run(["image", "build", "--dir", str(generated.path), "--engine", "goquorum"]) == 2
+    assert "its engine is geth, not goquorum" in capsys.readouterr().err

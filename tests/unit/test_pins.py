@@ -63,6 +63,40 @@ def test_a_program_that_a_person_replaced_is_told_once(tmp_path: Path) -> None:
     assert check_programs(directory, spec) == []
 
 
+def test_images_whose_containers_are_run_are_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = {"some/node:1": "sha256:1", "some/tessera:1": "sha256:2"}
+
+    def docker(*words: str) -> str:
+        if words[-1] not in ids:
+            raise RuntimeUnavailableError("no such image")
+        return json.dumps([{"Id": ids[words[-1]]}])
+
+    monkeypatch.setattr("quorumkit.stages.pinning.docker", docker)
+    monkeypatch.setattr("quorumkit.stages.pinning.acquirer_of", lambda kind: Acquirer())
+    spec = spec_of(
+        1, runtime="compose", compose={"image": "some/node:1"}, engine={"kind": "goquorum"},
+        transaction_manager={"kind": "tessera", "image": "some/tessera:1"},
+    )  # fmt: skip
+    assert check_programs(NetworkDirectory(tmp_path), spec) == []
+    pins = json.loads((tmp_path / PINS_NAME).read_bytes())["pins"]
+    assert set(pins) == {"engine.image", "compose.image", "transaction_manager.image"}
+    del ids["some/node:1"]  # one that is not here is for whoever starts it to report
+    assert check_programs(NetworkDirectory(tmp_path), spec) == []
+    ids["some/tessera:1"] = "sha256:3"
+    with pytest.raises(EngineError, match=r"transaction_manager\.image"):
+        check_programs(NetworkDirectory(tmp_path), spec)
+
+
+class Acquirer:
+    """Takes its client out of an image."""
+
+    def source_image(self, version: str, image: str | None) -> str:
+        return "some/client:1"
+
+    def find(self, version: str, **options: Any) -> Binary:
+        return Binary(path=Path("client"), version=version, sha256="ab")
+
+
 def test_a_client_that_was_written_to_in_the_cache_is_not_taken(cache: Path) -> None:
     path = binaries._kept_path(recipe_of("goquorum"), "24.4.1", "some:image")
     path.parent.mkdir(parents=True)

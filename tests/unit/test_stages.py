@@ -175,6 +175,13 @@ def test_a_network_is_verified(network: Network, directory: NetworkDirectory) ->
     assert result.reads == dict.fromkeys(("node1", "node2", "node3"), VALUE)
 
 
+def test_blocks_that_do_not_come_are_told_with_where_to_look(network: Network, directory: NetworkDirectory) -> None:
+    provider = with_clients(FakeProvider(network, running=True), heights=(3,))
+    with pytest.raises(WaitTimeoutError) as caught:
+        asyncio.run(verify_network(directory, network, provider, silent, 0.1))
+    assert f"`quorumkit status '{directory.path}'`" in str(caught.value.hint)
+
+
 def test_what_does_not_run_is_not_verified(network: Network, directory: NetworkDirectory) -> None:
     with pytest.raises(NotRunningError) as caught:
         verified(directory, FakeProvider(network))

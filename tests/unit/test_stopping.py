@@ -68,6 +68,12 @@ def test_right_fields_stay_beside_wrong_ones(tmp_path: Path) -> None:
     assert (what.spec.engine.kind, what.spec.nodes.total, what.spec.chain_id) == ("goquorum", 3, 1337)
 
 
+def test_where_what_is_wrong_cannot_be_named_only_what_is_needed_counts(tmp_path: Path) -> None:
+    what = read(tmp_path, "name: bank\nidentities: exchanged\nnull: x\nchain_id: 7\nnodes: {validators: 3}\n")
+    assert (what.spec.name, what.spec.identities, what.spec.nodes.total) == ("bank", "exchanged", 3)
+    assert what.spec.chain_id == 1337
+
+
 def test_where_the_number_of_nodes_is_wrong_those_that_are_there_count(tmp_path: Path) -> None:
     text = "name: bank\nruntime: compose\nnodes: {validators: 0, observers: 2}\n"
     directory = written(tmp_path, text)
@@ -104,6 +110,7 @@ def test_processes_need_no_name(tmp_path: Path) -> None:
         ("name: My Bank\nruntime: compose\n", "name"),
         ("nmae: bank\nruntime: compose\n", "name"),
         ("name: 1bank\nruntime: kubernetes\n", "name"),
+        ("name: 1bank\nruntime: kubernetes\nchain_id: 0\n", "name"),
         ("name: bank\nruntime: kubernetes\nkubernetes: {namespace: No_Good}\n", "kubernetes.namespace"),
         ("name: bank\nruntime: kubernetes\nkubernetes: {namepsace: other}\n", "kubernetes.namespace"),
         ("name: bank\nruntime: kubernetes\nkuberntes: {namespace: other}\n", "kubernetes"),

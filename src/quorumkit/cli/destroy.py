@@ -47,9 +47,10 @@ def destroy(path: Path | None, named: Path | None, as_json: bool, yes: bool, lin
             for place in places:
                 say(f"{place.link} leads to {place.target}")
             linked = click.confirm("Remove what these links lead to as well?")
+    agreed = places if linked else []
     with ProgressLine(quiet=as_json) as progress:
         provider = provider_of(directory, what.spec)
-        left = asyncio.run(destroy_network(directory, provider, progress, linked_too=linked))
+        left = asyncio.run(destroy_network(directory, provider, progress, linked=agreed))
     if as_json:
         more: dict[str, Any] = {"left": [str(place.target) for place in left]} if left else {}
         more |= {"warning": what.problem} if what.problem else {}

@@ -19,21 +19,31 @@ from quorumkit.cli.output import print_error
 from quorumkit.errors import QuorumkitError, UsageError
 
 _COMMANDS = {
-    "init": "init:init",
-    "up": "up:up",
-    "verify": "verify:verify",
-    "status": "status:status",
-    "down": "down:down",
-    "destroy": "destroy:destroy",
-    "logs": "logs:logs",
-    "console": "console:console",
-    "exec": "exec:exec_",
-    "node": "node:node",
-    "image": "image:image",
-    "tm": "tm:tm",
-    "doctor": "doctor:doctor",
+    "init": ("init:init", "Make a network directory: spec, keys, genesis, every node's files. Starts nothing."),
+    "up": ("up:up", "Start a network, and make it first where there is none."),
+    "verify": (
+        "verify:verify",
+        "Prove that a network works: a contract created through node 1 is read from every node.",
+    ),
+    "status": ("status:status", "Show every node: state, role, block, peers, RPC URL, process id."),
+    "down": ("down:down", "Stop a network. Its chain and keys stay; `quorumkit up` goes on where it was."),
+    "destroy": ("destroy:destroy", "Stop a network and remove its directory: keys, chain, everything."),
+    "logs": ("logs:logs", "Show the log of a node's client, or of all nodes' clients if none is named."),
+    "console": (
+        "console:console",
+        "Open the client's JavaScript console on a running node. Inside a node's container, NODE is that node.",
+    ),
+    "exec": ("exec:exec_", "Run a command where a node runs: in its directory or container."),
+    "node": ("node:node", "Stop, start or restart one node; run the node program."),
+    "image": ("image:image", "Make the node image that containers run."),
+    "tm": ("tm:tm", "The transaction manager for GoQuorum's private transactions."),
+    "doctor": (
+        "doctor:doctor",
+        "Show what this machine has and lacks for each runtime and engine, and what to do about it.",
+    ),
 }
-"""By name, in the order of the help text. Loaded when asked for, so that no command waits for another's imports."""
+"""By name, in the order of the help text: where it is, and what its help begins with. A command is loaded when it is
+asked for, so that none waits for another's imports, and the list of them for no imports at all."""
 
 
 class _NobodyReadsError(Exception):
@@ -47,6 +57,13 @@ def _own_broken_pipe() -> Iterator[None]:
         yield
     except BrokenPipeError as error:
         raise _NobodyReadsError from error
+
+
+class _Listing(click.Group):
+    """Commands that are only listed, in their order."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
 class _Commands(click.Group):
@@ -64,9 +81,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, _, name = _COMMANDS[cmd_name].partition(":")
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(f"quorumkit.cli.{module}"), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = {name: click.Command(name, help=about) for name, (_, about) in _COMMANDS.items()}
+        _Listing(commands=commands).format_commands(ctx, formatter)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         import difflib

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from quorumkit.finding import Finding
-from quorumkit.process_spec import ProcessSpec
-from quorumkit.progress import Progress
-
 if TYPE_CHECKING:
+    from quorumkit.finding import Finding
     from quorumkit.plan import Network, Node
+    from quorumkit.process_spec import ProcessSpec
+    from quorumkit.progress import Progress
     from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
 

@@ -81,10 +81,10 @@ def _genesis_validators(directory: NetworkDirectory, spec: NetworkSpec) -> int |
     for path in directory.nodes.glob("node*"):
         with contextlib.suppress(CorruptFileError, NewerFormatError):
             records[path.name] = read_record(path)
-    told = {peer.name for record in records.values() for peer in record.peers} | set(records)
+    named = {peer.name for record in records.values() for peer in record.peers} | set(records)
     validators = {name for name, record in records.items() if record.role == "validator"}
     first = {node_name(ordinal) for ordinal in range(1, spec.nodes.validators + 1)}
-    return len(validators | (first & told)) or None
+    return len(validators | (first & named)) or None
 
 
 def write_down(

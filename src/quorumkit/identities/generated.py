@@ -77,7 +77,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
     Raises:
         CorruptFileError: a key or the genesis on disk is not what it should be.
         GenesisMismatchError: the spec no longer gives the genesis that a chain was started from.
-        PortError: see the runtime's addressing.
+        PortError: see the provider's addressing.
     """
     with locked(directory):
         remove_leftovers(directory.path)

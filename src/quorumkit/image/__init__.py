@@ -1,4 +1,4 @@
-"""The node image: one client and the node program, for the runtimes that run containers."""
+"""The node image: one client and the node program, for the providers that run containers."""
 
 from quorumkit.image.build import Image, build_image, find_image, image_tag
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from quorumkit.foreign import one_line
-from quorumkit.process_spec import ProcessSpec, Upcheck
 
 if TYPE_CHECKING:
     from quorumkit.addresses import Endpoint
     from quorumkit.plan import Network, Node
+    from quorumkit.process_spec import ProcessSpec
     from quorumkit.spec import TransactionManagerSpec
 
 TM_SOCKET = Path("tm/tm.ipc")
@@ -90,6 +90,8 @@ def manager_process(
     """What is the same of all. A client talks to its manager from its start on, so the manager is there before, and is
     started again by itself: the client bears that it is away for a moment. SIGHUP has it read its files again, or end,
     so as to be started again."""
+    from quorumkit.process_spec import ProcessSpec, Upcheck  # only who runs nodes needs them
+
     return ProcessSpec(
         name=TM_PROCESS,
         title="transaction manager",

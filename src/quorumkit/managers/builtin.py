@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.managers.base import TM_SOCKET, manager_process, tm_url
-from quorumkit.process_spec import ProcessSpec
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
+    from quorumkit.process_spec import ProcessSpec
     from quorumkit.spec import TransactionManagerSpec
 
 
@@ -44,7 +44,7 @@ class Builtin:
             port=bind.port,
             interface=bind.host,
             socket=TM_SOCKET.name,
-            # Key by URL: one who has told the one without the other must not shift the others' keys.
+            # Key by URL: one that has sent the one without the other must not shift the others' keys.
             other_nodes=[tm_url(endpoint) for endpoint, _ in others],
             other_keys=[key for _, key in others],
         )

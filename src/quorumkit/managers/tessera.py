@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from quorumkit.errors import EngineError, NodeError, UsageError
 from quorumkit.files import to_json
 from quorumkit.managers.base import TM_SOCKET, manager_process, tm_url
-from quorumkit.process_spec import ProcessSpec
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
+    from quorumkit.process_spec import ProcessSpec
     from quorumkit.spec import TransactionManagerSpec
 
 _IMAGE = "quorumengineering/tessera"

@@ -38,7 +38,7 @@ class Aim:
         return True
 
     async def stopped(self) -> None:
-        """Returns when it has stopped, even if it was told to start again meanwhile."""
+        """Returns when it has stopped, even if it is to start again by then."""
         await self._stopped.wait()
 
     async def started(self) -> None:
@@ -54,7 +54,7 @@ class Aim:
             self._stopped.clear()
 
     async def comes(self, event: asyncio.Event, *, within: float | None = None) -> bool:
-        """Waits for the event; False when the node was told to stop before, or the time (seconds) was over."""
+        """Waits for the event; False when the node is to stop before, or the time (seconds) was over."""
         either = [asyncio.create_task(event.wait()), asyncio.create_task(self._unwanted.wait())]
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED, timeout=within)

@@ -26,7 +26,7 @@ class Genesis:
     path: Path
     digest: str
     block_hash: str | None
-    """Of the block that it stands for; None where that cannot be told."""
+    """Of the block that it stands for; None where that cannot be derived."""
 
 
 def read_genesis(directory: Path) -> Genesis:

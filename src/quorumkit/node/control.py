@@ -3,7 +3,7 @@
 Methods: `node_status` (a list of NodeStatus), `node_start`, `node_stop`, `node_restart` (each takes a list of node
 names), `node_reload` (the same: their files were written again), `node_carry` (a list of node directories, to run
 beside the others), `node_admit` (the name of a member, and the enode URL of a node that it is to take in; answers what
-to tell that node), `node_admitted` (that node's name, and what it is told), `node_replace` (one name),
+that node's client is started with), `node_admitted` (that node's name, and that answer), `node_replace` (one name),
 `supervisor_info`, `supervisor_shutdown`, and `status_subscribe`, whose notifications are the whole list of NodeStatus
 at each change.
 """
@@ -134,7 +134,7 @@ class ControlServer:
         except QuorumkitError as error:
             answer["error"] = {"code": -32000, "message": error.message}
         except Exception as error:
-            # Whoever asked is told at once, and does not wait until he gives up.
+            # Whoever asked gets an answer at once, and does not wait until it gives up.
             traceback.print_exc()
             answer["error"] = {"code": -32603, "message": f"the node program failed: {type(error).__name__}: {error}"}
         with contextlib.suppress(OSError):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 LONGEST_LINE = 2**16
-"""Bytes of one line that are kept; how many there were beyond it is told in its place."""
+"""Bytes of one line that are kept; how many there were beyond it is written in their place."""
 
 _CHUNK = 2**16
 
@@ -20,7 +20,7 @@ async def lines_of(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         kept.extend(piece[:room])
         return max(0, len(piece) - room)
 
-    def told() -> str:
+    def line() -> str:
         text = kept.decode("utf-8", "replace").rstrip()
         return f"{text} … and {left_out} bytes more" if left_out else text
 
@@ -28,9 +28,9 @@ async def lines_of(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         *ended, rest = chunk.split(b"\n")
         for piece in ended:
             left_out += take(piece)
-            yield told()
+            yield line()
             kept.clear()
             left_out = 0
         left_out += take(rest)
     if kept or left_out:
-        yield told()
+        yield line()

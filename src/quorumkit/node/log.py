@@ -27,7 +27,7 @@ class LogSink(Protocol):
 
 class Unfailing:
     """A sink over another that loses lines where that one fails (a full disk, say) and never fails itself. How many
-    were lost is written once lines can be written again; meanwhile `troubled` is told what is wrong."""
+    were lost is written once lines can be written again; meanwhile `troubled` is called with what is wrong."""
 
     def __init__(self, sink: LogSink) -> None:
         self._sink = sink
@@ -106,7 +106,7 @@ class Sinks:
         if self._directory is None:
             sink = Unfailing(StandardOutput("" if alone else f"{node} | "))
         else:
-            with contextlib.suppress(OSError):  # told with the first line
+            with contextlib.suppress(OSError):  # reported with the first line
                 private_directory(self._directory)
             sink = Unfailing(RotatedFile(self._directory / f"{node}.log"))
         self._sinks.append(sink)

@@ -21,7 +21,7 @@ from quorumkit.node.group import Ending, Group
 from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.preparing import Preparation, Prepared
 from quorumkit.node.restarts import Restarts
-from quorumkit.node.room import told_of_room
+from quorumkit.node.room import with_room_named
 from quorumkit.node.state import RunningState
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.node.trouble import Troubles, kept_up
@@ -83,7 +83,7 @@ class Node:
         return recipe_of(self.record.engine.kind).needs_admission(self.record) and self._admission.read() is None
 
     async def admit(self, enode: str, replaced: Collection[str] | None = None) -> str:
-        """Has this node's client take in another node; what that one must be told of it. `replaced`: see
+        """Has this node's client take in another node; what that one's client must be started with. `replaced`: see
         `Driver.admit`.
 
         Raises:
@@ -128,7 +128,7 @@ class Node:
         self._aim.start()
 
     async def stop(self) -> None:
-        """Stops all processes and returns when they have ended, even if the node was told to start again meanwhile."""
+        """Stops all processes and returns when they have ended, even if it is to start again by then."""
         if self._aim.stop():
             if self._group is not None:
                 self._group.stop()
@@ -150,7 +150,7 @@ class Node:
                 ran_for = (ending.silent_since or time.monotonic()) - began
                 pause = self._restarts.died(ran_for=ran_for, was_ready=was_ready and ending.silent_since is None)
                 self.status.restarts += 1
-                reason = told_of_room(ending.reason, self.directory, _free(self.directory))
+                reason = with_room_named(ending.reason, self.directory, _free(self.directory))
                 self._say("WARN", f"{self.status.name} ended: {reason}; next start in {pause:g} s")
                 self._set_state("failed" if self._restarts.failed else "restarting", error=reason)
                 await self._aim.comes(self._anew, within=pause)
@@ -181,8 +181,8 @@ class Node:
         return ending
 
     async def _may_start(self) -> bool:
-        """Waits at the gate, if there is one, and for admission, where it takes that; False when the node was told to
-        stop meanwhile."""
+        """Waits at the gate, if there is one, and for admission, where it takes that; False when the node is to stop
+        by then."""
         if self.gate is not None and not self.gate.locked.is_set():
             if not await self._aim.comes(self.gate.locked):
                 return False

@@ -8,7 +8,7 @@ import functools
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from quorumkit.node.noise import NoiseFilter
 from quorumkit.node.output import output_pipe
 from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.node.upcheck import is_up
-from quorumkit.process_spec import LoggedLine, ProcessSpec, Upcheck
+from quorumkit.process_spec import MARK, LoggedLine, ProcessSpec, Upcheck
 
 _POLL = 0.02
 
@@ -90,7 +90,8 @@ class Process:
             elif self.spec.is_elsewhere:
                 await self._wait_elsewhere()
             elif self.spec.starts_alone:
-                await kept_up(self._keep, f"the care of its {self.spec.words}", self._troubles)
+                about = f"the care of its {self.spec.words}"
+                await kept_up(self._keep, about, self._troubles, until=self._stop_asked)
             else:
                 await self._run_once()
         if self.failure is not None:
@@ -103,8 +104,8 @@ class Process:
 
     def reload(self) -> None:
         """Has it read its files again, where it does so while it runs."""
-        if self.spec.reload is not None:
-            self._send(self.spec.reload)
+        if self.spec.reload is not None and self._process is not None:
+            _send(self._process, self.spec.reload)
 
     async def run_to_end(self) -> str | None:
         """Runs one that ends by itself; why it failed, if it did.
@@ -160,7 +161,9 @@ class Process:
             self._changed()
             if self.spec.ready is None:
                 self.ready.set()
-            read = kept_up(functools.partial(self._read, output), f"the log of its {self.spec.words}", self._troubles)
+            # The lines are the same after a failure: none is lost but the one that it failed of.
+            take = functools.partial(self._take, lines_of(output))
+            read = kept_up(take, f"the log of its {self.spec.words}", self._troubles)
             reading = asyncio.create_task(read, name=f"log of {self.spec.name}")
             watches = [asyncio.create_task(watch) for watch in self._watches(process.pid)]
             ends = [asyncio.create_task(process.wait()), asyncio.create_task(self._stop_asked.wait())]
@@ -168,7 +171,7 @@ class Process:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 await _cancelled(*watches, *ends)
-                await self._end(process, reading)
+                await _end(process, reading, self.spec, within=self._stop_within, say=self._say)
                 self._changed()
 
     async def _spawn(self, output: int) -> asyncio.subprocess.Process:
@@ -176,7 +179,7 @@ class Process:
             return await asyncio.create_subprocess_exec(
                 *self.spec.argv,
                 cwd=self._directory,
-                env=os.environ | dict(self.spec.environment),
+                env=os.environ | {MARK: self.spec.name} | dict(self.spec.environment),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
@@ -186,11 +189,11 @@ class Process:
         except OSError as error:
             raise EngineError(f"{self.spec.argv[0]}: cannot be run ({error.strerror or error})") from None
 
-    async def _read(self, output: asyncio.StreamReader) -> None:
+    async def _take(self, lines: AsyncIterator[str]) -> None:
         """Copies its lines to the log until it closes them, and learns from them that it is ready and why it ends."""
         spec = self.spec
         noise = NoiseFilter(spec.noise)
-        async for line in lines_of(output):
+        async for line in lines:
             if isinstance(spec.ready, LoggedLine) and not self.ready.is_set() and spec.ready.is_one(line):
                 self.ready.set()
             if not noise.is_one(line):
@@ -251,33 +254,38 @@ class Process:
             self.failure = NodeError(reason, hint=hint)
             self.stop()
 
-    async def _end(self, process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:
-        """Ends it, where it has not ended, and returns when its output has ended too."""
-        if process.returncode is None:
-            self._send(self.spec.stop)
-            try:
-                async with asyncio.timeout(self._stop_within):
-                    await process.wait()
-            except TimeoutError:
-                self._say("WARN", f"the {self.spec.words} did not end in {self._stop_within:g} s and is killed")
-                self._send(signal.SIGKILL)
-                await process.wait()
-        for number in (self.spec.stop, signal.SIGKILL):
-            if (await asyncio.wait([reading], timeout=_OUTPUT_WITHIN))[0]:
-                break
-            # Such as the program that a script ran without `exec`: it still holds the output, files and ports.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-                self._say("WARN", f"the {self.spec.words} left a process behind, which is ended")
-        await _cancelled(reading)
-
-    def _send(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
-
     def _say(self, level: str, text: str) -> None:
         self._log.line(own_line(level, text))
+
+
+async def _end(
+    process: asyncio.subprocess.Process, reading: asyncio.Task[None], spec: ProcessSpec,
+    *, within: float, say: Callable[[str, str], None],
+) -> None:  # fmt: skip
+    """Ends it, where it has not ended, and returns when its output has ended too."""
+    if process.returncode is None:
+        _send(process, spec.stop)
+        try:
+            async with asyncio.timeout(within):
+                await process.wait()
+        except TimeoutError:
+            say("WARN", f"the {spec.words} did not end in {within:g} s and is killed")
+            _send(process, signal.SIGKILL)
+            await process.wait()
+    for number in (spec.stop, signal.SIGKILL):
+        if (await asyncio.wait([reading], timeout=_OUTPUT_WITHIN))[0]:
+            break
+        # Such as the program that a script ran without `exec`: it still holds the output, files and ports.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+            say("WARN", f"the {spec.words} left a process behind, which is ended")
+    await _cancelled(reading)
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:

@@ -58,10 +58,10 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Runs until SIGTERM or SIGINT, or until the control socket is told to shut down.
+    """Runs until SIGTERM or SIGINT, or until the control socket asks for its end.
 
     Raises:
-        QuorumkitError: it cannot start at all. A node that cannot run is told in its status instead.
+        QuorumkitError: it cannot start at all. That a node cannot run is said in its status instead.
     """
     if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
         # Otherwise a thread for each client waits for its end.
@@ -212,7 +212,7 @@ class Program:
             changed=self._note_change,
         )  # fmt: skip
         log.troubled = functools.partial(node.troubles.note, "its log")
-        # What is wrong with a node is told in its status, and its next start may find it mended.
+        # What is wrong with a node is said in its status, and its next start may find it mended.
         try:
             node.load()
             self._network = node.record.network

@@ -1,4 +1,4 @@
-"""A disk with no room left is told as such, whatever the client, its manager or the system say of it."""
+"""A disk with no room left is named as the reason, whatever the client, its manager or the system say of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LITTLE = 64 * 1024
 _ROOM = re.compile(r"no space left on device|disk quota exceeded|no room on the disk|low disk space", re.IGNORECASE)
 
 
-def told_of_room(reason: str, directory: Path, free: int) -> str:
+def with_room_named(reason: str, directory: Path, free: int) -> str:
     """Why a node ended, with what is to be done where it is for want of room; `free` is in bytes."""
     if not _ROOM.search(reason) and free >= LITTLE:
         return reason

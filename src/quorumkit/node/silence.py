@@ -1,4 +1,4 @@
-"""A client that lives and answers no more: how it is told from one that is only slow, or was stopped on purpose."""
+"""A client that lives and answers no more: how it differs from one that is only slow, or was stopped on purpose."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ State = Literal[
     "stopped", "exchanging", "admitting", "starting", "waiting", "syncing", "running", "stalled", "restarting",
     "failed", "removed", "unknown",
 ]  # fmt: skip
-"""stopped: told to stop, or nothing runs it. exchanging: not agreed with the others yet, see `error` for whom it waits
+"""stopped: by request, or nothing runs it. exchanging: not agreed with the others yet, see `error` for whom it waits
 for. admitting: the running members have not taken it in yet. starting: the client is not up yet.
 waiting: up, without peers. syncing: up, with peers, no new block yet. running: blocks come. stalled: no block for too
 long, or consensus says that none can come, see `error`. restarting: it died and is started again in a moment. failed:

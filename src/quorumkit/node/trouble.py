@@ -6,6 +6,7 @@ The traceback goes to the node's log, one line to its status (`trouble`), and wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -51,8 +52,11 @@ class Troubles:
             self._tell("; ".join(f"{what}: {how}" for what, how in self._present.items()) or None)
 
 
-async def kept_up(work: Callable[[], Awaitable[None]], about: str, troubles: Troubles) -> None:
-    """Does the work again whenever it fails; returns when it does."""
+async def kept_up(
+    work: Callable[[], Awaitable[None]], about: str, troubles: Troubles, *, until: asyncio.Event | None = None
+) -> None:
+    """Does the work again whenever it fails; returns when it does, and does not begin it again once `until` is set."""
+    over = until or asyncio.Event()
     backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     while True:
         began = time.monotonic()
@@ -71,4 +75,7 @@ async def kept_up(work: Callable[[], Awaitable[None]], about: str, troubles: Tro
             well.cancel()
         if time.monotonic() - began > WELL_AFTER:
             backoff.start_over()
-        await asyncio.sleep(backoff.next())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(backoff.next()):
+                await over.wait()
+                return

@@ -22,19 +22,17 @@ from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.providers.base import ExchangeHost
 from quorumkit.providers.compose import ComposeProvider
-from quorumkit.providers.compose_project import Container, is_running
-from quorumkit.providers.compose_status import note_container
+from quorumkit.providers.compose_project import is_running
+from quorumkit.providers.compose_status import container_status, reported_status
 from quorumkit.providers.compose_subnet import ProjectSubnet
 from quorumkit.providers.copying import copy_local
 from quorumkit.providers.ownership import container_user, give
 from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports
 from quorumkit.providers.projects import sole_user_of
 from quorumkit.providers.register import open_register
-from quorumkit.providers.statuses import stopped_status
 from quorumkit.providers.subnets import address, manager_address
 from quorumkit.providers.timing import CONTAINER_STATE_EVERY, RECONNECT
 from quorumkit.providers.watching import Board, follow, follow_program
-from quorumkit.record import RECORD_NAME
 from quorumkit.render.compose import render_compose
 from quorumkit.render.containers import container_endpoints
 from quorumkit.rpc import IpcRpc
@@ -42,8 +40,6 @@ from quorumkit.spec import SPEC_NAME, NetworkSpec
 
 _STARTED = re.compile(r"Container (\S+) +(?:Started|Running)|(?:Creating|Recreating|Starting) (\S+) +\.\.\. .*done")
 """What both versions of Compose say of a container that runs now."""
-_INSIDE = re.compile(r"(?<![\w./-])/node(?![\w.-])")
-"""A node's directory as it is named in its container."""
 
 
 class MappedComposeProvider(ComposeProvider):
@@ -167,7 +163,7 @@ class MappedComposeProvider(ComposeProvider):
             return [status for status in reported if status]
         containers = await asyncio.to_thread(self._project.containers)
         return [
-            status or self._from_container(network, node, containers.get(node.name))
+            status or container_status(self._directory.node(node.name), network, node, containers.get(node.name))
             for node, status in zip(network.nodes, reported, strict=True)
         ]
 
@@ -187,7 +183,7 @@ class MappedComposeProvider(ComposeProvider):
         """Keeps one node's status on the board true, for ever: a container that ended may come again."""
 
         def report(nodes: list[dict[str, Any]]) -> None:
-            board.put(self._as_reported(node, nodes[0]))
+            board.put(reported_status(self._directory.node(node.name), node, nodes[0]))
 
         loop = asyncio.get_running_loop()
         looked = loop.time()
@@ -199,7 +195,9 @@ class MappedComposeProvider(ComposeProvider):
                 # One that is removed between listing and looking is an error of Docker's, and gone at the next look.
                 with contextlib.suppress(RuntimeUnavailableError):
                     containers = await asyncio.to_thread(self._project.containers)
-                    board.put(self._from_container(network, node, containers.get(node.name)))
+                    board.put(
+                        container_status(self._directory.node(node.name), network, node, containers.get(node.name))
+                    )
 
     async def _connect_program(self, name: str) -> IpcRpc:
         """To a node's own program, over the socket in its mapped directory."""
@@ -208,32 +206,7 @@ class MappedComposeProvider(ComposeProvider):
     async def _ask(self, node: Node) -> NodeStatus | None:
         """What a node's own program reports."""
         with contextlib.suppress(RpcError):
-            return self._as_reported(node, (await self.call(node.name, "node_status"))[0])
+            return reported_status(
+                self._directory.node(node.name), node, (await self.call(node.name, "node_status"))[0]
+            )
         return None
-
-    def _as_reported(self, node: Node, value: dict[str, Any]) -> NodeStatus:
-        """What a node program reports of its node; the name is ours, for it may not be able to read its own."""
-        status = NodeStatus.from_json(value)
-        status.name, status.ordinal, status.role = node.name, node.ordinal, status.role or node.role
-        status.rpc_url = node.endpoints.rpc_url
-        status.error = self._on_host(node, status.error)
-        path = self._directory.node(node.name) / RECORD_NAME
-        if status.ready and not path.exists():
-            status.error = f"{path}: it is gone; the node goes on, but cannot start again without it"
-        return status
-
-    def _on_host(self, node: Node, text: str | None) -> str | None:
-        """What is said inside of the node's directory, in terms of where it lies outside."""
-        return text and _INSIDE.sub(lambda _: str(self._directory.node(node.name)), text)
-
-    def _from_container(self, network: Network, node: Node, container: Container | None) -> NodeStatus:
-        """What can be said of a node whose program does not answer."""
-        status = stopped_status(network, node)
-        directory = self._directory.node(node.name)
-        if container is None:
-            return status
-        note_container(status, container)
-        if not (directory / RECORD_NAME).exists():
-            status.state, status.error = "failed", f"{directory}: its files are gone; put them back from a backup"
-        status.error = self._on_host(node, status.error)
-        return status

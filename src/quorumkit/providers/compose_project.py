@@ -106,7 +106,7 @@ class Project:
         NotRunningError: there are no containers.
         """
         if not await self.has_containers():
-            raise NotRunningError(f"{self.directory}: not running", hint="start it: quorumkit up")
+            raise NotRunningError(f"{self.directory}: not running", hint=f"start it: quorumkit up {self.directory}")
 
 
 def is_running(container: Container | None) -> bool:

@@ -90,7 +90,11 @@ async def copy_by(command: Sequence[str], to: Path, *, what: str, directory: Pat
                 await asyncio.to_thread(writer.write, data)
             await process.wait()
             if process.returncode != 0 or not size.isdigit():
-                lines = (await errors).decode("utf-8", "replace").strip().splitlines()
+                lines = [
+                    line
+                    for line in (await errors).decode("utf-8", "replace").strip().splitlines()
+                    if not line.startswith("command terminated with")  # kubectl's, after the command's own
+                ]
                 raise NodeError(f"{what}: cannot be copied: {lines[-1] if lines else 'no reason given'}")
             if count != int(size):
                 raise NodeError(f"{what}: cut off after {count} of {int(size)} bytes")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,16 @@ from quorumkit.errors import NodeError, NotRunningError, UsageError
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints
 from quorumkit.progress import Progress
-from quorumkit.providers.base import ExchangeHost, ExchangeWords
+from quorumkit.providers.base import ExchangeHost
 from quorumkit.providers.calling import call_inside
 from quorumkit.providers.copying import copy_by, reading
-from quorumkit.providers.disks import Disks
 from quorumkit.providers.kubectl import ForwardedRpc, run
 from quorumkit.providers.kubernetes_commands import KubernetesCommands
-from quorumkit.providers.kubernetes_pods import has_pod
+from quorumkit.providers.kubernetes_host import KubernetesHost, pods_endpoints
 from quorumkit.providers.pods import NODE_CONTAINER, pod_state
 from quorumkit.providers.statuses import completed
 from quorumkit.providers.timing import PODS_POLL, REPLACED_PODS_POLL
 from quorumkit.providers.watching import poll
-from quorumkit.render.chart import pod_endpoints
 from quorumkit.render.containers import RPC_PORT
 from quorumkit.rpc import Rpc
 from quorumkit.spec import NetworkSpec
@@ -38,24 +35,18 @@ _FORWARDS_AT_ONCE = 8
 
 
 class KubernetesProvider(KubernetesCommands):
-    """See `Provider`, and `ExchangeHost`: it is both, which makes more methods than twenty."""
-
-    words = ExchangeWords(unit="pod", see="kubectl get pods")
-    look_every = PODS_POLL
+    """See `Provider`."""
 
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec) -> None:
         super().__init__(directory, spec)
         self._forwards = asyncio.Semaphore(_FORWARDS_AT_ONCE)
-        self._was_running = True
+        self._host = KubernetesHost(directory, spec, self._cluster, self._pods, self._release)
 
     def exchange_host(self) -> ExchangeHost:
-        return self
+        return self._host
 
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
-        return self._endpoints(spec.kubernetes.namespace or "default")
-
-    def _endpoints(self, namespace: str) -> list[NodeEndpoints]:
-        return [pod_endpoints(self._spec, ordinal, namespace) for ordinal in range(1, self._spec.nodes.total + 1)]
+        return pods_endpoints(spec, spec.kubernetes.namespace or "default")
 
     def render(self, network: Network) -> None:
         """The chart does."""
@@ -68,7 +59,7 @@ class KubernetesProvider(KubernetesCommands):
 
     async def start(self, network: Network, progress: Progress) -> bool:
         """They have been started to agree."""
-        return not self._was_running
+        return not self._host.was_running
 
     async def stop(self, progress: Progress) -> bool:
         progress("stopping pods")
@@ -90,7 +81,7 @@ class KubernetesProvider(KubernetesCommands):
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
         await self._release.check_own()
-        watched = poll(self._pods.look, every=PODS_POLL, check=self.check_alive)
+        watched = poll(self._pods.look, every=PODS_POLL, check=self._host.check_alive)
         async with contextlib.aclosing(watched) as changes:
             async for statuses in changes:
                 yield [completed(network, status) for status in statuses]
@@ -127,7 +118,9 @@ class KubernetesProvider(KubernetesCommands):
         pods = [self._pods.of(name) for name in names]
         await self._release.check_own()
         if not await self.is_running():
-            raise NotRunningError(f"{self._directory.path}: not running", hint="start it: quorumkit up")
+            raise NotRunningError(
+                f"{self._directory.path}: not running", hint=f"start it: quorumkit up{self._directory.as_argument}"
+            )
         before = {name: pod["metadata"]["uid"] for name, pod in (await self._pods.all()).items()}
         await run(self._cluster.kubectl("delete", "pods", *pods, "--ignore-not-found"))
         while True:
@@ -143,49 +136,3 @@ class KubernetesProvider(KubernetesCommands):
             if len(states) == len(names) and all(state.running for state in states.values()):
                 return
             await asyncio.sleep(REPLACED_PODS_POLL)
-
-    # What follows is of `ExchangeHost`.
-
-    def alone(self) -> AbstractAsyncContextManager[None]:
-        """Helm keeps two commands from changing a release at once."""
-        return contextlib.nullcontext()
-
-    async def find_disks(self) -> Disks:
-        found = await self._release.check_own()
-        self._was_running = found.runs
-        return Disks(self._release.check_claims(found), running=found.runs)
-
-    def check_beforehand(self) -> None:
-        """The spec can be written."""
-
-    def write(self, disks: Disks | None) -> None:
-        """The chart is all that a cluster needs."""
-
-    async def start_exchange(self, progress: Progress) -> None:
-        progress("installing the chart")
-        await self._release.install()
-
-    async def reported(self) -> list[NodeStatus]:
-        return await self._pods.look()
-
-    async def check_alive(self, statuses: Sequence[NodeStatus]) -> None:
-        if not any(map(has_pod, statuses)) and not await self.is_running():
-            raise NotRunningError(
-                f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
-            )
-
-    async def why_none(self) -> str:
-        return await self._release.why_no_pods()
-
-    async def agreed_endpoints(self) -> list[NodeEndpoints]:
-        return self._endpoints(self._spec.kubernetes.namespace or await self._context_namespace())
-
-    async def adopt(self) -> None:
-        await self._release.mark_claims()
-
-    async def undo(self, progress: Progress) -> None:
-        await self._release.uninstall()
-
-    async def _context_namespace(self) -> str:
-        view = ["config", "view", "--minify", "--output=jsonpath={..namespace}"]
-        return (await run(self._cluster.kubectl(*view))).strip() or "default"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import acquirer_of
-from quorumkit.errors import NodeError, NotRunningError, PortError, RpcError
+from quorumkit.errors import NotRunningError, PortError
 from quorumkit.managers import manager_of
 from quorumkit.node.status import NodeStatus
 from quorumkit.plan import Network, Node, NodeEndpoints, node_name
 from quorumkit.progress import Progress
 from quorumkit.providers.copying import copy_local
 from quorumkit.providers.local_commands import LocalCommands
+from quorumkit.providers.local_programs import Programs
 from quorumkit.providers.ports import LOOPBACK, choose_each, held_ports, port_is_free
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.register import open_register
@@ -35,19 +36,15 @@ class LocalProvider(LocalCommands):
 
     def __init__(
         self, directory: NetworkDirectory, spec: NetworkSpec,
-        programs: Mapping[str, NodeProgram], former: Sequence[NodeProgram] = (),
-        *, binary: Path | None = None, tm_binary: Path | None = None,
+        programs: Programs, *, binary: Path | None = None, tm_binary: Path | None = None,
     ) -> None:  # fmt: skip
-        """`programs` are by the node that each carries; one may stand there more than once. `former` are those of nodes
-        that the spec has no more."""
         super().__init__(directory, spec, programs, binary=binary)
-        self._former = former
         self._tm_override = tm_binary or directory.manager_override(spec)
 
     def addresses(self, spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:
-        runs = self._any_program()
+        runs = self._programs.any_runs()
         # What clients hold that outlived their node program is free again once `start` has ended them.
-        running = _listening(present) if runs or self._any_orphan() else frozenset()
+        running = _listening(present) if runs or self._programs.any_orphan() else frozenset()
         if spec.ports.health and not runs and not port_is_free(spec.ports.health):
             raise PortError(
                 f"ports.health: port {spec.ports.health} is taken",
@@ -102,74 +99,29 @@ class LocalProvider(LocalCommands):
                 manager.check_place(self._directory.node(name))
 
     async def stop(self, progress: Progress) -> bool:
-        return await self._end([*self._distinct, *self._former], progress)
-
-    async def _end(self, programs: Sequence[NodeProgram], progress: Progress) -> bool:
-        """Ends these node programs with all they run. Whether any of them ran."""
-        stopping = self._stopping(progress)
-
-        async def end(program: NodeProgram) -> bool:
-            with program.starting_or_stopping():
-                return await program.end(stopping)
-
-        present = [program for program in programs if program.state.exists()]
-        return any(await asyncio.gather(*map(end, present)))
-
-    @staticmethod
-    async def _spawn(program: NodeProgram, arguments: Sequence[str]) -> None:
-        """Starts a node program; cancelled, it raises so only once the program can be found and ended."""
-        await asyncio.to_thread(program.end_orphans)
-        spawning = asyncio.create_task(asyncio.to_thread(program.spawn, arguments))
-        try:
-            await asyncio.shield(spawning)
-        except asyncio.CancelledError:  # the thread goes on
-            with contextlib.suppress(NodeError):
-                await spawning
-            raise
-
-    def _stopping(self, progress: Progress) -> Callable[[list[dict[str, Any]]], None]:
-        """What takes the statuses of nodes that are stopping, and makes progress of them."""
-        total = len(self._programs)
-        stopped: set[str] = set()
-
-        def report(nodes: list[dict[str, Any]]) -> None:
-            stopped.update(node["name"] for node in nodes if node["state"] == "stopped")
-            progress("stopping", min(len(stopped), total), total)
-
-        return report
+        return await self._programs.end([*self._programs.distinct, *self._programs.former], progress)
 
     async def discard(self, progress: Progress) -> None:
         """Everything is in the network directory."""
 
     async def is_running(self) -> bool:
-        return self._any_program()
+        return self._programs.any_runs()
 
     async def look(self) -> list[NodeStatus]:
-        return of_spec(self._spec, await self._ask())
+        return of_spec(self._spec, await self._programs.statuses())
 
     async def status(self, network: Network) -> list[NodeStatus]:
-        return of_network(network, await self._ask())
-
-    async def _ask(self) -> dict[str, NodeStatus]:
-        """What the node programs report, by node."""
-
-        async def ask(program: NodeProgram) -> dict[str, NodeStatus]:
-            with contextlib.suppress(RpcError, NotRunningError):
-                return by_name(await program.call("node_status"))
-            return {}
-
-        answers = await asyncio.gather(*map(ask, self._distinct))
-        return {name: status for answer in answers for name, status in answer.items()}
+        return of_network(network, await self._programs.statuses())
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
-        if not self._any_program():
+        if not self._programs.any_runs():
             raise NotRunningError(
                 f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
             )
         board = Board(self._programs)
 
         async def follower(program: NodeProgram) -> None:
-            own = {name for name, other in self._programs.items() if other is program}
+            own = set(self._programs.carried_by(program))
 
             def report(nodes: list[dict[str, Any]]) -> None:
                 reported = by_name(nodes)
@@ -179,13 +131,14 @@ class LocalProvider(LocalCommands):
             await follow_program(partial(program.connect, patient=True), report)
             board.end(own)
 
-        followers = [partial(follower, program) for program in self._distinct]
+        followers = [partial(follower, program) for program in self._programs.distinct]
         async with contextlib.aclosing(follow(board, followers)) as changes:
             async for changed in changes:
                 yield of_network(network, changed.statuses)
-        what = "the node program ended" if len(self._distinct) == 1 else "the node programs ended"
-        see = f"see {self._distinct[0].log_path}" if len(self._distinct) == 1 else "see `quorumkit logs NODE`"
-        raise NotRunningError(f"{self._directory.path}: {what}", hint=see)
+        if len(self._programs.distinct) == 1:
+            log = self._programs.distinct[0].log_path
+            raise NotRunningError(f"{self._directory.path}: the node program ended", hint=f"see {log}")
+        raise NotRunningError(f"{self._directory.path}: the node programs ended", hint="see `quorumkit logs NODE`")
 
     async def connect(self, node: Node) -> Rpc:
         return await IpcRpc.connect(self._directory.node(node.name).absolute() / self._recipe.ipc, where=node.name)
@@ -197,28 +150,13 @@ class LocalProvider(LocalCommands):
         await asyncio.to_thread(copy_local, self._directory.node(name), path, to)
 
     async def start_nodes(self, names: Sequence[str]) -> None:
-        await self._each("node_start", names)
+        await self._programs.call_each("node_start", names)
 
     async def stop_nodes(self, names: Sequence[str]) -> None:
-        await self._each("node_stop", names)
+        await self._programs.call_each("node_stop", names)
 
     async def restart_nodes(self, names: Sequence[str]) -> None:
-        await self._each("node_restart", names)
-
-    async def _each(self, method: str, names: Sequence[str]) -> None:
-        """Calls a method that takes a list of nodes' names on the programs that carry these."""
-        carried = [(program, [name for name in names if self._programs[name] is program]) for program in self._distinct]
-        await asyncio.gather(*(program.call(method, own) for program, own in carried if own))
-
-    @property
-    def _distinct(self) -> list[NodeProgram]:
-        return [*dict.fromkeys(self._programs.values())]
-
-    def _any_program(self) -> bool:
-        return any(program.process() for program in (*self._distinct, *self._former))
-
-    def _any_orphan(self) -> bool:
-        return any(program.orphans() for program in (*self._distinct, *self._former))
+        await self._programs.call_each("node_restart", names)
 
 
 def _on_loopback(port: int | None) -> Endpoint | None:

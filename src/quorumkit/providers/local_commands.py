@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from quorumkit.contracts import console_script
@@ -12,7 +12,7 @@ from quorumkit.errors import NotRunningError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.plan import Node
 from quorumkit.providers.base import Command
-from quorumkit.providers.program import NodeProgram
+from quorumkit.providers.local_programs import Programs
 from quorumkit.spec import NetworkSpec
 
 
@@ -20,7 +20,7 @@ class LocalCommands:
     """The part of a provider that makes commands for the terminal."""
 
     def __init__(
-        self, directory: NetworkDirectory, spec: NetworkSpec, programs: Mapping[str, NodeProgram],
+        self, directory: NetworkDirectory, spec: NetworkSpec, programs: Programs,
         *, binary: Path | None,
     ) -> None:  # fmt: skip
         self._directory = directory
@@ -33,7 +33,10 @@ class LocalCommands:
         files = [self._logs_of(name) / f"{name}.log" for name in names]
         missing = [name for name, file in zip(names, files, strict=True) if not file.exists()]
         if missing:
-            raise NotRunningError(f"no log of {', '.join(missing)} yet", hint="start the network: quorumkit up")
+            raise NotRunningError(
+                f"no log of {', '.join(missing)} yet",
+                hint=f"start the network: quorumkit up{self._directory.as_argument}",
+            )
         # -F goes on with the new file when the log is rotated.
         arguments = ["tail", f"--lines={lines}", *(["-F"] if follow else [])]
         return Command([*arguments, *(str(file.absolute()) for file in files)], self._directory.path)

@@ -20,6 +20,7 @@ from quorumkit.providers.base import ExchangeHost, ExchangeWords
 from quorumkit.providers.disks import Disks
 from quorumkit.providers.join_secret import ensure_join_secret
 from quorumkit.providers.local import LocalProvider
+from quorumkit.providers.local_programs import Programs, spawn
 from quorumkit.providers.ports import LOOPBACK, choose_block
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.register import open_register
@@ -39,8 +40,10 @@ class ProgramEachProvider(LocalProvider):
         super().__init__(
             directory,
             spec,
-            {name: _program(directory, directory.node(name)) for name in names},
-            [_program(directory, node) for node in directory.former_nodes(spec)],
+            Programs(
+                {name: _program(directory, directory.node(name)) for name in names},
+                [_program(directory, node) for node in directory.former_nodes(spec)],
+            ),
             binary=binary,
         )
         self._was_running = True
@@ -53,7 +56,7 @@ class ProgramEachProvider(LocalProvider):
     async def start(self, network: Network, progress: Progress) -> bool:
         """They have been started to agree; a node that was stopped by itself is started here."""
         try:
-            await self._each("node_start", [*self._programs])
+            await self._programs.call_each("node_start", [*self._programs])
         except asyncio.CancelledError:  # Ctrl-C
             if not self._was_running:
                 progress("interrupted: stopping what was started")
@@ -66,7 +69,7 @@ class ProgramEachProvider(LocalProvider):
 
     async def find_disks(self) -> Disks:
         """The nodes' directories: one that is lost is not known any more either."""
-        self._was_running = self._any_program()
+        self._was_running = self._programs.any_runs()
         return Disks(running=self._was_running)
 
     def check_beforehand(self) -> None:
@@ -83,7 +86,7 @@ class ProgramEachProvider(LocalProvider):
 
     async def start_exchange(self, progress: Progress) -> None:
         # What the spec has no more is no peer of the others.
-        await self._end([program for program in self._former if program.process()], progress)
+        await self._programs.end([program for program in self._programs.former if program.process()], progress)
         secret = ensure_join_secret(self._directory.path)
         peers = ",".join(f"{LOOPBACK}:{port}" for port in self._exchange_ports)
         started = 0
@@ -94,7 +97,7 @@ class ProgramEachProvider(LocalProvider):
             private_directory(self._directory.node(name))
             with program.starting_or_stopping():
                 if not program.process():
-                    await self._spawn(program, self._arguments(name, ordinal, secret, peers))
+                    await spawn(program, self._arguments(name, ordinal, secret, peers))
             started += 1
             progress("starting node programs", started, len(self._programs))
 
@@ -146,7 +149,7 @@ class ProgramEachProvider(LocalProvider):
         keep = None
         with contextlib.suppress(FileNotFoundError, QuorumkitError, KeyError, TypeError, ValueError):
             keep = int(read_json(path, what="list of ports")["first"])
-        running = frozenset(range(keep, keep + total)) if keep and self._any_program() else frozenset[int]()
+        running = frozenset(range(keep, keep + total)) if keep and self._programs.any_runs() else frozenset[int]()
         with open_register(self._directory.path) as register:
             asked = self._spec.ports.exchange
             first = choose_block(register, "exchange", asked, total, keep=keep, running=running)

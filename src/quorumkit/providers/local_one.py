@@ -11,6 +11,7 @@ from quorumkit.plan import Network, node_name
 from quorumkit.progress import Progress
 from quorumkit.providers.base import ExchangeHost
 from quorumkit.providers.local import LocalProvider
+from quorumkit.providers.local_programs import Programs, spawn
 from quorumkit.providers.ports import LOOPBACK
 from quorumkit.providers.program import NodeProgram
 from quorumkit.spec import NetworkSpec
@@ -26,7 +27,8 @@ class OneProgramProvider(LocalProvider):
         names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
         nodes = [directory.node(name) for name in names]
         self._program = NodeProgram(directory.state, nodes, network=directory.path, former=directory.former_nodes(spec))
-        super().__init__(directory, spec, dict.fromkeys(names, self._program), binary=binary, tm_binary=tm_binary)
+        programs = Programs(dict.fromkeys(names, self._program))
+        super().__init__(directory, spec, programs, binary=binary, tm_binary=tm_binary)
 
     def exchange_host(self) -> ExchangeHost:
         raise UsageError(
@@ -42,10 +44,10 @@ class OneProgramProvider(LocalProvider):
                 return False
             progress("starting the node program")
             try:
-                await self._spawn(self._program, self._arguments())
+                await spawn(self._program, self._arguments())
             except asyncio.CancelledError:  # Ctrl-C
                 progress("interrupted: stopping what was started")
-                await self._program.end(self._stopping(progress))
+                await self._program.end(self._programs.stopping(progress))
                 raise
             return True
 

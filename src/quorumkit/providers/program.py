@@ -22,7 +22,7 @@ from quorumkit.files import SECRET_MODE, private_directory
 from quorumkit.managers import managers
 from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.info import INFO_NAME, read_info
-from quorumkit.process_spec import STOP_WITHIN
+from quorumkit.process_spec import MARK, STOP_WITHIN
 from quorumkit.providers.running import process_writing
 from quorumkit.providers.timing import CONTROL_POLL
 from quorumkit.rpc import IpcRpc
@@ -34,7 +34,7 @@ _STATE = "--state"
 _WORDS = ["node", "run", _STATE]
 
 _OURS = {"--datadir", *(manager.config for manager in managers())}
-"""What is on a client's command line, or on a transaction manager's."""
+"""What is on the command line of a client or a transaction manager that an earlier version started, without a mark."""
 
 
 class NodeProgram:
@@ -156,8 +156,8 @@ class NodeProgram:
         reason = said.removeprefix("error: ").splitlines()[0] if said else f"exit code {process.returncode}"
         raise NodeError(f"the node program did not start: {reason}", hint=f"see {self.log_path}")
 
-    async def end(self, told: Callable[[list[dict[str, Any]]], None]) -> bool:
-        """Ends it and all it runs; `told` gets its nodes' statuses meanwhile. Whether anything ran."""
+    async def end(self, report: Callable[[list[dict[str, Any]]], None]) -> bool:
+        """Ends it and all it runs; `report` gets its nodes' statuses meanwhile. Whether anything ran."""
         process = self.process()
         if process is None:
             return bool(await asyncio.to_thread(self.end_orphans))
@@ -169,7 +169,7 @@ class NodeProgram:
                 contextlib.aclosing(control.subscribe(namespace="status")) as statuses,
             ):
                 async for nodes in statuses:
-                    told(nodes)
+                    report(nodes)
         try:
             await asyncio.to_thread(process.wait, CONTROL_TIMEOUT)
         except psutil.TimeoutExpired:
@@ -202,10 +202,15 @@ class NodeProgram:
         orphans = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if Path(process.cwd()) in nodes and not _OURS.isdisjoint(process.cmdline()):
+                if Path(process.cwd()) in nodes and _is_of_a_node(process):
                     orphans.append(process)
         return orphans
 
     @property
     def _control_socket(self) -> Path:
         return self.state.absolute() / SOCKET_NAME
+
+
+def _is_of_a_node(process: psutil.Process) -> bool:
+    """Whether a node program started it."""
+    return MARK in process.environ() or not _OURS.isdisjoint(process.cmdline())

@@ -34,7 +34,7 @@ def claim_start(directory: NetworkDirectory) -> None:
         register.mine.starting = _own_stamp()
         starting = dict(register.starting)
     for twin in _twins(directory, list(starting)):
-        if _is_alive(starting[twin]) or asyncio.run(_runs(twin)):
+        if _is_alive(starting[twin]) or asyncio.run(_is_running(twin)):
             raise NodeError(
                 f"{directory.path}: holds the same keys as {twin}, which runs",
                 hint=f"`quorumkit down {twin}` first; or make a network of its own: quorumkit init ANOTHER_DIR",
@@ -80,7 +80,7 @@ def _marks(path: Path) -> set[str]:
     return marks
 
 
-async def _runs(path: Path) -> bool:
+async def _is_running(path: Path) -> bool:
     from quorumkit.providers import provider_of
 
     directory = NetworkDirectory(path)

@@ -1,4 +1,4 @@
-"""The files that every runtime needs."""
+"""The files that every provider needs."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import itertools
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from quorumkit.client_settings import RpcSpec, rpc_problem
 from quorumkit.engines import kinds, recipe_of
@@ -42,6 +42,9 @@ def _network_name(value: str) -> str:
 
 class NetworkSpec(Part):
     """A whole network, as `quorumkit.yaml` says it."""
+
+    # Most commands' help, and each node's start, read none: it is built when the first one is.
+    model_config = ConfigDict(defer_build=True)
 
     format: int = SPEC_FORMAT
     """The version of this format; a newer one than Quorumkit knows is refused."""

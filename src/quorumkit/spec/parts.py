@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -39,11 +38,11 @@ class Part(BaseModel):
         return whole_number(value) if number else value
 
 
-@dataclass(frozen=True)
 class OneOf:
     """A field's values are those that a registry has, with the messages and the JSON Schema of a `Literal`."""
 
-    values: Callable[[], tuple[str, ...]]
+    def __init__(self, values: Callable[[], tuple[str, ...]]) -> None:
+        self.values = values
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self._check, handler(source))

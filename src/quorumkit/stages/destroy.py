@@ -7,7 +7,7 @@ a person agreed to that; else it is named, so that nobody takes the keys for gon
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.files import remove_tree
 from quorumkit.progress import Progress
 from quorumkit.providers import Provider
+from quorumkit.providers.join_secret import JOIN_SECRET
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,17 @@ class LinkedPlace:
 
 
 def linked_places(directory: NetworkDirectory) -> list[LinkedPlace]:
-    """Where links at and below `nodes` lead out of the directory. Links in what they lead to are followed too, so that
-    the places stand in the order in which they are found: what holds a link before what that leads to."""
+    """Where links among the nodes' files and the join secret lead out of the directory. Links in what they lead to are
+    followed too; what holds a link stands before what that leads to."""
     home = directory.path.resolve()
     places: list[LinkedPlace] = []
-    left = [directory.nodes]
+    left = [directory.nodes, directory.path / JOIN_SECRET]
     while left:
         for link in _links_below(left.pop(0)):
             target = link.resolve()
-            known = any(target.is_relative_to(place.target) for place in places)
+            found = any(target.is_relative_to(place.target) for place in places)
             # What holds the network's own directory is not a part of it.
-            if not target.exists() or known or target.is_relative_to(home) or home.is_relative_to(target):
+            if not target.exists() or found or target.is_relative_to(home) or home.is_relative_to(target):
                 continue
             places.append(LinkedPlace(link, target))
             left.append(target)
@@ -46,10 +47,10 @@ def linked_places(directory: NetworkDirectory) -> list[LinkedPlace]:
 
 
 async def destroy_network(
-    directory: NetworkDirectory, provider: Provider, progress: Progress, *, linked_too: bool = False
+    directory: NetworkDirectory, provider: Provider, progress: Progress, *, linked: Sequence[LinkedPlace] = ()
 ) -> list[LinkedPlace]:
-    """Stops it, and removes what it has: with the provider, and its directory. `linked_too` removes what links lead to
-    as well. Returns the linked places that are left.
+    """Stops it, and removes what it has: with the provider, and its directory. `linked` are the linked places that are
+    to go too; returns those that are left.
 
     Interrupted anywhere, the next call goes on: the spec goes last.
 
@@ -60,17 +61,16 @@ async def destroy_network(
     await provider.stop(progress)
     await provider.discard(progress)
     progress("removing files")
-    places = linked_places(directory)
-    if linked_too:
-        for place in reversed(places):  # a link in one of them leads to the next
-            _remove(place.target)
+    left = [place for place in linked_places(directory) if place not in linked]
+    for place in reversed(linked):  # a link in one of them leads to the next
+        _remove(place.target)
     home = directory.path.resolve()
     for path in sorted(home.iterdir(), key=lambda path: path.name == directory.spec.name):
         _remove(path)
     remove_tree(home)
     if directory.path.is_symlink():
         directory.path.unlink()
-    return [] if linked_too else places
+    return [place for place in left if place.target.exists()]
 
 
 def _links_below(path: Path) -> Iterator[Path]:

@@ -19,10 +19,10 @@ from quorumkit.errors import NewerFormatError, SpecError
 from quorumkit.notation import load_yaml
 from quorumkit.progress import Progress
 from quorumkit.providers import Provider
+from quorumkit.providers.join_secret import JOIN_SECRET
 from quorumkit.spec import SPEC_FORMAT, NetworkSpec
 from quorumkit.stages.request import name_from
 
-JOIN_SECRET = "join-secret"  # noqa: S105 - a file's name
 _NODE = re.compile(r"node([1-9]\d{0,3})")
 _SERVICE = re.compile(r"^ +node([1-9]\d{0,3}):", re.MULTILINE)
 _FIELD = re.compile(r"[a-z_]+(\.[a-z_]+)*")
@@ -84,7 +84,7 @@ def _without_wrong_fields(directory: NetworkDirectory, refused: SpecError) -> Ne
             del value["identities"]  # always exchanged
     if any(path.split(".")[0] == "nodes" for path in wrong):
         value["nodes"] = {"validators": _highest_ordinal(directory)}
-    return _left_out(value, refused)
+    return _left_out(directory, value, refused)
 
 
 def _written(directory: NetworkDirectory) -> Value | None:
@@ -135,12 +135,17 @@ def _check_place(directory: NetworkDirectory, value: Value, refused: SpecError) 
             )
 
 
-def _left_out(value: Value, refused: SpecError) -> NetworkSpec:
-    """The spec without what is wrong in it."""
+def _left_out(directory: NetworkDirectory, value: Value, refused: SpecError) -> NetworkSpec:
+    """The spec without what is wrong in it.
+
+    Raises:
+        SpecError: see `_check_place`; rules about several fields are looked at only where each of them is right.
+    """
     for _ in range(_LONGEST):
         problems = _problems(value)
         if not problems:
             return NetworkSpec.model_validate(value)
+        _check_place(directory, value, refused)
         removed = [_leave_out(value, path) for path in {path for path, _ in problems}]
         if not any(removed):
             break

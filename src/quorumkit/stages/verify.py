@@ -56,11 +56,13 @@ async def verify(
     *,
     timeout: float = TIMEOUT,
     tm_keys: Mapping[str, str] | None = None,
+    look: str = "its log and its peers",
 ) -> Verification:
     """Deploys `storage` through the first of `nodes`, sets 42, and reads it from all at the same block.
 
     It works beside whatever else the network is used for (see `sender`). A node that cannot be asked makes the result
-    not ok; so does one that answers another value, or has another block at that height.
+    not ok; so does one that answers another value, or has another block at that height. `look` is where a person sees
+    why blocks stop.
 
     Raises:
         RpcError: the first node cannot be reached or refuses the transactions.
@@ -91,7 +93,7 @@ async def verify(
         except TimeoutError:
             raise WaitTimeoutError(
                 f"{first}: the transactions did not get into a block within {timeout:g} s",
-                hint="blocks may have stopped: see `quorumkit status`",
+                hint=f"blocks may have stopped: see {look}",
             ) from None
         progress("reading it from every node")
         with contextlib.suppress(TimeoutError):
@@ -108,7 +110,7 @@ async def verify(
             except TimeoutError:
                 raise WaitTimeoutError(
                     f"{first}: the private transaction did not get into a block within {timeout:g} s",
-                    hint=f"see `quorumkit logs {first}`",
+                    hint=f"see {look}",
                 ) from None
             result.ok = result.private.ok
     finally:

@@ -30,4 +30,5 @@ async def verify_network(
         progress,
         timeout=timeout,
         tm_keys={node.name: node.identity.tm_key for node in network.nodes if node.identity.tm_key},
+        look=f"`quorumkit status{directory.as_argument}` and `quorumkit logs NODE{directory.as_option}`",
     )

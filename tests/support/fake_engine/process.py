@@ -24,12 +24,6 @@ def note(event: str) -> None:
         events.write(f"{event} {name}\n")
 
 
-def end(*_: object) -> None:
-    if "stubborn" not in does:
-        note("end")
-        os._exit(0)
-
-
 class Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         for line in self.rfile:
@@ -49,9 +43,9 @@ class Server(socketserver.ThreadingUnixStreamServer):
 
 
 def main() -> None:
+    # Waited for: a handler's signal can come in the moment before a pause, which then lasts.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGHUP])
     note("start")
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGHUP, lambda *_: note("reload"))
     if "dies" in does:
         sys.exit("Fatal: it dies")
     if name == "client":
@@ -61,7 +55,11 @@ def main() -> None:
     if "unready" not in does:
         print(f"{name} is ready", flush=True)
     while True:
-        signal.pause()
+        if signal.sigwait([signal.SIGTERM, signal.SIGHUP]) == signal.SIGHUP:
+            note("reload")
+        elif "stubborn" not in does:
+            note("end")
+            os._exit(0)
 
 
 main()

@@ -1,5 +1,5 @@
-"""The care of a running geth, and of what was made from it: its heads and peers are followed, it is told its peers, its
-account is opened, and it seals when it should."""
+"""The care of a running geth, and of what was made from it: its heads and peers are followed, it is given its peers,
+its account is opened, and it seals when it should."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class GethCare:
                 raise result
 
     async def _open_account(self, rpc: IpcRpc) -> None:
-        """Opens the node's account; a client that refuses is ended, and the reason told."""
+        """Opens the node's account; a client that refuses is ended, with its reason."""
         while rpc.is_open:
             try:
                 password = (self._directory / PASSWORD).read_text(encoding="utf-8").strip()

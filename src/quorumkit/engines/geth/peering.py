@@ -16,6 +16,9 @@ from quorumkit.rpc import IpcRpc
 if TYPE_CHECKING:
     from quorumkit.record import NodeRecord
 
+AGAIN_AFTER = 1.0
+"""Seconds after which a client that did not answer is asked again."""
+
 OLD_ADDRESS_LOOK = 3.0
 """Seconds between two looks at a peer that is connected although the client knows it by an old address."""
 
@@ -28,8 +31,8 @@ class Peering:
         self._record = record
         self._say = say
         self._reloaded = asyncio.Event()
-        told = not client.seals_before_peers(record)
-        self._given = {peer.enode.key: peer.enode for peer in record.peers} if told else {}
+        from_its_start = not client.seals_before_peers(record)
+        self._given = {peer.enode.key: peer.enode for peer in record.peers} if from_its_start else {}
         """The static peers that the running client has been given: enode URLs by enode key."""
 
     def take(self, record: NodeRecord) -> None:
@@ -48,14 +51,14 @@ class Peering:
                     self._reloaded.clear()
                     wanted = {peer.enode.key: peer.enode for peer in self._record.peers}
                     await self._give(rpc, wanted, anew=anew)
-                    # One that is connected from an old address, and then is not any more, must be told of.
+                    # One that is connected from an old address, and then is not any more, must be given its new one.
                     pause = None if self._given == wanted else OLD_ADDRESS_LOOK
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(pause):
                             await self._reloaded.wait()
                     anew = True
             except RpcError:  # it is slow, or gone
-                await asyncio.sleep(1)
+                await asyncio.sleep(AGAIN_AFTER)
 
     async def _give(self, rpc: IpcRpc, wanted: Mapping[str, Enode], *, anew: bool) -> None:
         """A peer that is connected is left alone even where it is known by an old address, for as long as it is: it
@@ -66,7 +69,7 @@ class Peering:
             await self._client.drop_peer(rpc, str(self._given[key]))
             del self._given[key]
         connected = await self._client.connected_keys(rpc)
-        told: list[str] = []
+        moved: list[str] = []
         for key, enode in wanted.items():
             present = self._given.get(key)
             if present == enode or (present is not None and key in connected):
@@ -75,6 +78,6 @@ class Peering:
                 await self._client.drop_peer(rpc, str(present))
             await self._client.add_peer(rpc, str(enode))
             self._given[key] = enode
-            told.append(str(enode.place))
-        if told and anew:
-            self._say("INFO", f"the running client was told where {', '.join(told)} is")
+            moved.append(str(enode.place))
+        if moved and anew:
+            self._say("INFO", f"the running client was told where {', '.join(moved)} is")

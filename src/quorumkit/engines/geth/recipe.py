@@ -12,23 +12,17 @@ from typing import TYPE_CHECKING, Any
 from quorumkit.engines.base import NamedPort, Recipe
 from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
 from quorumkit.engines.geth.gas import gas_flags, suggestions
-from quorumkit.process_spec import LoggedLine, Noise, ProcessSpec, SignOfLife
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
+    from quorumkit.process_spec import ProcessSpec
     from quorumkit.record import NodeRecord
-
-_FATAL = re.compile(
-    r"^Fatal: (?P<fatal>.*)|^CRIT .*?\] (?P<critical>.*)|^panic: (?P<panic>.*)|^(?P<usage>flag provided but .*)"
-)
-_LOW_DISK = re.compile(r"^ERROR\s*\[[^]]*\] Low disk space\. .*?available=(\S+ ?[KMG]?i?B?)")
-"""With so little left a client ends itself, with exit code 0 (cmd/utils/cmd.go, monitorFreeDiskSpace)."""
 
 _NO_ORIGIN = "https://none.invalid"
 """An origin that no page has (RFC 2606): with an empty list the client lets pages of localhost connect."""
 
 _JWT_SECRET = Path("data/geth/jwtsecret")
-_WHOLE_JWT_SECRET = re.compile(rb"\s*(0x)?[0-9a-fA-F]{64}\s*")
+_WHOLE_JWT_SECRET = rb"\s*(0x)?[0-9a-fA-F]{64}\s*"
 
 
 FORKS = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg", "istanbul")
@@ -55,14 +49,6 @@ class GethRecipe:
     program = "geth"
     chain = Path("data/geth/chaindata")
     ipc = Path("data/geth.ipc")
-    # Clique's validators take turns, and geth warns each time that this one had its turn a moment ago.
-    noise = Noise(
-        re.compile(
-            r'^WARN \[[^]]*\] Block sealing failed\s+err="signed recently, must wait for others"\s*$'
-            r"|^INFO \[[^]]*\] Signed recently, must wait for others\s*$"
-        ),
-        "signed recently, must wait for others",
-    )
     console_failure = "[quorumkit: the script failed]"
     # Its console warns of the `personal` namespace at each start, which the node program needs; other warnings stay.
     _console_flags: tuple[str, ...] = ("--verbosity", "1", "--log.vmodule", "*=3,console=1")
@@ -179,7 +165,7 @@ class GethRecipe:
         (node/node.go, obtainJWTSecret); it makes another."""
         path = directory / _JWT_SECRET
         with contextlib.suppress(FileNotFoundError):
-            if not _WHOLE_JWT_SECRET.fullmatch(path.read_bytes()):
+            if not re.fullmatch(_WHOLE_JWT_SECRET, path.read_bytes()):
                 path.unlink()
 
     def setup_commands(self, binary: Path, record: NodeRecord, genesis: str) -> list[list[str]]:
@@ -204,22 +190,24 @@ class GethRecipe:
     ) -> ProcessSpec:
         """The client, which can be asked once its log has a line with `ready` in it, and is asked `asked` for a sign of
         life."""
+        # Only who runs nodes needs these, and each command imports recipes.
+        from quorumkit.engines.geth.log import SIGNED_RECENTLY, why_it_ends
+        from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife
+
         return ProcessSpec(
             name=self.kind,
             title="client",
             argv=tuple(command),
             ready=LoggedLine(lambda line: ready in line),
             sign_of_life=SignOfLife(self.ipc, asked),
-            why_it_ends=self.why_it_ends,
-            noise=self.noise,
+            why_it_ends=why_it_ends,
+            noise=SIGNED_RECENTLY,
         )
 
     def why_it_ends(self, line: str) -> str | None:
-        """What a line of the client's log says of why it ends, if it does."""
-        if low := _LOW_DISK.match(line):
-            return f"low disk space, and the client ends itself with so little left ({low[1].strip()})"
-        match = _FATAL.match(line)
-        return next(filter(None, match.groups())).strip() if match else None
+        from quorumkit.engines.geth.log import why_it_ends
+
+        return why_it_ends(line)
 
     def _flags(self, record: NodeRecord) -> list[str]:
         """What any geth is told, and any fork of it."""

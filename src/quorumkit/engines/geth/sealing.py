@@ -59,7 +59,7 @@ class Sealing:
         if search is not None:
             self._splits = SplitWatch(search, report, stop_sealing=self._stop, seal=self._begin)
         self.may_have_peers = asyncio.Event()
-        """Set once the client may be told its peers, where it is not to know them before it seals."""
+        """Set once the client may be given its peers, where it is not to know them before it seals."""
 
     async def run(self) -> None:
         """Follows the validator set for as long as the connection is open: a node that was voted in seals, and one that

@@ -20,7 +20,7 @@ class SealingClient(Protocol):
         """Tells a client that has just started what its command line and files cannot; asking twice does no harm.
 
         Raises:
-            RpcError: it cannot be told.
+            RpcError: it refuses, or does not answer.
         """
         ...
 
@@ -29,7 +29,7 @@ class SealingClient(Protocol):
         ...
 
     def seals_before_peers(self, record: NodeRecord) -> bool:
-        """Whether the client has no peers until it is told them (`add_peer`), which must be after sealing began; else
+        """Whether the client has no peers until it is given them (`add_peer`), which must be after sealing began; else
         it has them from its start, and seals once it is connected."""
         ...
 
@@ -37,7 +37,7 @@ class SealingClient(Protocol):
         """Has a validator's client take the others' blocks from now on, before it seals any itself.
 
         Raises:
-            RpcError: it cannot be told.
+            RpcError: it refuses, or does not answer.
         """
         ...
 
@@ -46,7 +46,7 @@ class SealingClient(Protocol):
 
         Raises:
             EngineError: the password is wrong.
-            RpcError: it cannot be told.
+            RpcError: it refuses, or does not answer.
         """
         ...
 
@@ -74,7 +74,7 @@ class SealingClient(Protocol):
         """Makes a validator's client seal.
 
         Raises:
-            RpcError: it cannot be told.
+            RpcError: it refuses, or does not answer.
         """
         ...
 
@@ -82,7 +82,7 @@ class SealingClient(Protocol):
         """Makes the client seal no more; it goes on following.
 
         Raises:
-            RpcError: it cannot be told.
+            RpcError: it refuses, or does not answer.
         """
         ...
 
@@ -98,7 +98,7 @@ class SealingClient(Protocol):
         """Has the running client dial that static peer, and let it in.
 
         Raises:
-            RpcError: it cannot be told.
+            RpcError: it refuses, or does not answer.
         """
         ...
 
@@ -106,6 +106,6 @@ class SealingClient(Protocol):
         """Has the running client forget that static peer, and let it in no more; a connection to it ends.
 
         Raises:
-            RpcError: it cannot be told.
+            RpcError: it refuses, or does not answer.
         """
         ...

@@ -10,10 +10,10 @@ from quorumkit.engines.base import NamedPort, Recipe
 from quorumkit.engines.geth.recipe import FORKS, GethRecipe
 from quorumkit.files import to_json
 from quorumkit.notation import is_literal_address
-from quorumkit.process_spec import ProcessSpec
 
 if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
+    from quorumkit.process_spec import ProcessSpec
     from quorumkit.record import NodeRecord
 
 _ANYWHERE = "0.0.0.0"  # noqa: S104 - nobody listens there
