@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from samples import fixed_addresses, spec_of
+from samples import fixed_addresses, planned, spec_of
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, NotRunningError, UsageError
@@ -55,6 +55,7 @@ class Program:
         self.spawned: list[str] = []
         self.reports: list[list[dict[str, Any]]] = []
         self.on_spawn: Callable[[], None] = lambda: None
+        self.on_call: Callable[[], object] = lambda: None
         Program.all.append(self)
 
     @property
@@ -89,6 +90,8 @@ class Program:
         if not self.runs:
             raise NotRunningError("not running")
         self.calls.append((method, *params))
+        self.on_call()
+        await asyncio.sleep(0)
         return self.status() if method == "node_status" else None
 
     def status(self, **fields: Any) -> list[dict[str, Any]]:
@@ -248,6 +251,28 @@ def test_what_agrees_is_started_with_what_it_needs_and_what_the_spec_has_no_more
     assert secret.read_text() not in " ".join(words)
     peers = words[words.index("--peers") + 1].split(",")
     assert words[words.index("--exchange-bind") + 1] == peers[1] and len(set(peers)) == 3
+
+
+@pytest.mark.parametrize("was_running", [False, True])
+def test_interrupted_once_they_have_agreed_what_was_started_is_ended(
+    was_running: bool, apart: tuple[NetworkDirectory, NetworkSpec], programs: list[Program]
+) -> None:
+    nodes, network = provider_of(*apart), planned(apart[1])
+    host = nodes.exchange_host()
+    programs[0].runs = was_running
+
+    async def run() -> None:
+        await host.find_disks()
+        host.write(None)
+        await host.start_exchange(silent)
+        starting = asyncio.create_task(nodes.start(network, silent))
+        for program in programs[:3]:
+            program.on_call = starting.cancel
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+    asyncio.run(run())
+    assert [program.runs for program in programs] == [was_running] * 3 + [False]
 
 
 def test_a_program_that_ended_is_told_in_its_own_words(
