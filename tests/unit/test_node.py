@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import fixed_addresses, spec_of
+from samples import endpoints_number, fixed_addresses, identity_number, spec_of
 
+from quorumkit.addresses import Endpoint
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import RpcError
 from quorumkit.identities.generated import generate
 from quorumkit.node import restarts, trouble
 from quorumkit.node.chain import read_genesis
 from quorumkit.node.node import Node
+from quorumkit.node.preparing import beside_client
+from quorumkit.plan import plan
 from quorumkit.progress import silent
 from quorumkit.record import RECORD_NAME
+from quorumkit.render.node_files import record_of
 from support import fake_engine
-from support.fake_engine import driver
+from support.fake_engine import acquire, driver
 from support.logs import Log, until
 
 
@@ -360,3 +364,30 @@ def test_a_node_whose_client_does_not_run_admits_nobody(directory: Path) -> None
             await node.admit("enode://")
 
     asyncio.run(ask())
+
+
+def test_a_binary_that_is_not_there_yet_is_told_with_a_way_out(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acquire.FakeAcquirer, "find", lambda *_, **__: None)
+
+    async def play(cared: Cared) -> None:
+        cared.node.start()
+        await until(lambda: cared.node.status.state == "failed")
+        assert "fake 1.0.0 is not there yet (`quorumkit up` builds it" in (cared.node.status.error or "")
+
+    run(directory, play)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_transaction_manager_is_one_more_process_of_the_group(apart: bool, tmp_path: Path) -> None:
+    """In a container of its own it is only waited for."""
+    spec = spec_of(1, engine={"kind": "goquorum"}, transaction_manager={"kind": "builtin"})
+    at = Endpoint("127.0.0.1", 24001)
+    network = plan(spec, [replace(identity_number(1), tm_key="key")], [replace(endpoints_number(1), tm=at, tm_bind=at)])
+    record = record_of(network, network.node(1))
+    assert record.tm is not None
+    record = record.model_copy(update={"tm": record.tm.model_copy(update={"apart": apart})})
+    (manager,) = beside_client(record, tmp_path, override=None)
+    assert (manager.name, manager.is_elsewhere, manager.starts_alone) == ("tm", apart, True)
+    assert beside_client(record.model_copy(update={"tm": None}), tmp_path, override=None) == []

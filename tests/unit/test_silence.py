@@ -20,15 +20,18 @@ from samples import endpoints_number, identity_number, planned, spec_of
 from quorumkit.engines import recipe_of
 from quorumkit.node import restarts, silence
 from quorumkit.node.chain import Genesis
+from quorumkit.node.group import Group
 from quorumkit.node.log import StandardOutput
 from quorumkit.node.node import Node
 from quorumkit.node.preparing import Prepared
 from quorumkit.node.silence import LOOK_EVERY, MOST_LATE, Waiting, falls_silent
 from quorumkit.node.status import State
+from quorumkit.node.trouble import Troubles
 from quorumkit.plan import plan
+from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife
 from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
-from support.logs import until
+from support.logs import Log, until
 
 
 class Looks:
@@ -271,3 +274,27 @@ def test_a_client_that_somebody_stopped_is_not_ended(tmp_path: Path) -> None:
         assert node.status.pid == pid
 
     run(tmp_path, play)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_silent_process_that_is_started_again_by_itself_leaves_its_group_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restarts, "ALONE_FIRST_DELAY", 0.01)
+    (tmp_path / "data").mkdir()
+    spec = ProcessSpec(
+        "one", (sys.executable, "-c", CLIENT, "3"), ready=LoggedLine("IPC endpoint opened".__eq__), starts_alone=True,
+        sign_of_life=SignOfLife(Path("data/geth.ipc"), "eth_blockNumber"),
+    )  # fmt: skip
+    log = Log()
+
+    async def play() -> None:
+        group = Group([spec], tmp_path, log, Troubles(log, lambda _: None), main="client")
+        life = asyncio.create_task(group.run())
+        await until(lambda: log.lines.count("IPC endpoint opened") == 3)
+        assert not life.done()
+        group.stop()
+        assert (await life).silent_since is None
+
+    asyncio.run(play())
+    assert "its one had not answered for 0.2 s: it is ended" in log

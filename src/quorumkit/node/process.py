@@ -150,7 +150,7 @@ class Process:
 
     async def _run_once(self) -> None:
         """From one start to its end. Whatever happens here, it does not outlive this."""
-        self.last_words = None
+        self.last_words, self._stop_within = None, self.spec.stop_within
         for path in self.spec.unlink_first:
             (self._directory / path).unlink(missing_ok=True)
         async with output_pipe() as (write_end, output):
@@ -165,8 +165,9 @@ class Process:
             take = functools.partial(self._take, lines_of(output))
             read = kept_up(take, f"the log of its {self.spec.words}", self._troubles)
             reading = asyncio.create_task(read, name=f"log of {self.spec.name}")
-            watches = [asyncio.create_task(watch) for watch in self._watches(process.pid)]
-            ends = [asyncio.create_task(process.wait()), asyncio.create_task(self._stop_asked.wait())]
+            silent = asyncio.Event()
+            watches = [asyncio.create_task(watch) for watch in self._watches(process.pid, silent)]
+            ends = [asyncio.create_task(end) for end in (process.wait(), self._stop_asked.wait(), silent.wait())]
             try:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -202,12 +203,12 @@ class Process:
         if noise.left_out and spec.noise is not None:
             self._say("INFO", f"{noise.left_out} lines of the {spec.words} were left out: {spec.noise.what}")
 
-    def _watches(self, pid: int) -> Iterator[Coroutine[Any, Any, None]]:
+    def _watches(self, pid: int, silent: asyncio.Event) -> Iterator[Coroutine[Any, Any, None]]:
         """What is looked at while it runs."""
         if isinstance(self.spec.ready, Upcheck):
             yield self._look_until_up()
         if self.spec.sign_of_life is not None:
-            watch = functools.partial(self._end_if_silent, pid)
+            watch = functools.partial(self._end_if_silent, pid, silent)
             yield kept_up(watch, "the watch over its answers", self._troubles)
 
     async def _look_until_up(self) -> None:
@@ -216,19 +217,21 @@ class Process:
                 await asyncio.sleep(_POLL)
         self.ready.set()
 
-    async def _end_if_silent(self, pid: int) -> None:
-        """Ends one that lives and answers no more."""
+    async def _end_if_silent(self, pid: int, silent: asyncio.Event) -> None:
+        """Has one that lives and answers no more ended: this run of it, where it is started again by itself."""
         sign = self.spec.sign_of_life
         assert sign is not None
         await self.ready.wait()
         await silence.falls_silent(self._directory / sign.socket, sign.method, pid)
         if self._stop_asked.is_set():
             return
-        self.silent_since = time.monotonic() - silence.SILENT_AFTER
         self._stop_within = silence.ENDS_WITHIN
         reason = f"its {self.spec.words} had not answered for {silence.SILENT_AFTER:g} s"
         self._say("WARN", f"{reason}: it is ended")
-        self._give_up(reason)
+        if not self.spec.starts_alone:
+            self.silent_since = time.monotonic() - silence.SILENT_AFTER
+            self._give_up(reason)
+        silent.set()
 
     @contextlib.contextmanager
     def _ready_within(self) -> Iterator[None]:
