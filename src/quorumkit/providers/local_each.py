@@ -20,7 +20,7 @@ from quorumkit.providers.base import ExchangeHost, ExchangeWords
 from quorumkit.providers.disks import Disks
 from quorumkit.providers.join_secret import ensure_join_secret
 from quorumkit.providers.local import LocalProvider
-from quorumkit.providers.local_programs import Programs, spawn
+from quorumkit.providers.local_programs import Programs, all_of, spawn
 from quorumkit.providers.ports import LOOPBACK, choose_block
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.register import open_register
@@ -101,7 +101,7 @@ class ProgramEachProvider(LocalProvider):
             started += 1
             progress("starting node programs", started, len(self._programs))
 
-        await asyncio.gather(*(start(ordinal, name) for ordinal, name in enumerate(self._programs, start=1)))
+        await all_of(start(ordinal, name) for ordinal, name in enumerate(self._programs, start=1))
 
     async def reported(self) -> list[NodeStatus]:
         return await self.look()

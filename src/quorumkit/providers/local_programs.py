@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from quorumkit.errors import NodeError, NotRunningError, RpcError
 from quorumkit.node.status import NodeStatus
 from quorumkit.progress import Progress
 from quorumkit.providers.program import NodeProgram
 from quorumkit.providers.statuses import by_name
+
+_T = TypeVar("_T")
 
 
 class Programs:
@@ -70,7 +72,7 @@ class Programs:
                 return await program.end(stopping)
 
         present = [program for program in programs if program.state.exists()]
-        return any(await asyncio.gather(*map(end, present)))
+        return any(await all_of(map(end, present)))
 
     def stopping(self, progress: Progress) -> Callable[[list[dict[str, Any]]], None]:
         """What takes the statuses of nodes that are stopping, and makes progress of them."""
@@ -84,6 +86,22 @@ class Programs:
         return report
 
 
+async def all_of(coroutines: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """What all of them return. Cancelled, or where one fails, it raises so only once all have ended: a program that
+    another one is about to start could not be found and ended yet."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    except asyncio.CancelledError:  # so are the tasks then
+        await asyncio.wait(tasks)
+        raise
+    except Exception:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+
+
 async def spawn(program: NodeProgram, arguments: Sequence[str]) -> None:
     """Starts a node program; cancelled, it raises so only once the program can be found and ended."""
     await asyncio.to_thread(program.end_orphans)
@@ -92,5 +110,5 @@ async def spawn(program: NodeProgram, arguments: Sequence[str]) -> None:
         await asyncio.shield(spawning)
     except asyncio.CancelledError:  # the thread goes on
         with contextlib.suppress(NodeError):
-            await spawning
+            await asyncio.shield(spawning)
         raise
