@@ -38,7 +38,7 @@ def check_pins(directory: Path, current: Mapping[str, Pin]) -> list[str]:
     """
     path = directory / PINS_NAME
     known = _read(path)
-    told = []
+    messages = []
     for field, pin in current.items():
         before = known.get(field)
         if before is None or before.name != pin.name or before.digest == pin.digest:
@@ -48,13 +48,13 @@ def check_pins(directory: Path, current: Mapping[str, Pin]) -> list[str]:
                 f"{field}: {pin.name} is another image than before: {pin.digest}, and it was {before.digest}",
                 hint=f"if that is meant, remove its entry from {path}; to be sure of one, name it by its digest",
             )
-        told.append(f"{field}: {pin.name} has changed since the last start: SHA-256 {pin.digest[:16]}…, "
+        messages.append(f"{field}: {pin.name} has changed since the last start: SHA-256 {pin.digest[:16]}…, "
                     f"and it was {before.digest[:16]}…")  # fmt: skip
     if changed := {**known, **current}:
         content = to_json({"format": _FORMAT, "pins": {field: asdict(pin) for field, pin in sorted(changed.items())}})
         if changed != known:
             write_atomic(path, content)
-    return told
+    return messages
 
 
 def _read(path: Path) -> dict[str, Pin]:
