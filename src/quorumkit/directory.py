@@ -12,7 +12,7 @@ from pathlib import Path
 from quorumkit.addresses import Enode, HttpUrl
 from quorumkit.errors import CorruptFileError, NewerFormatError, NotANetworkError, NotRunningError
 from quorumkit.identity import PublicIdentity
-from quorumkit.plan import Network, Node, node_name, plan, ports_in
+from quorumkit.plan import Network, Node, node_name, node_names, plan, ports_in
 from quorumkit.record import RECORD_NAME, NodeRecord, read_record
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
 
@@ -79,7 +79,7 @@ class NetworkDirectory:
 
     def former_nodes(self, spec: NetworkSpec) -> list[Path]:
         """The directories of nodes that the spec had once and has no more; what they left may still run."""
-        present = {node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)}
+        present = set(node_names(spec))
         return sorted(node for node in self.nodes.glob("node[0-9]*") if node.is_dir() and node.name not in present)
 
     def exists(self) -> bool:
@@ -124,7 +124,7 @@ class NetworkDirectory:
                 f"{self.path}: its nodes have not agreed on a network yet",
                 hint=f"start it: quorumkit up{self.as_argument}",
             )
-        records = [read_record(self.node(node_name(ordinal))) for ordinal in range(1, spec.nodes.total + 1)]
+        records = [read_record(self.node(name)) for name in node_names(spec)]
         for ordinal, record in enumerate(records, start=1):
             if record.ordinal != ordinal:
                 raise CorruptFileError(f"{self.node(node_name(ordinal))}: holds node{record.ordinal}'s record")

@@ -97,6 +97,11 @@ def node_name(ordinal: int) -> str:
     return f"node{ordinal}"
 
 
+def node_names(spec: NetworkSpec) -> list[str]:
+    """The names of all nodes of a spec, by ordinal."""
+    return [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+
+
 def role_of(ordinal: int, spec: NetworkSpec) -> Role:
     """The first `nodes.validators` ordinals validate, those after them observe."""
     return "validator" if ordinal <= spec.nodes.validators else "observer"

@@ -13,7 +13,7 @@ from quorumkit.errors import CorruptFileError, GenesisMismatchError, NewerFormat
 from quorumkit.files import private_directory, read_json, to_json, write_atomic, write_if_changed
 from quorumkit.identity import PublicIdentity
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Network, NodeEndpoints, node_name, plan
+from quorumkit.plan import Network, NodeEndpoints, node_name, node_names, plan
 from quorumkit.providers.known import is_known, knows_nodes
 from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.render import render_genesis
@@ -59,7 +59,7 @@ def check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
     Raises:
         GenesisMismatchError: it does not; the message names the fields.
     """
-    nodes = [directory.node(node_name(ordinal)) for ordinal in range(1, spec.nodes.total + 1)]
+    nodes = [directory.node(name) for name in node_names(spec)]
     present = [path for path in [directory.genesis, *(node / GENESIS_NAME for node in nodes)] if path.exists()]
     if not present or not knows_nodes(directory):
         return

@@ -30,7 +30,7 @@ from quorumkit.files import (
 )
 from quorumkit.identity import PublicIdentity, check_identity, generate_secrets, load_identity, write_secrets
 from quorumkit.mark import ensure_mark
-from quorumkit.plan import Network, NodeEndpoints, node_name, plan
+from quorumkit.plan import Network, NodeEndpoints, node_name, node_names, plan
 from quorumkit.progress import Progress
 from quorumkit.providers import Provider
 from quorumkit.record import RECORD_NAME, read_record
@@ -85,7 +85,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
         _check_spec(directory, spec)
         ensure_mark(directory.path)
         identities = _identities(directory, spec, progress)
-        records = [_endpoints_on_disk(directory.node(node_name(n))) for n in range(1, spec.nodes.total + 1)]
+        records = [_endpoints_on_disk(directory.node(name)) for name in node_names(spec)]
         network = plan(spec, identities, addressing(spec, records))
         _write_genesis(directory, network)
         for node in network.nodes:

@@ -28,6 +28,18 @@ class Command:
     """A line of its output that says that it failed, though it exits with 0; not for the person."""
 
 
+def node_environment(node: Node, *, rpc_url: str, ipc: str) -> dict[str, str]:
+    """What a command that `Provider.execute` runs finds in its environment. Where JSON-RPC and the client's socket are
+    is said as it is where the command runs."""
+    return {
+        "QUORUMKIT_NODE": node.name,
+        "QUORUMKIT_ENODE": str(node.enode),
+        "QUORUMKIT_ACCOUNT": node.identity.account,
+        "QUORUMKIT_RPC_URL": rpc_url,
+        "QUORUMKIT_IPC": ipc,
+    }
+
+
 class Provider(Protocol):
     """One network, where it runs. What a provider cannot do it refuses with a UsageError; it lacks no method."""
 

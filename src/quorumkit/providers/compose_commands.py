@@ -9,7 +9,7 @@ from pathlib import Path
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import recipe_of
 from quorumkit.plan import Node
-from quorumkit.providers.base import Command
+from quorumkit.providers.base import Command, node_environment
 from quorumkit.providers.compose_project import Project
 from quorumkit.providers.ports import LOOPBACK
 from quorumkit.render.compose import services_of
@@ -40,13 +40,9 @@ class ComposeCommands:
         self._project.containers()  # nothing is run in those of another network of that name
         # Without a terminal on this side there is none to give to the other.
         terminal = [] if os.isatty(0) and os.isatty(1) else ["-T"]
-        environment = {
-            "QUORUMKIT_NODE": node.name,
-            "QUORUMKIT_ENODE": str(node.enode),
-            "QUORUMKIT_ACCOUNT": node.identity.account,
-            "QUORUMKIT_RPC_URL": f"http://{LOOPBACK}:{node.endpoints.rpc_bind.port}",
-            "QUORUMKIT_IPC": str(Path("/node") / self._recipe.ipc),
-        }
+        environment = node_environment(
+            node, rpc_url=f"http://{LOOPBACK}:{node.endpoints.rpc_bind.port}", ipc=str(Path("/node") / self._recipe.ipc)
+        )
         options = [*terminal, *(word for name, value in environment.items() for word in ("--env", f"{name}={value}"))]
         return self._command("exec", *options, node.name, *arguments)
 

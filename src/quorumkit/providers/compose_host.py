@@ -14,7 +14,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.files import write_if_changed
 from quorumkit.mark import ensure_mark, read_mark
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import NodeEndpoints, node_name
+from quorumkit.plan import NodeEndpoints, node_names
 from quorumkit.progress import Progress
 from quorumkit.providers.base import ExchangeWords
 from quorumkit.providers.compose_project import Container, Project
@@ -126,10 +126,6 @@ class ComposeHost:
 
     async def undo(self, progress: Progress) -> None:
         await self._stop(progress)
-
-
-def node_names(spec: NetworkSpec) -> list[str]:
-    return [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
 
 
 def named_endpoints(spec: NetworkSpec, ports: Sequence[int]) -> list[NodeEndpoints]:

@@ -14,7 +14,7 @@ from typing import Any
 from quorumkit.addresses import HttpUrl
 from quorumkit.consensus import consensus_of
 from quorumkit.directory import NetworkDirectory
-from quorumkit.errors import NotRunningError, PortError, RpcError, RuntimeUnavailableError, UsageError
+from quorumkit.errors import PortError, RpcError, RuntimeUnavailableError, UsageError
 from quorumkit.files import write_if_changed
 from quorumkit.node.control import SOCKET_NAME
 from quorumkit.node.status import NodeStatus
@@ -168,10 +168,7 @@ class MappedComposeProvider(ComposeProvider):
         ]
 
     async def watch(self, network: Network) -> AsyncGenerator[list[NodeStatus]]:
-        if not await self.is_running():
-            raise NotRunningError(
-                f"{self._directory.path}: not running", hint=f"start it: quorumkit up {self._directory.path}"
-            )
+        await self._project.check_up()
         board = Board(node.name for node in network.nodes)
         board.put(*await self.status(network))
         followers = [partial(self._follow, network, node, board) for node in network.nodes]

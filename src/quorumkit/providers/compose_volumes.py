@@ -13,7 +13,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, RuntimeUnavailableError
 from quorumkit.mark import read_mark
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Network, NodeEndpoints, node_name
+from quorumkit.plan import Network, NodeEndpoints, node_names
 from quorumkit.progress import Progress
 from quorumkit.providers.asking import answers, asking
 from quorumkit.providers.base import ExchangeHost
@@ -38,7 +38,7 @@ class VolumeComposeProvider(ComposeProvider):
 
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
         super().__init__(directory, spec, binary=binary)
-        self._names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+        self._names = node_names(spec)
         self._disks = ProjectVolumes(self._project, directory, spec, image=self._tag)
         self._host = ComposeHost(
             directory, spec, self._project, self._disks,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import recipe_of
 from quorumkit.plan import Node
-from quorumkit.providers.base import Command
+from quorumkit.providers.base import Command, node_environment
 from quorumkit.providers.kubectl import Cluster
 from quorumkit.providers.kubernetes_pods import Pods
 from quorumkit.providers.kubernetes_release import Release
@@ -41,13 +41,9 @@ class KubernetesCommands:
         return self._inside(node, ["quorumkit", "console", *(["--exec", execute] if execute is not None else [])])
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
-        environment = {
-            "QUORUMKIT_NODE": node.name,
-            "QUORUMKIT_ENODE": str(node.enode),
-            "QUORUMKIT_ACCOUNT": node.identity.account,
-            "QUORUMKIT_RPC_URL": f"http://127.0.0.1:{RPC_PORT}",
-            "QUORUMKIT_IPC": f"/node/{recipe_of(self._spec.engine.kind).ipc}",
-        }
+        environment = node_environment(
+            node, rpc_url=f"http://127.0.0.1:{RPC_PORT}", ipc=f"/node/{recipe_of(self._spec.engine.kind).ipc}"
+        )
         return self._inside(node, ["env", *(f"{name}={value}" for name, value in environment.items()), *arguments])
 
     def _inside(self, node: Node, arguments: Sequence[str]) -> Command:

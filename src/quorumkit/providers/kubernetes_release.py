@@ -10,7 +10,7 @@ from importlib.resources import as_file, files
 from quorumkit.directory import NetworkDirectory
 from quorumkit.image.build import image_tag
 from quorumkit.mark import ensure_mark, read_mark
-from quorumkit.plan import node_name
+from quorumkit.plan import node_names
 from quorumkit.providers.belongings import (
     Belongings,
     check_claims,
@@ -69,7 +69,7 @@ class Release:
         """
         adopt = found.runs or knows_nodes(self._directory)
         check_claims(found, read_mark(self._directory.path), adopt=adopt)
-        names = [node_name(ordinal) for ordinal in range(1, self._spec.nodes.total + 1)]
+        names = node_names(self._spec)
         persistence = self._spec.kubernetes.values.get("persistence")
         if isinstance(persistence, dict) and any(str(key).startswith("existing") for key in persistence):
             return []  # they have names that a person gave

@@ -11,7 +11,7 @@ from quorumkit.engines import Binary, acquirer_of, recipe_of
 from quorumkit.errors import NotRunningError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.plan import Node
-from quorumkit.providers.base import Command
+from quorumkit.providers.base import Command, node_environment
 from quorumkit.providers.local_programs import Programs
 from quorumkit.spec import NetworkSpec
 
@@ -56,13 +56,7 @@ class LocalCommands:
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
         directory = self._directory.node(node.name).absolute()
-        environment = {
-            "QUORUMKIT_NODE": node.name,
-            "QUORUMKIT_ENODE": str(node.enode),
-            "QUORUMKIT_ACCOUNT": node.identity.account,
-            "QUORUMKIT_RPC_URL": node.endpoints.rpc_url,
-            "QUORUMKIT_IPC": str(directory / self._recipe.ipc),
-        }
+        environment = node_environment(node, rpc_url=node.endpoints.rpc_url, ipc=str(directory / self._recipe.ipc))
         return Command(list(arguments), directory, environment)
 
     def _binary(self) -> Binary:

@@ -14,7 +14,7 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, QuorumkitError, UsageError
 from quorumkit.files import private_directory, read_json, to_json, write_atomic
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Network, NodeEndpoints, node_name
+from quorumkit.plan import Network, NodeEndpoints, node_names
 from quorumkit.progress import Progress
 from quorumkit.providers.base import ExchangeHost, ExchangeWords
 from quorumkit.providers.disks import Disks
@@ -36,7 +36,7 @@ class ProgramEachProvider(LocalProvider):
     look_every = PROGRAMS_POLL
 
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec, *, binary: Path | None = None) -> None:
-        names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+        names = node_names(spec)
         super().__init__(
             directory,
             spec,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NodeError, UsageError
-from quorumkit.plan import Network, node_name
+from quorumkit.plan import Network, node_names
 from quorumkit.progress import Progress
 from quorumkit.providers.base import ExchangeHost
 from quorumkit.providers.local import LocalProvider
@@ -24,7 +24,7 @@ class OneProgramProvider(LocalProvider):
         self, directory: NetworkDirectory, spec: NetworkSpec,
         *, binary: Path | None = None, tm_binary: Path | None = None,
     ) -> None:  # fmt: skip
-        names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+        names = node_names(spec)
         nodes = [directory.node(name) for name in names]
         self._program = NodeProgram(directory.state, nodes, network=directory.path, former=directory.former_nodes(spec))
         programs = Programs(dict.fromkeys(names, self._program))

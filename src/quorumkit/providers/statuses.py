@@ -7,7 +7,7 @@ from typing import Any
 
 from quorumkit.consensus import address_to_vote_for
 from quorumkit.node.status import NodeStatus
-from quorumkit.plan import Network, Node, node_name, role_of
+from quorumkit.plan import Network, Node, node_names, role_of
 from quorumkit.spec import NetworkSpec
 
 
@@ -46,7 +46,7 @@ def of_network(network: Network, reported: Mapping[str, NodeStatus]) -> list[Nod
 
 def of_spec(spec: NetworkSpec, reported: Mapping[str, NodeStatus]) -> list[NodeStatus]:
     """Every node of the spec, by ordinal, whether it is known who they are or not."""
-    names = [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]
+    names = node_names(spec)
     return [
         reported.get(name) or NodeStatus(name, ordinal, role_of(ordinal, spec))
         for ordinal, name in enumerate(names, start=1)

@@ -16,7 +16,7 @@ from typing import Any
 from quorumkit.directory import NetworkDirectory
 from quorumkit.errors import NotRunningError, QuorumkitError, UsageError
 from quorumkit.identities import Identities
-from quorumkit.plan import Node, node_name, role_of
+from quorumkit.plan import Node, node_name, node_names, role_of
 from quorumkit.providers import Provider
 from quorumkit.record import RECORD_NAME, read_record
 from quorumkit.spec import NetworkSpec
@@ -93,7 +93,7 @@ def nodes_to_ask(directory: NetworkDirectory, spec: NetworkSpec, name: str) -> S
         QuorumkitError: no node is known; see `load_network`.
     """
     # What was lost may be a record here too: the names are the spec's.
-    if name not in (names := [node_name(ordinal) for ordinal in range(1, spec.nodes.total + 1)]):
+    if name not in (names := node_names(spec)):
         raise UsageError(f"no node {name!r}", hint=f"there are {names[0]} to {names[-1]}")
     return recorded_nodes(directory, spec) or load_network(directory)[0].nodes
 
