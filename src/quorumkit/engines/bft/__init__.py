@@ -1,0 +1,1 @@
+"""Byzantine fault tolerant consensus: unmodified go-ethereum executes, unmodified CometBFT agrees."""
