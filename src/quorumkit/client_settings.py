@@ -6,11 +6,12 @@ Nothing here changes the genesis, so nodes of one network may differ in it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from quorumkit.engines import recipe_of
+from quorumkit.engines import Recipe
 
 SAFE_MODULES = ("eth", "net", "web3", "txpool")
 """What JSON-RPC serves by default: nothing that changes the node or the validators. (`eth` sends from the node's own
@@ -18,7 +19,7 @@ account, see docs/explanation/security.md.)"""
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[a-z0-9._-]+(:\d{1,5})?")
 
-_ARGUMENT = re.compile(r"--(?P<flag>[a-z][A-Za-z0-9.-]*)(=.*)?", re.DOTALL)
+_ARGUMENT = re.compile(r"--[a-z][A-Za-z0-9.-]*(=.*)?", re.DOTALL)
 
 
 class _Part(BaseModel):
@@ -31,27 +32,18 @@ def _origin(value: str) -> str:
     return value
 
 
-def _argument(value: str, info: ValidationInfo) -> str:
-    match = _ARGUMENT.fullmatch(value)
-    if match is None:
+def _argument(value: str) -> str:
+    if not _ARGUMENT.fullmatch(value):
         # A value of its own would end the client's flags: what follows it is taken for a command.
         raise ValueError(f"{value!r} is not a flag: write it as --name or --name=value, in one")
     if "\0" in value or "\n" in value:
         raise ValueError(f"{value!r} has a line break or a zero in it")
-    flag = match["flag"]
-    kind = info.data.get("kind")  # of the engine; it is not there where it is wrong, which is told by itself
-    recipe = recipe_of(kind) if kind else None
-    if recipe and re.fullmatch(recipe.our_flags, flag):
-        family = flag.partition(".")[0]
-        instead = recipe.fields_instead.get(flag) or recipe.fields_instead.get(family)
-        raise ValueError(f"--{flag} is set by Quorumkit{f': see {instead}' if instead else ''}")
     return value
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
 ClientArgument = Annotated[str, AfterValidator(_argument)]
-"""One flag of a client, `--name` or `--name=value`, that Quorumkit does not set itself; of a model whose `kind` is the
-engine's."""
+"""One flag of a client, `--name` or `--name=value`; see `arguments_problem`."""
 
 
 class HttpSpec(_Part):
@@ -84,13 +76,25 @@ class RpcSpec(_Part):
     node with `admin`, read and rewind its chain with `debug`, use its keys with `personal`, vote with `clique`."""
 
 
-def rpc_problem(rpc: RpcSpec, engine: str) -> str | None:
+def arguments_problem(arguments: Sequence[str], recipe: Recipe) -> str | None:
+    """What is wrong with the flags of a client: one that Quorumkit sets itself, or whose like undoes what it sets."""
+    for place, argument in enumerate(arguments):
+        flag = argument.removeprefix("--").partition("=")[0]
+        if re.fullmatch(recipe.our_flags, flag):
+            family = flag.partition(".")[0]
+            instead = recipe.fields_instead.get(flag) or recipe.fields_instead.get(family)
+            see = f": see {instead}" if instead else ""
+            return f"engine.client_arguments.{place}: --{flag} is set by Quorumkit{see}"
+    return None
+
+
+def rpc_problem(rpc: RpcSpec, recipe: Recipe) -> str | None:
     """What is wrong with the modules: one that the client has not, or one that is dangerous and not consented to."""
     served = {"http.modules": rpc.http.modules, "ws.modules": rpc.ws.modules}
-    known = recipe_of(engine).api_modules
+    known = recipe.api_modules
     for field, modules in {**served, "dangerous_modules": rpc.dangerous_modules}.items():
         if missing := [module for module in modules if module not in known]:
-            return f"rpc.{field}: {engine} has no {missing[0]} (it has {', '.join(known)})"
+            return f"rpc.{field}: {recipe.kind} has no {missing[0]} (it has {', '.join(known)})"
     for field, modules in served.items():
         for module in modules:
             if module not in SAFE_MODULES and module not in rpc.dangerous_modules:

@@ -16,7 +16,7 @@ from quorumkit.engines import kinds
 from quorumkit.errors import GenesisMismatchError, SpecError
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import NodeEndpoints, plan
-from quorumkit.spec import GenesisSpec, NetworkSpec, parse_spec
+from quorumkit.spec import GenesisSpec, NetworkSpec, OneOf, parse_spec
 
 _ALLOC = "alloc"
 _ANYWHERE = Endpoint("0.0.0.0", 1)  # noqa: S104 - where nodes listen stands in no genesis
@@ -165,9 +165,12 @@ def _varied(spec: NetworkSpec, path: tuple[str, ...], values: list[Any]) -> Iter
 
 
 def _other_values(model: Any, field: str, value: Any) -> list[Any]:
-    annotation = type(model).model_fields[field].annotation
-    if get_origin(annotation) is Literal:
-        return [other for other in get_args(annotation) if other != value]
+    described = type(model).model_fields[field]
+    if get_origin(described.annotation) is Literal:
+        return [other for other in get_args(described.annotation) if other != value]
+    for registry in described.metadata:
+        if isinstance(registry, OneOf):
+            return [other for other in registry.values() if other != value]
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from quorumkit.addresses import Endpoint, Enode, Port
 from quorumkit.consensus import consensus_of
-from quorumkit.engines import named_ports, recipe_of
+from quorumkit.engines import named_ports
+from quorumkit.engines.base import NeutralGenesis
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import NetworkSpec
 
@@ -132,13 +133,18 @@ def plan(spec: NetworkSpec, identities: Sequence[PublicIdentity], endpoints: Seq
     validators = [node.identity for node in nodes if node.role == "validator"]
     balances = {one.account.lower(): spec.genesis.node_balance for one in validators if spec.genesis.node_balance}
     balances |= {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
-    genesis = recipe_of(spec.engine.kind).genesis(
-        chain_id=spec.chain_id,
-        gas_limit=spec.genesis.gas_limit,
-        free_gas=spec.gas_is_free,
-        balances=balances,
-        consensus_fields=consensus.genesis_fields(
-            spec.consensus, [consensus.validator_address(identity) for identity in validators]
-        ),
+    genesis = spec.recipe.genesis(
+        NeutralGenesis(
+            chain_id=spec.chain_id,
+            gas_limit=spec.genesis.gas_limit,
+            free_gas=spec.gas_is_free,
+            base_fee=spec.genesis.base_fee,
+            fork_times=spec.genesis.fork_times,
+            balances=balances,
+            validators=tuple(validators),
+            consensus_fields=consensus.genesis_fields(
+                spec.consensus, [consensus.validator_address(identity) for identity in validators]
+            ),
+        )
     )
     return Network(spec, nodes, genesis)

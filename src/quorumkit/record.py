@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from quorumkit.addresses import Enode, HttpUrl
+from quorumkit.engines import Recipe, recipe_of
 from quorumkit.errors import CorruptFileError, NewerFormatError
 from quorumkit.files import read_json
 from quorumkit.identity import PublicIdentity
@@ -88,6 +89,11 @@ class NodeRecord(_Part):
     @property
     def name(self) -> str:
         return self.node.name
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the node is run."""
+        return recipe_of(self.engine.kind, self.consensus.kind)
 
     @property
     def ordinal(self) -> int:

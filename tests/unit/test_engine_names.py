@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src/quorumkit"
 NAMED = re.compile(rf"(?<![a-z])({'|'.join(map(re.escape, kinds()))})(?![a-z])", re.IGNORECASE)
 
 ALLOWED = {
-    "engines/__init__.py": {*kinds()},  # the list itself
+    "engines/__init__.py": {*kinds(), *(f".{kind}" for kind in kinds())},  # the list itself
     # What the help of `quorumkit tm` begins with, for the list of commands.
     "cli/main.py": {"The transaction manager for GoQuorum's private transactions."},
     # The layout of a node's directory, which is the same whichever client runs in it.
@@ -40,7 +40,8 @@ def named_in(path: Path, allowed: set[str]) -> list[str]:
 
 
 def modules() -> list[str]:
-    folders = [PACKAGE / "engines" / kind for kind in kinds()]
+    packages = [package for kind in kinds() for package in engines.PACKAGES[kind]]
+    folders = [PACKAGE / "engines" / package.rpartition(".")[2] for package in packages]
     return [
         str(path.relative_to(PACKAGE))
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -75,7 +76,10 @@ def test_the_charts_templates_name_none_but_those_that_are_made_of_the_list() ->
 
 def test_each_kind_is_a_package_with_all_three() -> None:
     for kind in kinds():
-        assert engines.recipe_of(kind).kind == kind
-        assert engines.driver_of(kind)
-        assert engines.acquirer_of(kind)
-        assert engines.recipe_of(kind).consensus
+        for recipe in engines.recipes_of(kind):
+            assert recipe.kind == kind
+            assert recipe.consensus
+            for consensus in recipe.consensus:
+                assert engines.recipe_of(kind, consensus) is recipe
+                assert engines.driver_of(kind, consensus)
+                assert engines.acquirer_of(kind, consensus)

@@ -287,7 +287,7 @@ def test_the_image_of_a_network_is_built_with_its_client(
             return version, override
 
     monkeypatch.setattr(building, "build_image", build)
-    monkeypatch.setattr(building, "acquirer_of", lambda kind: Acquirer())
+    monkeypatch.setattr(building, "acquirer_of", lambda kind, consensus: Acquirer())
     assert printed(capsys, "image", "build", "--dir", str(generated.path), "--tag", "bank:1") == (
         "bank:1: 140 MB, sha256:0123456789ab\n"
     )

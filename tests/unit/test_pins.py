@@ -72,7 +72,7 @@ def test_images_whose_containers_are_run_are_pinned(tmp_path: Path, monkeypatch:
         return json.dumps([{"Id": ids[words[-1]]}])
 
     monkeypatch.setattr("quorumkit.stages.pinning.docker", docker)
-    monkeypatch.setattr("quorumkit.stages.pinning.acquirer_of", lambda kind: Acquirer())
+    monkeypatch.setattr("quorumkit.stages.pinning.acquirer_of", lambda kind, consensus: Acquirer())
     spec = spec_of(
         1, runtime="compose", compose={"image": "some/node:1"}, engine={"kind": "goquorum"},
         transaction_manager={"kind": "tessera", "image": "some/tessera:1"},

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from quorumkit.engines import kinds, recipe_of
-
-_RECIPES = [recipe_of(kind) for kind in kinds()]
+from quorumkit.engines import consensus_kinds, kinds, recipe_of, recipes
 
 
 def _and(names: Iterable[str]) -> str:
@@ -17,7 +15,7 @@ def _and(names: Iterable[str]) -> str:
 
 DEFAULT_ENGINE = kinds()[0]
 ENGINE = click.Choice(kinds())
-CONSENSUS = click.Choice(list(dict.fromkeys(kind for recipe in _RECIPES for kind in recipe.consensus)))
-DEFAULT_CONSENSUS = ", ".join(f"{recipe.consensus[0]} with {recipe.kind}" for recipe in _RECIPES)
-WITH_PRIVATE_TRANSACTIONS = _and(recipe.kind for recipe in _RECIPES if recipe.private_transactions)
-ALWAYS_FREE = _and(recipe.kind for recipe in _RECIPES if recipe.gas_is_always_free)
+CONSENSUS = click.Choice(list(consensus_kinds()))
+DEFAULT_CONSENSUS = ", ".join(f"{recipe_of(kind).consensus[0]} with {kind}" for kind in kinds())
+WITH_PRIVATE_TRANSACTIONS = _and(dict.fromkeys(recipe.kind for recipe in recipes() if recipe.private_transactions))
+ALWAYS_FREE = _and(dict.fromkeys(recipe.kind for recipe in recipes() if recipe.gas_is_always_free))

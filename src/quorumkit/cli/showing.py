@@ -23,7 +23,11 @@ def summary(spec: NetworkSpec) -> str:
     """A network in one line: its nodes, client, consensus and chain id."""
     validators = f"{spec.nodes.validators} validator{'s' if spec.nodes.validators != 1 else ''}"
     observers = f", {spec.nodes.observers} observer{'s' if spec.nodes.observers != 1 else ''}"
-    pace = "" if consensus_of(spec.consensus.kind).blocks_on_demand else f" every {spec.consensus.period} s"
+    pace = (
+        ""
+        if consensus_of(spec.consensus.kind).blocks_on_demand(spec.consensus)
+        else f" every {spec.consensus.period} s"
+    )
     return (
         f"{spec.name}: {validators}{observers if spec.nodes.observers else ''}, {spec.engine.kind} "
         f"{spec.engine.version}, {spec.consensus.kind}{pace}, chain id {spec.chain_id}"

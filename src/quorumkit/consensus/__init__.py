@@ -9,13 +9,14 @@ __all__ = ["Consensus", "address_to_vote_for", "consensus_of"]
 
 def consensus_of(kind: str) -> Consensus:
     """The consensus kind of that name (the spec has checked that there is one)."""
+    from quorumkit.consensus.bft import Bft
     from quorumkit.consensus.clique import Clique
     from quorumkit.consensus.ibft import Ibft
     from quorumkit.consensus.qbft import Qbft
     from quorumkit.consensus.raft import Raft
 
-    kinds: dict[str, Consensus] = {"clique": Clique(), "ibft": Ibft(), "qbft": Qbft(), "raft": Raft()}
-    return kinds[kind]
+    kinds: tuple[Consensus, ...] = (Bft(), Clique(), Ibft(), Qbft(), Raft())
+    return next(each for each in kinds if each.kind == kind)
 
 
 def address_to_vote_for(kind: str, identity: PublicIdentity) -> str | None:

@@ -18,14 +18,18 @@ class Consensus(Protocol):
     full_mesh: bool
     """Whether every node must be connected to every other, however many they are."""
 
-    blocks_on_demand: bool
-    """Whether a block is made only when there are transactions."""
-
     keeps_addresses: bool
     """Whether nodes keep each other's addresses for good, so that none can move once it has started."""
 
     votes_on_addresses: bool
     """Whether validators vote others in and out by their addresses."""
+
+    spec_fields: tuple[str, ...]
+    """The fields of the spec's `consensus` that mean something with this kind, beside the kind itself."""
+
+    def blocks_on_demand(self, spec: ConsensusSpec) -> bool:
+        """Whether a block is made only when there are transactions."""
+        ...
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """The address a validator is known by: its account's, or its nodekey's."""

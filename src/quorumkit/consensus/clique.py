@@ -19,9 +19,12 @@ class Clique:
 
     kind = "clique"
     full_mesh = False
-    blocks_on_demand = False
     keeps_addresses = False
     votes_on_addresses = True
+    spec_fields: tuple[str, ...] = ("period", "epoch")
+
+    def blocks_on_demand(self, spec: ConsensusSpec) -> bool:
+        return False
 
     def validator_address(self, identity: PublicIdentity) -> str:
         """Blocks are sealed with the account's key."""

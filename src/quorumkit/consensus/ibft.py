@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from quorumkit import rlp
-from quorumkit.consensus.bft import VANITY, ByzantineConsensus, address_bytes
+from quorumkit.consensus.istanbul import VANITY, IstanbulConsensus, address_bytes
 
 if TYPE_CHECKING:
     from quorumkit.spec import ConsensusSpec
 
 
-class Ibft(ByzantineConsensus):
+class Ibft(IstanbulConsensus):
     """EIP-650."""
 
     kind = "ibft"

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from quorumkit import rlp
-from quorumkit.consensus.bft import VANITY, ByzantineConsensus, address_bytes
+from quorumkit.consensus.istanbul import VANITY, IstanbulConsensus, address_bytes
 
 if TYPE_CHECKING:
     from quorumkit.spec import ConsensusSpec
 
 
-class Qbft(ByzantineConsensus):
+class Qbft(IstanbulConsensus):
     """EEA QBFT specification, v1."""
 
     kind = "qbft"
+    spec_fields: tuple[str, ...] = (*IstanbulConsensus.spec_fields, "max_request_timeout")
 
     def further_fields(self, spec: ConsensusSpec) -> dict[str, Any]:
         return {"maxRequestTimeoutSeconds": spec.max_request_timeout}

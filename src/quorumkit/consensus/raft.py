@@ -20,9 +20,12 @@ class Raft:
 
     kind = "raft"
     full_mesh = True
-    blocks_on_demand = True
     keeps_addresses = True
     votes_on_addresses = False
+    spec_fields: tuple[str, ...] = ("raft_block_time",)
+
+    def blocks_on_demand(self, spec: ConsensusSpec) -> bool:
+        return True
 
     def validator_address(self, identity: PublicIdentity) -> str:
         return identity.node_address

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from quorumkit.finding import Finding
+    from quorumkit.identity import PublicIdentity
     from quorumkit.plan import Network, Node
     from quorumkit.process_spec import ProcessSpec
     from quorumkit.progress import Progress
@@ -56,6 +57,26 @@ class NamedPort:
     """What an enode URL calls it, where the other nodes learn of it from there."""
 
 
+@dataclass(frozen=True)
+class NeutralGenesis:
+    """What the first block holds, whichever client is to read it."""
+
+    chain_id: int
+    gas_limit: int
+    free_gas: bool
+    """Whether a transaction need not pay for its gas, ever."""
+    base_fee: int
+    """Wei per gas in the first block (EIP-1559)."""
+    fork_times: Mapping[str, int]
+    """Seconds since 1970 from which on a fork's rules hold, by its name, beyond those that hold from the start."""
+    balances: Mapping[str, int]
+    """In wei, by lower-case account."""
+    validators: tuple[PublicIdentity, ...]
+    """By ordinal."""
+    consensus_fields: Mapping[str, Any]
+    """What the consensus kind decides (`Consensus.genesis_fields`)."""
+
+
 class Recipe(Protocol):
     """How a node of this kind is made and run. All of it is pure, but that some of it looks at the node's files.
 
@@ -65,12 +86,20 @@ class Recipe(Protocol):
 
     kind: str
     default_version: str
-    last_that_seals: str | None
-    """The last version that can run such a network, where later ones leave consensus to another program."""
+    first_version: str | None
+    """The first version that can run such a network, where there is one."""
+    last_version: str | None
+    """The last version that can."""
     consensus: tuple[str, ...]
     """The consensus kinds this client can run, the default first."""
     gas_is_always_free: bool
     """Whether gas is free whatever the spec says."""
+    genesis_fields: tuple[str, ...]
+    """The fields of the spec's `genesis` that it has beyond those that all have."""
+    later_forks: tuple[str, ...]
+    """The names of forks that may begin at a time to be named."""
+    spec_defaults: Mapping[str, Mapping[str, Any]]
+    """Defaults of the spec's fields that are this engine's own, by the spec's part and the field."""
     private_transactions: bool
     """Whether a transaction manager stands beside the client."""
     comes_in_image: bool
@@ -98,17 +127,8 @@ class Recipe(Protocol):
         name means the same everywhere."""
         ...
 
-    def genesis(
-        self,
-        *,
-        chain_id: int,
-        gas_limit: int,
-        free_gas: bool,
-        balances: Mapping[str, int],
-        consensus_fields: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        """The genesis in this client's format; pure. `balances` are in wei, by lower-case account. With `free_gas` a
-        transaction need not pay for its gas, ever."""
+    def genesis(self, neutral: NeutralGenesis) -> dict[str, Any]:
+        """The genesis in this client's format; pure."""
         ...
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from quorumkit.addresses import Endpoint
 from quorumkit.consensus import consensus_of
-from quorumkit.engines import recipe_of
 from quorumkit.errors import UsageError
 from quorumkit.exchange import waiting
 from quorumkit.exchange.local import LocalNode
@@ -34,7 +33,7 @@ class Healer:
         self._settings = local.settings
         self._resolver = resolver
         self._files_changed = files_changed
-        self._recipe = recipe_of(local.settings.spec.engine.kind)
+        self._recipe = local.settings.spec.recipe
         self._wake = asyncio.Event()
         self._addresses = local.store.read_addresses()
         self._rendered_from: tuple[object, ...] | None = None

@@ -18,7 +18,6 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from quorumkit.addresses import Endpoint, HttpUrl
-from quorumkit.engines import recipe_of
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.foreign import one_line
 from quorumkit.identity import PublicIdentity
@@ -298,7 +297,7 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
     How a node runs its client (ports, cache, version) is its own affair."""
     alloc = {account.lower(): wei for account, wei in spec.genesis.alloc.items()}
     manager = spec.transaction_manager
-    is_free_anyway = recipe_of(spec.engine.kind).gas_is_always_free
+    is_free_anyway = spec.recipe.gas_is_always_free
     return {
         "name": spec.name,
         "chain_id": spec.chain_id,
@@ -311,9 +310,19 @@ def terms_of(spec: NetworkSpec) -> dict[str, int | str]:
         "genesis.gas_limit": spec.genesis.gas_limit,
         # As above; where gas is free anyway, it makes no difference whether the spec says so.
         **({"genesis.free_gas": True} if spec.genesis.free_gas and not is_free_anyway else {}),
+        **_further_terms(spec),
         "genesis.node_balance": str(spec.genesis.node_balance),
         "genesis.alloc": hashlib.sha256(canonical(alloc).encode()).hexdigest()[:16],
     }
+
+
+def _further_terms(spec: NetworkSpec) -> dict[str, int | str]:
+    """What most networks leave at its default, named only where it is not: so that those made before it was there go
+    on."""
+    genesis = spec.genesis
+    prices = {f"genesis.{name}": str(getattr(genesis, name)) for name in ("base_fee", "gas_price")}
+    said: dict[str, int | str] = {name: value for name, value in prices.items() if value != "0"}
+    return said | ({"genesis.fork_times": canonical(genesis.fork_times)} if genesis.fork_times else {})
 
 
 def fields_of_ports(ports: Mapping[str, int]) -> dict[str, Any]:

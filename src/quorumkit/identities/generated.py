@@ -17,7 +17,6 @@ from typing import Any
 from quorumkit.directory import NetworkDirectory, recorded_validators
 from quorumkit.directory_lock import locked
 from quorumkit.drift import check_drift, differences
-from quorumkit.engines import recipe_of
 from quorumkit.errors import CorruptFileError, GenesisMismatchError
 from quorumkit.files import (
     private_directory,
@@ -98,7 +97,7 @@ def generate(directory: NetworkDirectory, spec: NetworkSpec, addressing: Address
 
 def _check_spec(directory: NetworkDirectory, spec: NetworkSpec) -> None:
     """Before anything is written: where there is a chain, the spec must still give its genesis."""
-    recipe = recipe_of(spec.engine.kind)
+    recipe = spec.recipe
     if directory.genesis.exists() and any(recipe.has_chain(node) for node in directory.nodes.glob("node*")):
         check_drift(spec, _read_genesis(directory.genesis), validators=recorded_validators(directory))
 
@@ -179,7 +178,7 @@ def _write_genesis(directory: NetworkDirectory, network: Network) -> None:
         if directory.genesis.read_bytes() == content:
             return
         present = _read_genesis(directory.genesis)
-        recipe = recipe_of(network.spec.engine.kind)
+        recipe = network.spec.recipe
         if any(recipe.has_chain(directory.node(node.name)) for node in network.nodes):
             where = ", ".join(differences(present, json.loads(content))) or "its layout"
             raise GenesisMismatchError(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
-from quorumkit.engines import driver_of, recipe_of
+from quorumkit.engines import driver_of
 from quorumkit.errors import QuorumkitError
 from quorumkit.foreign import one_line
 from quorumkit.node.admission import Admission
@@ -80,7 +80,7 @@ class Node:
 
     def needs_admission(self) -> bool:
         """Whether the client cannot start before the members have taken the node in."""
-        return recipe_of(self.record.engine.kind).needs_admission(self.record) and self._admission.read() is None
+        return self.record.recipe.needs_admission(self.record) and self._admission.read() is None
 
     async def admit(self, enode: str, replaced: Collection[str] | None = None) -> str:
         """Has this node's client take in another node; what that one's client must be started with. `replaced`: see
@@ -90,7 +90,7 @@ class Node:
             NodeError: this node cannot do it, or not now; or another has that one's place.
             RpcError: its client cannot be asked.
         """
-        driver = driver_of(self.record.engine.kind)
+        driver = driver_of(self.record.engine.kind, self.record.consensus.kind)
         async with self._admitting, await driver.connect(self.directory, self.record) as rpc:
             return await driver.admit(rpc, enode, replaced)
 

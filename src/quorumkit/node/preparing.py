@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quorumkit.engines import Binary, acquirer_of, recipe_of
+from quorumkit.engines import Binary, acquirer_of
 from quorumkit.errors import EngineError, NodeError
 from quorumkit.files import write_atomic
 from quorumkit.identity import check_identity
@@ -35,7 +35,7 @@ class Preparation:
     def __init__(self, directory: Path, record: NodeRecord, log: LogSink, troubles: Troubles) -> None:
         self._directory = directory
         self._record = record
-        self._recipe = recipe_of(record.engine.kind)
+        self._recipe = record.recipe
         self._log = log
         self._troubles = troubles
 
@@ -66,7 +66,7 @@ class Preparation:
     def find_binary(self, override: Path | None) -> Binary:
         """The client to run."""
         wanted = self._record.engine
-        acquirer = acquirer_of(wanted.kind)
+        acquirer = acquirer_of(wanted.kind, self._record.consensus.kind)
         binary = acquirer.find(wanted.version, override=override, image=wanted.image)
         if binary is None:
             raise EngineError(

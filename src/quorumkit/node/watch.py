@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from quorumkit.engines import driver_of, recipe_of
+from quorumkit.engines import driver_of
 from quorumkit.engines.base import Report
 from quorumkit.errors import GenesisMismatchError, RpcError
 from quorumkit.node.chain import Genesis, check_first_block
@@ -23,8 +23,8 @@ class Watch:
         self._record = record
         self._genesis = genesis
         self._report = report
-        self._driver = driver_of(record.engine.kind)
-        self._chain = recipe_of(record.engine.kind).chain
+        self._driver = driver_of(record.engine.kind, record.consensus.kind)
+        self._chain = record.recipe.chain
         self._care = self._driver.care(directory, record, report)
 
     def take(self, record: NodeRecord) -> None:

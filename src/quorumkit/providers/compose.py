@@ -80,6 +80,6 @@ class ComposeProvider(ComposeCommands):
 
     def _binary(self, progress: Progress) -> Binary:
         wanted = self._spec.engine
-        return acquirer_of(wanted.kind).acquire(
+        return acquirer_of(wanted.kind, self._spec.consensus.kind).acquire(
             wanted.version, override=self._override, image=wanted.image, progress=progress
         )

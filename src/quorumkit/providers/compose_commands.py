@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import recipe_of
 from quorumkit.plan import Node
 from quorumkit.providers.base import Command, node_environment
 from quorumkit.providers.compose_project import Project
@@ -22,7 +21,7 @@ class ComposeCommands:
     def __init__(self, directory: NetworkDirectory, spec: NetworkSpec) -> None:
         self._directory = directory
         self._spec = spec
-        self._recipe = recipe_of(spec.engine.kind)
+        self._recipe = spec.recipe
         self._project = Project(directory, spec)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from quorumkit.contracts import console_script
-from quorumkit.engines import acquirer_of, recipe_of
+from quorumkit.engines import acquirer_of
 from quorumkit.errors import NotRunningError
 from quorumkit.files import SECRET_MODE, private_directory, write_atomic
 from quorumkit.providers.base import Command
@@ -21,8 +21,8 @@ def console_inside(directory: Path, *, execute: str | None) -> Command:
     """
     record = read_record(directory)
     override = os.environ.get("QUORUMKIT_ENGINE_BINARY")
-    wanted, recipe = record.engine, recipe_of(record.engine.kind)
-    binary = acquirer_of(wanted.kind).find(
+    wanted, recipe = record.engine, record.recipe
+    binary = acquirer_of(wanted.kind, record.consensus.kind).find(
         wanted.version, override=Path(override) if override else None, image=wanted.image
     )
     if binary is None or not (directory / recipe.ipc).exists():

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import recipe_of
 from quorumkit.plan import Node
 from quorumkit.providers.base import Command, node_environment
 from quorumkit.providers.kubectl import Cluster
@@ -42,7 +41,9 @@ class KubernetesCommands:
 
     def execute(self, node: Node, arguments: Sequence[str]) -> Command:
         environment = node_environment(
-            node, rpc_url=f"http://127.0.0.1:{RPC_PORT}", ipc=f"/node/{recipe_of(self._spec.engine.kind).ipc}"
+            node,
+            rpc_url=f"http://127.0.0.1:{RPC_PORT}",
+            ipc=f"/node/{self._spec.recipe.ipc}",
         )
         return self._inside(node, ["env", *(f"{name}={value}" for name, value in environment.items()), *arguments])
 

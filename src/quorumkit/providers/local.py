@@ -91,7 +91,8 @@ class LocalProvider(LocalCommands):
 
     def acquire(self, progress: Progress) -> None:
         wanted = self._spec.engine
-        acquirer_of(wanted.kind).acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
+        acquirer = acquirer_of(wanted.kind, self._spec.consensus.kind)
+        acquirer.acquire(wanted.version, override=self._override, image=wanted.image, progress=progress)
         if self._spec.transaction_manager is not None:
             manager = manager_of(self._spec.transaction_manager.kind)
             manager.find(override=self._tm_override)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quorumkit.contracts import console_script
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import Binary, acquirer_of, recipe_of
+from quorumkit.engines import Binary, acquirer_of
 from quorumkit.errors import NotRunningError
 from quorumkit.files import private_directory, write_atomic
 from quorumkit.plan import Node
@@ -26,7 +26,7 @@ class LocalCommands:
         self._directory = directory
         self._spec = spec
         self._programs = programs
-        self._recipe = recipe_of(spec.engine.kind)
+        self._recipe = spec.recipe
         self._override = binary or directory.engine_override(spec)
 
     def logs(self, names: Sequence[str], *, follow: bool, lines: int) -> Command:
@@ -61,7 +61,9 @@ class LocalCommands:
 
     def _binary(self) -> Binary:
         wanted = self._spec.engine
-        binary = acquirer_of(wanted.kind).find(wanted.version, override=self._override, image=wanted.image)
+        binary = acquirer_of(wanted.kind, self._spec.consensus.kind).find(
+            wanted.version, override=self._override, image=wanted.image
+        )
         if binary is None:
             raise NotRunningError(
                 f"{self._recipe.kind} {self._spec.engine.version} is not built yet", hint="`quorumkit up` does it"

@@ -6,7 +6,6 @@ The same ports are the defaults of `quorumkit node run --exchange`.
 from __future__ import annotations
 
 from quorumkit.addresses import Endpoint
-from quorumkit.engines import recipe_of
 from quorumkit.plan import NodeEndpoints
 from quorumkit.spec import NetworkSpec
 
@@ -31,7 +30,7 @@ def container_endpoints(
         rpc_bind=Endpoint(_ANY, RPC_PORT),
         rpc_url=rpc_url,
         rpc_names=rpc_names,
-        ports={name: port.number for name, port in recipe_of(spec.engine.kind).ports(spec.consensus.kind).items()},
+        ports={name: port.number for name, port in spec.recipe.ports(spec.consensus.kind).items()},
         tm=Endpoint(tm_host or host, TM_PORT) if manager else None,
         tm_bind=Endpoint(_ANY, TM_PORT) if manager else None,
     )

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from quorumkit.consensus import consensus_of
-from quorumkit.engines import recipe_of
 from quorumkit.files import to_json
 from quorumkit.managers import manager_of
 from quorumkit.plan import Network, Node
@@ -47,7 +46,7 @@ def record_of(network: Network, node: Node) -> NodeRecord:
             kind=spec.consensus.kind,
             period=spec.consensus.period,
             quorum=consensus_of(spec.consensus.kind).quorum(spec.nodes.validators),
-            blocks_on_demand=consensus_of(spec.consensus.kind).blocks_on_demand,
+            blocks_on_demand=consensus_of(spec.consensus.kind).blocks_on_demand(spec.consensus),
             raft_block_time=spec.consensus.raft_block_time if spec.consensus.kind == "raft" else None,
         ),
         tm=_transaction_manager(network, node),
@@ -59,7 +58,7 @@ def record_of(network: Network, node: Node) -> NodeRecord:
 def render_node(network: Network, node: Node) -> dict[str, bytes]:
     """A node's files that hold no secrets, by path below its directory."""
     record = record_of(network, node).model_dump()
-    files = {RECORD_NAME: to_json(record)} | recipe_of(network.spec.engine.kind).node_files(network, node)
+    files = {RECORD_NAME: to_json(record)} | network.spec.recipe.node_files(network, node)
     if network.spec.transaction_manager is not None:
         files |= manager_of(network.spec.transaction_manager.kind).files(network, node)
     return files

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from quorumkit.client_settings import RpcSpec, rpc_problem
-from quorumkit.engines import kinds, recipe_of
+from quorumkit.engines import Recipe, kinds, recipe_of
 from quorumkit.spec.engine_rules import engine_problem
 from quorumkit.spec.parts import (
     ConsensusSpec,
@@ -89,22 +90,35 @@ class NetworkSpec(Part):
         kind = engine.get("kind", kinds()[0]) if isinstance(engine, dict) else None
         if kind not in kinds():
             return value
-        recipe = recipe_of(kind)
+        consensus = value.get("consensus", {})
+        recipe = recipe_of(kind, consensus.get("kind") if isinstance(consensus, dict) else None)
         value = ({"transaction_manager": {}} if recipe.private_transactions else {}) | value
-        if isinstance(value.get("consensus", {}), dict):
-            value["consensus"] = {"kind": recipe.consensus[0], **value.get("consensus", {})}
+        defaults: dict[str, dict[str, Any]] = {
+            "consensus": {"kind": recipe.consensus[0]},
+            "engine": {"version": recipe.default_version},
+        }
+        for part, fields in recipe.spec_defaults.items():
+            defaults[part] = defaults.get(part, {}) | dict(fields)
+        for part, fields in defaults.items():
+            if isinstance(value.get(part, {}), dict):
+                value[part] = {**_as_far_as_meant(fields, value.get(part, {})), **value.get(part, {})}
         return value
 
     @model_validator(mode="after")
     def _engine_can_do_it(self) -> NetworkSpec:
-        if wrong := engine_problem(self) or rpc_problem(self.rpc, self.engine.kind):
+        if wrong := engine_problem(self) or rpc_problem(self.rpc, self.recipe):
             raise ValueError(wrong)
         return self
 
     @property
+    def recipe(self) -> Recipe:
+        """How its nodes are made and run."""
+        return recipe_of(self.engine.kind, self.consensus.kind)
+
+    @property
     def gas_is_free(self) -> bool:
         """Whether a transaction need not pay for its gas."""
-        return self.genesis.free_gas or recipe_of(self.engine.kind).gas_is_always_free
+        return self.genesis.free_gas or self.recipe.gas_is_always_free
 
     @property
     def manager_apart(self) -> bool:
@@ -167,6 +181,12 @@ class NetworkSpec(Part):
             if block.start < with_.stop and with_.start < block.stop:
                 raise ValueError(f"ports.{other}: {_in_words(with_)} overlaps {_in_words(block)} of ports.{one}")
         return self
+
+
+def _as_far_as_meant(defaults: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Gas that has a price is not free by default."""
+    priced = any(said.get(field) for field in ("base_fee", "gas_price"))
+    return {field: value for field, value in defaults.items() if not (priced and field == "free_gas")}
 
 
 def _in_words(block: range) -> str:

@@ -21,7 +21,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from quorumkit.client_settings import ClientArgument
-from quorumkit.engines import kinds, recipe_of
+from quorumkit.consensus import consensus_of
+from quorumkit.engines import consensus_kinds, kinds, recipe_of
 from quorumkit.notation import account_address, amount_of_wei, distinct_accounts, whole_number
 
 
@@ -74,10 +75,13 @@ class NodesSpec(Part):
 class ConsensusSpec(Part):
     """The consensus kind and its parameters."""
 
-    kind: Literal["clique", "qbft", "ibft", "raft"] = "clique"
+    kind: Annotated[str, OneOf(consensus_kinds)] = consensus_kinds()[0]
     """Default: clique with geth, qbft with goquorum."""
     period: int = Field(default=1, ge=1, le=3600)
     """Seconds between blocks (Clique's `period`, EIP-225). Raft has none: a block comes when there are transactions."""
+    empty_blocks: bool = True
+    """Whether BFT makes a block each period also when there is no transaction; else one comes only when there is one,
+    at once."""
     epoch: int = Field(default=30000, ge=1, le=2**63 - 1)
     """Blocks after which pending votes are dropped (EIP-225's `EPOCH_LENGTH`)."""
     request_timeout: int = Field(default=4, ge=1, le=3600)
@@ -92,13 +96,7 @@ class ConsensusSpec(Part):
     @property
     def own_fields(self) -> dict[str, Any]:
         """The kind, and the fields that mean something with it."""
-        meant = {
-            "clique": ("period", "epoch"),
-            "qbft": ("period", "epoch", "request_timeout", "max_request_timeout"),
-            "ibft": ("period", "epoch", "request_timeout"),
-            "raft": ("raft_block_time",),
-        }
-        return {field: getattr(self, field) for field in ("kind", *meant[self.kind])}
+        return {field: getattr(self, field) for field in ("kind", *consensus_of(self.kind).spec_fields)}
 
 
 IMAGE = r"^[a-z0-9][A-Za-z0-9._/:@-]*[A-Za-z0-9]$"
@@ -155,11 +153,20 @@ class GenesisSpec(Part):
     """What the first block holds beyond what consensus asks for."""
 
     gas_limit: int = Field(default=30_000_000, ge=5_000_000, le=2**63 - 1)
-    """The most gas that a block may use, this one and all that follow."""
+    """The most gas that a block may use, this one and all that follow. Default with bft: 1,000,000,000, for one block
+    that is more than half full has the next ones ask for a base fee."""
     free_gas: bool = False
-    """Whether transactions need not pay for gas, ever: a gas price of 0 is mined, and accounts need no ether. The chain
-    then keeps Berlin's rules, without London's transactions of EIP-1559 and BASEFEE instruction. Gas is always free
-    with goquorum. See docs/explanation/gas.md."""
+    """Whether transactions need not pay for gas, ever: a gas price of 0 is mined, and accounts need no ether. Default
+    with bft, unless a price is named. With Clique the chain then keeps Berlin's rules, without London's transactions of
+    EIP-1559 and BASEFEE instruction. Gas is always free with goquorum. See docs/explanation/gas.md."""
+    base_fee: Annotated[int, BeforeValidator(amount_of_wei)] = Field(default=0, ge=0, le=2**63 - 1)
+    """Wei per gas that a transaction of the first block burns; from there it rises and falls with demand (EIP-1559).
+    Only with bft."""
+    gas_price: Annotated[int, BeforeValidator(amount_of_wei)] = Field(default=0, ge=0, le=2**63 - 1)
+    """The least tip, in wei per gas, for which a transaction is taken. Only with bft."""
+    fork_times: dict[str, Annotated[int, Field(ge=1, le=2**63 - 1)]] = Field(default_factory=dict)
+    """When the rules of later forks begin, in seconds since 1970, by the fork's name. Only with bft, which begins with
+    those of Osaka."""
     node_balance: Annotated[int, BeforeValidator(amount_of_wei)] = Field(default=10**21, ge=0, le=2**256 - 1)
     """Wei that each validator's own account holds, to pay its transactions' gas with; observers' accounts hold none."""
     alloc: Annotated[

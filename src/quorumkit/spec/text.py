@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from quorumkit.engines import recipe_of
 from quorumkit.errors import NewerFormatError, SpecError
 from quorumkit.notation import load_yaml
 from quorumkit.spec.network import SPEC_FORMAT, NetworkSpec
@@ -109,10 +108,11 @@ def spec_to_yaml(spec: NetworkSpec) -> bytes:
         for field, value in spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True).items()
         if field not in values
     }
-    if recipe_of(spec.engine.kind).gas_is_always_free and not spec.genesis.free_gas:
+    if spec.recipe.gas_is_always_free and not spec.genesis.free_gas:
         del values["genesis"]["free_gas"]
-    if not values["genesis"]["alloc"]:
-        del values["genesis"]["alloc"]
+    for field in ("alloc", "base_fee", "gas_price", "fork_times"):
+        if not values["genesis"][field]:
+            del values["genesis"][field]
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
-from quorumkit.engines import recipe_of
 from quorumkit.errors import QuorumkitError
 from quorumkit.plan import Network, Node
 from quorumkit.providers import Provider
@@ -20,7 +19,7 @@ async def admit_newcomers(provider: Provider, network: Network) -> None:
 
     Returns when none waits any more, which can be never: to be cancelled. Interrupted anywhere, the next call goes on.
     """
-    recipe = recipe_of(network.spec.engine.kind)
+    recipe = network.spec.recipe
     newcomers = [node for node in network.nodes if recipe.needs_admission(record_of(network, node))]
     members = [node for node in network.nodes if node not in newcomers]
     if not newcomers or network.spec.identities == "exchanged":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import acquirer_of, kinds, recipe_of
+from quorumkit.engines import acquirer_of, kinds
 from quorumkit.errors import UsageError
 from quorumkit.image.build import Image, build_image, image_tag
 from quorumkit.progress import Progress
@@ -39,6 +39,7 @@ def build_node_image(
         override = override or network.engine_override(spec)
     else:
         spec = parse_spec({"name": "image", "engine": {"kind": engine or kinds()[0]}})
-    wanted, recipe = spec.engine, recipe_of(spec.engine.kind)
-    binary = acquirer_of(recipe.kind).acquire(wanted.version, override=override, image=wanted.image, progress=progress)
+    wanted, recipe = spec.engine, spec.recipe
+    acquirer = acquirer_of(recipe.kind, spec.consensus.kind)
+    binary = acquirer.acquire(wanted.version, override=override, image=wanted.image, progress=progress)
     return build_image(tag or image_tag(wanted.kind, wanted.version), recipe, binary, progress, base=base, again=again)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from quorumkit.addresses import Endpoint
-from quorumkit.engines import recipe_of
 from quorumkit.errors import UsageError
 from quorumkit.exchange.names import Names, parse_endpoint, parse_peers
 from quorumkit.exchange.settings import ExchangeSettings, TlsFiles
@@ -77,7 +76,7 @@ def settings_of(given: Mapping[str, Any]) -> ExchangeSettings:
                 ]
             )
         ),
-        ports={name: given[f"{name}_port"] for name in recipe_of(spec.engine.kind).ports(spec.consensus.kind)},
+        ports={name: given[f"{name}_port"] for name in spec.recipe.ports(spec.consensus.kind)},
         tm_bind=_literal(parse_endpoint(given["tm_bind"])) if spec.transaction_manager else None,
         hosts_file=given["hosts_file"],
         tls=_tls(given),

@@ -34,7 +34,7 @@ def _client(directory: NetworkDirectory, spec: NetworkSpec, binary: Path | None)
     named = binary or directory.engine_override(spec)
     if named is not None:
         return {"engine.binary": Pin(str(named), sha256_of(named), is_image=False)} if named.is_file() else {}
-    acquirer = acquirer_of(spec.engine.kind)
+    acquirer = acquirer_of(spec.engine.kind, spec.consensus.kind)
     source = acquirer.source_image(spec.engine.version, spec.engine.image)
     if source is None:
         return {}  # built here, from sources that are pinned

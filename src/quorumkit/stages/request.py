@@ -49,7 +49,7 @@ def requested_spec(directory: NetworkDirectory, request: Request) -> NetworkSpec
     if request.engine_binary is None:
         return spec
     binary = _absolute(request.engine_binary)
-    acquirer_of(spec.engine.kind).find(spec.engine.version, override=binary)
+    acquirer_of(spec.engine.kind, spec.consensus.kind).find(spec.engine.version, override=binary)
     return spec.model_copy(update={"engine": spec.engine.model_copy(update={"binary": str(binary)})})
 
 

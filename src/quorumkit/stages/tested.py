@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from quorumkit.engines import kinds, recipe_of
+from quorumkit.engines import recipes
 
 MACHINES = ("x86_64",)
 NEWEST_PYTHON = (3, 13)
@@ -27,7 +27,7 @@ def untested() -> list[tuple[str, str, str]]:
     if sys.platform != "linux":
         found.append(("system", f"{sys.platform}: not tested", "processes and sockets are used as on Linux"))
     if machine not in MACHINES:
-        built = " and ".join(kind for kind in kinds() if not recipe_of(kind).comes_in_image)
+        built = " and ".join(dict.fromkeys(each.kind for each in recipes() if not each.comes_in_image))
         advice = "everything that is downloaded exists for aarch64 too" if machine in ("aarch64", "arm64") else None
         found.append(
             ("machine", f"{machine}: not tested", advice or f"only a Go compiler of your own may build {built}")

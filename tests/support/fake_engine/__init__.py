@@ -13,4 +13,4 @@ KIND = "fake"
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts it into the list, until the test ends."""
-    monkeypatch.setitem(engines.PACKAGES, KIND, __name__)
+    monkeypatch.setitem(engines.PACKAGES, KIND, (__name__,))

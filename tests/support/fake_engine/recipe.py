@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quorumkit.engines.base import Recipe
+from quorumkit.engines.base import NeutralGenesis, Recipe
 from quorumkit.plan import Network, Node
 from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife
 from quorumkit.record import NodeRecord
@@ -34,7 +34,11 @@ class FakeRecipe:
     kind = "fake"
     program = "python3"
     default_version = "1.0.0"
-    last_that_seals: str | None = None
+    first_version: str | None = None
+    last_version: str | None = None
+    genesis_fields: tuple[str, ...] = ()
+    later_forks: tuple[str, ...] = ()
+    spec_defaults: Mapping[str, Mapping[str, Any]] = {}
     consensus: tuple[str, ...] = ("clique",)
     gas_is_always_free = True
     private_transactions = False
@@ -50,9 +54,9 @@ class FakeRecipe:
     def ports(self, consensus: str) -> Mapping[str, Any]:
         return {}
 
-    def genesis(self, *, chain_id: int, consensus_fields: Mapping[str, Any], **_: Any) -> dict[str, Any]:
+    def genesis(self, neutral: NeutralGenesis) -> dict[str, Any]:
         # What is after the merge has a block 0 that nobody here derives.
-        return {"config": {"chainId": chain_id, "shanghaiTime": 0}}
+        return {"config": {"chainId": neutral.chain_id, "shanghaiTime": 0}}
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
         return {"peers": " ".join(peer.name for peer in network.peers_of(node)).encode()}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import NamedPort, Recipe
+from quorumkit.engines.base import NamedPort, NeutralGenesis, Recipe
 from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
 from quorumkit.engines.geth.gas import gas_flags, suggestions
 
@@ -29,14 +29,23 @@ FORKS = ("homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople
 """Up to Istanbul, as a genesis names them: what geth and all forks of it have from block 0."""
 
 
+def alloc_of(balances: Mapping[str, int]) -> dict[str, dict[str, str]]:
+    """Balances in wei, by account, as a genesis has them."""
+    return {account.removeprefix("0x"): {"balance": hex(wei)} for account, wei in sorted(balances.items())}
+
+
 class GethRecipe:
     """One geth a node."""
 
     kind = "geth"
     default_version = "1.13.15"
-    last_that_seals: str | None = "1.13.15"
+    first_version: str | None = None
+    last_version: str | None = "1.13.15"
     consensus: tuple[str, ...] = ("clique",)
     gas_is_always_free = False
+    genesis_fields: tuple[str, ...] = ()
+    later_forks: tuple[str, ...] = ()
+    spec_defaults: Mapping[str, Mapping[str, Any]] = {}
     private_transactions = False
     comes_in_image = False
     api_modules: tuple[str, ...] = (
@@ -56,30 +65,22 @@ class GethRecipe:
     def ports(self, consensus: str) -> Mapping[str, NamedPort]:
         return {}
 
-    def genesis(
-        self,
-        *,
-        chain_id: int,
-        gas_limit: int,
-        free_gas: bool,
-        balances: Mapping[str, int],
-        consensus_fields: Mapping[str, Any],
-    ) -> dict[str, Any]:
+    def genesis(self, neutral: NeutralGenesis) -> dict[str, Any]:
         """All forks up to London from block 0, or with free gas up to Berlin (see `gas`); the later ones need the
         merge, which Clique never reaches."""
-        forks = [*FORKS, "berlin"] if free_gas else [*FORKS, "berlin", "london"]
-        fields = dict(consensus_fields)
+        forks = [*FORKS, "berlin"] if neutral.free_gas else [*FORKS, "berlin", "london"]
+        fields = dict(neutral.consensus_fields)
         return {
             "config": {
-                "chainId": chain_id,
+                "chainId": neutral.chain_id,
                 **{f"{fork}Block": 0 for fork in forks},
                 **fields.pop("config"),
             },
             "timestamp": "0x0",
-            "gasLimit": hex(gas_limit),
-            **({} if free_gas else {"baseFeePerGas": "0x0"}),
+            "gasLimit": hex(neutral.gas_limit),
+            **({} if neutral.free_gas else {"baseFeePerGas": "0x0"}),
             **fields,
-            "alloc": {account.removeprefix("0x"): {"balance": hex(wei)} for account, wei in sorted(balances.items())},
+            "alloc": alloc_of(neutral.balances),
         }
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import NamedPort, Recipe
-from quorumkit.engines.geth.recipe import FORKS, GethRecipe
+from quorumkit.engines.base import NamedPort, NeutralGenesis, Recipe
+from quorumkit.engines.geth.recipe import FORKS, GethRecipe, alloc_of
 from quorumkit.files import to_json
 from quorumkit.notation import is_literal_address
 
@@ -35,7 +35,7 @@ class GoQuorumRecipe(GethRecipe):
 
     kind = "goquorum"
     default_version = "24.4.1"
-    last_that_seals: str | None = None
+    last_version: str | None = None
     consensus: tuple[str, ...] = ("qbft", "ibft", "raft", "clique")
     gas_is_always_free = True
     private_transactions = True
@@ -47,20 +47,12 @@ class GoQuorumRecipe(GethRecipe):
     def ports(self, consensus: str) -> Mapping[str, NamedPort]:
         return {"raft": _RAFT_PORT} if consensus == "raft" else {}
 
-    def genesis(
-        self,
-        *,
-        chain_id: int,
-        gas_limit: int,
-        free_gas: bool,
-        balances: Mapping[str, int],
-        consensus_fields: Mapping[str, Any],
-    ) -> dict[str, Any]:
+    def genesis(self, neutral: NeutralGenesis) -> dict[str, Any]:
         """Gas is free on a Quorum chain (`isQuorum`): a transaction with a gas price is refused."""
-        fields = dict(consensus_fields)
+        fields = dict(neutral.consensus_fields)
         return {
             "config": {
-                "chainId": chain_id,
+                "chainId": neutral.chain_id,
                 **{f"{fork}Block": 0 for fork in FORKS},
                 "isQuorum": True,
                 "txnSizeLimit": 64,  # KiB
@@ -69,10 +61,10 @@ class GoQuorumRecipe(GethRecipe):
             },
             "nonce": "0x0",
             "timestamp": "0x0",
-            "gasLimit": hex(gas_limit),
+            "gasLimit": hex(neutral.gas_limit),
             "coinbase": "0x" + "00" * 20,
             **fields,
-            "alloc": {account.removeprefix("0x"): {"balance": hex(wei)} for account, wei in sorted(balances.items())},
+            "alloc": alloc_of(neutral.balances),
         }
 
     def node_files(self, network: Network, node: Node) -> dict[str, bytes]:
