@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from importlib.resources import files
@@ -515,3 +516,15 @@ def _ipfs(contents: bytes) -> bytes:
 def _varint(number: int) -> bytes:
     low, rest = number & 127, number >> 7
     return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
+
+
+def test_the_page_about_it_names_it_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/validators.md").read_text(encoding="utf-8")
+    named = {name.rstrip("`") for name in re.findall(r"`(\w+\(\))` (?:is )?`0x[0-9a-f]{8}`", page.replace("\n", " "))}
+
+    assert named == {"validators()", "votes()", "count()", "threshold()"}
+    for name in named:
+        assert re.search(rf"`{re.escape(name)}`\s+(is )?`{artifact()['selectors'][name]}`", page), name
+    for entry in artifact()["abi"]:
+        assert f"`{entry['name']}(" in page
+    assert set(re.findall(r"0x[0-9a-fA-F]{40}\b", page)) == {ADDRESS}

@@ -1,1 +1,1 @@
-"""Byzantine fault tolerant consensus: unmodified go-ethereum executes, unmodified CometBFT agrees."""
+"""Current go-ethereum, which executes, and CometBFT, which agrees."""
