@@ -60,9 +60,7 @@ def node(bft_geth: str, tmp_path: Path) -> SigningNode:
 @contextlib.asynccontextmanager
 async def running(geth: str, node: SigningNode) -> AsyncIterator[IpcRpc]:
     """Its geth runs inside the block, and is asked over its own socket. The signer must be there already."""
-    flags = (
-        "--datadir data --ipcpath data/geth.ipc --signer signer.ipc --nodiscover --port 0 --maxpeers 0"
-    )
+    flags = "--datadir data --ipcpath data/geth.ipc --signer signer.ipc --nodiscover --port 0 --maxpeers 0"
     process = await asyncio.create_subprocess_exec(
         geth, *flags.split(), "--authrpc.port", "0", "--nat", "none", cwd=node.directory,
         stderr=asyncio.subprocess.PIPE,
