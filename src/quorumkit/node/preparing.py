@@ -56,7 +56,12 @@ class Preparation:
         genesis = await asyncio.to_thread(read_genesis, self._directory)
         if is_to_be_made(self._directory, self._recipe, self._record, genesis):
             await self._make_chain(binary, genesis)
-        processes = self._recipe.processes(binary.path, self._record, admission=admission)
+        processes = self._recipe.processes(
+            binary.path,
+            self._record,
+            admission=admission,
+            beside={name: program.path for name, program in binary.beside.items()},
+        )
         beside = beside_client(self._record, self._directory, override=tm_override)
         # What stands beside a client is there before it.
         names = tuple(spec.name for spec in beside)

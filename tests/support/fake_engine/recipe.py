@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quorumkit.engines.base import NeutralGenesis, Recipe
+from quorumkit.engines.base import NONE_BESIDE, NeutralGenesis, Recipe
 from quorumkit.plan import Network, Node
 from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife
 from quorumkit.record import NodeRecord
@@ -82,7 +82,14 @@ class FakeRecipe:
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.role == "observer"
 
-    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[ProcessSpec]:
+    def processes(
+        self,
+        binary: Path,
+        record: NodeRecord,
+        *,
+        admission: str | None = None,
+        beside: Mapping[str, Path] = NONE_BESIDE,
+    ) -> list[ProcessSpec]:
         python = str(binary)
         environment = {"ADMISSION": admission} if admission else {}
         sign = SignOfLife(self.ipc, "fake_status")
