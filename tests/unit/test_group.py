@@ -419,7 +419,7 @@ def test_all_deaf_ones_together_end_in_the_time_of_one(tmp_path: Path, monkeypat
 
     log = run(tmp_path, three(), play).log
     for name in ("a", "b", "c"):
-        assert f"the {name} did not end in 0." in log
+        assert f"the {name} did not end in 0.3 s and is killed" in log
 
 
 @pytest.mark.parametrize("ready", [True, False])

@@ -104,9 +104,8 @@ class Group:
             part = self._parts[name]
             if ended is not None and part.has_ended and name in self._below(ended):
                 ended = name
-            within = min(part.spec.stop_within, GROUP_STOP_WITHIN)
             others = [self._parts[each].spec.stop_within for each in left if not lives[each].done()]
-            part.stop(stop_share(until - time.monotonic(), within, others))
+            part.stop(stop_share(until - time.monotonic(), part.spec.stop_within, others))
             if name in self._waiting:
                 lives[name].cancel()
             await asyncio.gather(lives[name], return_exceptions=True)
