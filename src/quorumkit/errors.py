@@ -86,6 +86,9 @@ class RuntimeUnavailableError(QuorumkitError):
 class RpcError(QuorumkitError):
     """A client answered a JSON-RPC request with an error, or did not answer."""
 
+    code: int | None = None
+    """Of the error that it answered with (JSON-RPC 2.0, section 5.1); None: it did not answer, or not so."""
+
 
 class WaitTimeoutError(QuorumkitError):
     """Something waited for did not come in time."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from quorumkit.rpc import Rpc
 
 
+NONE_BESIDE: Mapping[str, Path] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Binary:
     """A client binary that was found or built, and checked."""
@@ -25,6 +29,8 @@ class Binary:
     path: Path
     version: str
     sha256: str
+    beside: Mapping[str, Binary] = field(default_factory=dict, hash=False)
+    """The further programs that its engine runs, by name."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +176,17 @@ class Recipe(Protocol):
         """Whether running members must take the node in (`admit`) before its client can start for the first time."""
         ...
 
-    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> Sequence[PartSpec]:
+    def processes(
+        self,
+        binary: Path,
+        record: NodeRecord,
+        *,
+        admission: str | None = None,
+        beside: Mapping[str, Path] = NONE_BESIDE,
+    ) -> Sequence[PartSpec]:
         """What the node consists of while it runs, its client first (a process), and without its transaction manager;
-        `admission` is what `Driver.admit` answered, where it was needed."""
+        `admission` is what `Driver.admit` answered, where it was needed, `beside` are the further programs
+        (`Binary.beside`)."""
         ...
 
     def why_it_ends(self, line: str) -> str | None:

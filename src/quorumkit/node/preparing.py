@@ -70,7 +70,12 @@ class Preparation:
             await self._make_chain(binary, genesis)
         if self._is_stopped:
             return None
-        processes = self._recipe.processes(binary.path, self._record, admission=admission)
+        processes = self._recipe.processes(
+            binary.path,
+            self._record,
+            admission=admission,
+            beside={name: program.path for name, program in binary.beside.items()},
+        )
         beside = beside_client(self._record, self._directory, override=tm_override)
         # What stands beside a client is there before it.
         names = tuple(spec.name for spec in beside)

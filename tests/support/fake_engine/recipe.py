@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quorumkit.engines.base import NeutralGenesis, Recipe
+from quorumkit.engines.base import NONE_BESIDE, NeutralGenesis, Recipe
 from quorumkit.errors import EngineError, RestartNeededError
 from quorumkit.plan import Network, Node
 from quorumkit.process_spec import Carrier, LoggedLine, PartSpec, ProcessSpec, SignOfLife, TaskSpec
@@ -121,7 +121,14 @@ class FakeRecipe:
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.role == "observer"
 
-    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> Sequence[PartSpec]:
+    def processes(
+        self,
+        binary: Path,
+        record: NodeRecord,
+        *,
+        admission: str | None = None,
+        beside: Mapping[str, Path] = NONE_BESIDE,
+    ) -> Sequence[PartSpec]:
         python = str(binary)
         environment = {"ADMISSION": admission} if admission else {}
         sign = SignOfLife(self.ipc, "fake_status")
