@@ -175,7 +175,7 @@ class Watched(Node):
         self.status.describe(self._record)
 
     async def _prepare(self) -> Prepared:
-        (client,) = recipe_of("geth").processes(Path("geth"), self.record)
+        (client,) = recipe_of("geth", "clique").processes(Path("geth"), self.record)
         command = (sys.executable, "-c", CLIENT, str(self.answers))
         genesis = Genesis(self.directory / "genesis.json", "", None)
         return Prepared([replace(client, argv=command)], genesis, client=client.name)
