@@ -13,6 +13,7 @@ from samples import planned, spec_of
 from quorumkit.engines import recipe_of
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
+from quorumkit.process_spec import client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, parse_spec, spec_to_yaml
 
@@ -27,7 +28,9 @@ def config(spec: NetworkSpec) -> dict[str, Any]:
 
 def command(spec: NetworkSpec) -> list[str]:
     network = planned(spec)
-    return list(recipe_of(spec.engine.kind).processes(Path("geth"), record_of(network, network.node(1)))[0].argv)
+    return list(
+        client_of(recipe_of(spec.engine.kind).processes(Path("geth"), record_of(network, network.node(1)))).argv
+    )
 
 
 @pytest.mark.parametrize("engine", ["geth", "goquorum"])
