@@ -52,6 +52,7 @@ lock: setup-dev ## Write the lock files again (LOCK_ARGS=--upgrade for newer ver
 
 contracts: ## Compile the contracts again (needs Node.js)
 	@cd src/quorumkit/contracts && npx --yes --package solc@0.8.28 -- node compile.mjs
+	@cd src/quorumkit/engines/bft/validators && npx --yes --package solc@0.8.37 -- node compile.mjs
 
 release: setup-dev ## Check what is about to be released (TAG=v0.1.0)
 	@$(bin)/python scripts/release.py $(if $(TAG),--tag $(TAG))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from quorumkit.engines import kinds, recipe_of
+from quorumkit.engines import consensus_kinds, kinds, recipes, recipes_of
 
 _HEAD = """\
 {{/* What each client can, as Quorumkit's recipes say it. Written by scripts/chart_readme.py; run `make docs` after a
@@ -17,28 +17,33 @@ _HEAD = """\
 
 def template() -> str:
     """The template's text."""
-    known = {
-        kind: {
-            "version": recipe.default_version,
-            "consensus": recipe.consensus,
-            "privateTransactions": recipe.private_transactions,
-            "apiModules": recipe.api_modules,
-            "ourFlags": recipe.our_flags,
-        }
-        for kind in kinds()
-        for recipe in [recipe_of(kind)]
-    }
+    known = {kind: _of(kind) for kind in kinds()}
     text = json.dumps(known, indent=2)
     if "{{" in text:
         raise ValueError("a recipe holds what a template takes for an action of its own")
     return f'{_HEAD}{{{{- define "quorumkit.engines" -}}}}\n{text}\n{{{{- end -}}}}\n'
 
 
+def _of(kind: str) -> dict[str, Any]:
+    """By consensus kind, what an engine can with it; `all` names those kinds, the default first."""
+    by = {consensus: recipe for recipe in recipes_of(kind) for consensus in recipe.consensus}
+    known = {
+        consensus: {
+            "version": recipe.default_version,
+            "privateTransactions": recipe.private_transactions,
+            "apiModules": recipe.api_modules,
+            "ourFlags": recipe.our_flags,
+            "ports": {name: port.number for name, port in recipe.ports(consensus).items()},
+        }
+        for consensus, recipe in by.items()
+    }
+    return {"all": " ".join(by), **known}
+
+
 def put_into_schema(schema: dict[str, Any]) -> None:
     """Has the values' schema take what the engines have."""
-    recipes = [recipe_of(kind) for kind in kinds()]
-    consensus = dict.fromkeys(kind for recipe in recipes for kind in recipe.consensus)
-    modules = list(dict.fromkeys(module for recipe in recipes for module in recipe.api_modules))
+    consensus = consensus_kinds()
+    modules = list(dict.fromkeys(module for recipe in recipes() for module in recipe.api_modules))
     network = schema["properties"]["network"]["properties"]
     network["engine"]["properties"]["kind"]["enum"] = list(kinds())
     network["consensus"]["properties"]["kind"]["enum"] = ["", *consensus, None]

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from field_comments import comments_of
-from quorumkit.engines import kinds
+from quorumkit.engines import consensus_kinds, kinds
 from quorumkit.errors import SpecError
 from quorumkit.notation import WEI_PER
 from quorumkit.spec import SPEC_FORMAT, NetworkSpec, parse_spec
@@ -51,11 +51,18 @@ _SHARPENED: dict[str, _Schema] = {
     "name": {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$"},
     "compose.subnet": {"type": ["string", "null"], "pattern": _SUBNET},
     "compose.memory": {"type": "string", "pattern": "^[1-9][0-9]*[kmg]$"},
+    "consensus.kind": {"enum": list(consensus_kinds())},
     "engine.kind": {"enum": list(kinds())},
     "engine.client_arguments": {
         "type": "array",
         "items": {"type": "string", "pattern": r"^--[a-z][A-Za-z0-9.-]*(=[^\n]*)?$"},
     },
+    "genesis.base_fee": _WEI,
+    "genesis.fork_times": {
+        "type": "object",
+        "additionalProperties": {"anyOf": [{"type": "integer"}, {"$ref": "#/definitions/number"}]},
+    },
+    "genesis.gas_price": _WEI,
     "genesis.node_balance": _WEI,
     "genesis.alloc": {
         "type": "object",
@@ -142,7 +149,7 @@ def _members(annotation: Any) -> list[Any]:
 
 def _by_engine() -> Iterator[_Schema]:
     """What one engine takes of the fields that another takes otherwise: the spec is asked."""
-    consensus = _values("consensus.kind")
+    consensus = consensus_kinds()
     for kind in kinds():
         engine = {"kind": kind}
         able = [each for each in consensus if _holds(engine=engine, consensus={"kind": each})]

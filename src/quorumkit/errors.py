@@ -15,6 +15,9 @@ class QuorumkitError(Exception):
     """A right request that failed; `hint` says what to do next."""
 
     exit_code: ClassVar[int] = 1
+    restarts_at_once: ClassVar[bool] = False
+    """Whether a node's group that ends with it is started again at once, for it failed of nothing: it is the start that
+    is wanted."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         # Whatever they quote: an error goes to terminals, logs, the states of nodes and other programs.
@@ -66,6 +69,12 @@ class NodeError(QuorumkitError):
     """A node failed or is not in the state the request needs."""
 
 
+class RestartNeededError(NodeError):
+    """What a part of a running node cannot heal but by a new start of all of them."""
+
+    restarts_at_once = True
+
+
 class NotRunningError(QuorumkitError):
     """The network does not run, and the request needs it to."""
 
@@ -76,6 +85,9 @@ class RuntimeUnavailableError(QuorumkitError):
 
 class RpcError(QuorumkitError):
     """A client answered a JSON-RPC request with an error, or did not answer."""
+
+    code: int | None = None
+    """Of the error that it answered with (JSON-RPC 2.0, section 5.1); None: it did not answer, or not so."""
 
 
 class WaitTimeoutError(QuorumkitError):

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from quorumkit.addresses import Enode, HttpUrl
 from quorumkit.engines import Recipe, recipe_of
@@ -69,6 +79,14 @@ class PeerRecord(_Part):
 
     name: str
     enode: Annotated[Enode, BeforeValidator(_parsed), PlainSerializer(str)]
+    further_keys: Mapping[str, str] = Field(default_factory=dict)
+    """Its further public keys, by name (`PublicIdentity.further_keys`)."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """So that versions that do not know it yet read the records of nodes that have none."""
+        fields: dict[str, Any] = rest(self)
+        return fields if self.further_keys else {name: fields[name] for name in fields if name != "further_keys"}
 
 
 class NodeRecord(_Part):
@@ -80,6 +98,8 @@ class NodeRecord(_Part):
     gas_limit: int | None = None
     """Of every block; None in records from before it was kept, whose clients go towards their own."""
     free_gas: bool = False
+    gas_price: int | None = None
+    """The least tip in wei per gas, where the spec names one."""
     engine: EngineRecord
     consensus: ConsensusRecord
     tm: TmRecord | None = None

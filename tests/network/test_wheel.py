@@ -23,6 +23,7 @@ def test_a_wheel_carries_everything_that_is_no_code(built: tuple[Path, Path]) ->
     module = ("go.mod", "go.sum", "geth.go")
     assert {f"quorumkit/engines/geth/module/{name}" for name in module} <= names
     assert {f"quorumkit/contracts/{name}" for name in ("Storage.json", "Storage.sol", "storage.js")} <= names
+    assert {f"quorumkit/engines/bft/validators/Validators.{kind}" for kind in ("json", "sol")} <= names
     assert {f"quorumkit/chart/{name}" for name in ("Chart.yaml", "values.yaml", "templates/statefulset.yaml")} <= names
     assert "quorumkit/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]

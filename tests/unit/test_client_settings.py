@@ -12,6 +12,7 @@ from samples import planned, spec_of
 
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
+from quorumkit.process_spec import client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, parse_spec, spec_to_yaml
 
@@ -26,7 +27,7 @@ def config(spec: NetworkSpec) -> dict[str, Any]:
 
 def command(spec: NetworkSpec) -> list[str]:
     network = planned(spec)
-    return list(spec.recipe.processes(Path("geth"), record_of(network, network.node(1)))[0].argv)
+    return list(client_of(spec.recipe.processes(Path("geth"), record_of(network, network.node(1)))).argv)
 
 
 @pytest.mark.parametrize("engine", ["geth", "goquorum"])

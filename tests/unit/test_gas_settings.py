@@ -13,6 +13,7 @@ from quorumkit.engines import recipe_of
 from quorumkit.engines.geth.gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
+from quorumkit.process_spec import client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
@@ -23,7 +24,7 @@ def command_of(spec: NetworkSpec, **changes: Any) -> dict[str, str]:
     """Each flag with the word after it."""
     network = planned(spec)
     record = record_of(network, network.node(1)).model_copy(update=changes)
-    words = spec.recipe.processes(Path("geth"), record)[0].argv
+    words = client_of(spec.recipe.processes(Path("geth"), record)).argv
     return dict(zip(words, [*words[1:], ""], strict=True))
 
 

@@ -3,49 +3,113 @@
 {{- define "quorumkit.engines" -}}
 {
   "geth": {
-    "version": "1.13.15",
-    "consensus": [
-      "clique"
-    ],
-    "privateTransactions": false,
-    "apiModules": [
-      "eth",
-      "net",
-      "web3",
-      "txpool",
-      "admin",
-      "clique",
-      "debug",
-      "miner",
-      "personal"
-    ],
-    "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?"
+    "all": "clique",
+    "clique": {
+      "version": "1.13.15",
+      "privateTransactions": false,
+      "apiModules": [
+        "eth",
+        "net",
+        "web3",
+        "txpool",
+        "admin",
+        "clique",
+        "debug",
+        "miner",
+        "personal"
+      ],
+      "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "ports": {}
+    }
   },
   "goquorum": {
-    "version": "24.4.1",
-    "consensus": [
-      "qbft",
-      "ibft",
-      "raft",
-      "clique"
-    ],
-    "privateTransactions": true,
-    "apiModules": [
-      "eth",
-      "net",
-      "web3",
-      "txpool",
-      "admin",
-      "clique",
-      "debug",
-      "miner",
-      "personal",
-      "istanbul",
-      "raft",
-      "quorumPermission",
-      "quorumExtension"
-    ],
-    "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?"
+    "all": "qbft ibft raft clique",
+    "qbft": {
+      "version": "24.4.1",
+      "privateTransactions": true,
+      "apiModules": [
+        "eth",
+        "net",
+        "web3",
+        "txpool",
+        "admin",
+        "clique",
+        "debug",
+        "miner",
+        "personal",
+        "istanbul",
+        "raft",
+        "quorumPermission",
+        "quorumExtension"
+      ],
+      "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "ports": {}
+    },
+    "ibft": {
+      "version": "24.4.1",
+      "privateTransactions": true,
+      "apiModules": [
+        "eth",
+        "net",
+        "web3",
+        "txpool",
+        "admin",
+        "clique",
+        "debug",
+        "miner",
+        "personal",
+        "istanbul",
+        "raft",
+        "quorumPermission",
+        "quorumExtension"
+      ],
+      "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "ports": {}
+    },
+    "raft": {
+      "version": "24.4.1",
+      "privateTransactions": true,
+      "apiModules": [
+        "eth",
+        "net",
+        "web3",
+        "txpool",
+        "admin",
+        "clique",
+        "debug",
+        "miner",
+        "personal",
+        "istanbul",
+        "raft",
+        "quorumPermission",
+        "quorumExtension"
+      ],
+      "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "ports": {
+        "raft": 50400
+      }
+    },
+    "clique": {
+      "version": "24.4.1",
+      "privateTransactions": true,
+      "apiModules": [
+        "eth",
+        "net",
+        "web3",
+        "txpool",
+        "admin",
+        "clique",
+        "debug",
+        "miner",
+        "personal",
+        "istanbul",
+        "raft",
+        "quorumPermission",
+        "quorumExtension"
+      ],
+      "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "ports": {}
+    }
   }
 }
 {{- end -}}

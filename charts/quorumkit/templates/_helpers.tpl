@@ -24,9 +24,9 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What the client can (_engines.tpl), as JSON. */}}
+{{/* What the client can with the consensus kind (_engines.tpl), as JSON. */}}
 {{- define "quorumkit.engine" -}}
-{{ get (include "quorumkit.engines" . | fromJson) .Values.network.engine.kind | toJson }}
+{{ get (get (include "quorumkit.engines" . | fromJson) .Values.network.engine.kind) (include "quorumkit.consensus" .) | toJson }}
 {{- end -}}
 
 {{- define "quorumkit.engineVersion" -}}
@@ -36,7 +36,8 @@
 {{/* The consensus kind; only one that the client has. */}}
 {{- define "quorumkit.consensus" -}}
 {{- $engine := .Values.network.engine.kind -}}
-{{- $known := (include "quorumkit.engine" . | fromJson).consensus -}}
+{{- $by := get (include "quorumkit.engines" . | fromJson) $engine -}}
+{{- $known := splitList " " $by.all -}}
 {{- $kind := .Values.network.consensus.kind | default (first $known) -}}
 {{- if not (has $kind $known) -}}
 {{- fail (printf "network.consensus.kind: %s has no %s (it has %s)" $engine $kind (join ", " $known)) -}}
@@ -54,8 +55,8 @@
 {{- define "quorumkit.peerPorts" -}}
 p2p: 30303
 exchange: 9546
-{{- if eq (include "quorumkit.consensus" .) "raft" }}
-raft: 50400
+{{- range $name, $port := (include "quorumkit.engine" . | fromJson).ports }}
+{{ $name }}: {{ $port }}
 {{- end }}
 {{- if include "quorumkit.hasManager" . }}
 tm: 9001
@@ -198,7 +199,7 @@ consensus:
   kind: {{ include "quorumkit.consensus" . }}
   period: {{ int64 $network.consensus.period }}
   epoch: {{ int64 $network.consensus.epoch }}
-  {{- if has "qbft" $engine.consensus }}
+  {{- if has "qbft" (splitList " " (get (include "quorumkit.engines" . | fromJson) $network.engine.kind).all) }}
   request_timeout: {{ int64 $network.consensus.requestTimeout }}
   max_request_timeout: {{ int64 $network.consensus.maxRequestTimeout }}
   raft_block_time: {{ int64 $network.consensus.raftBlockTime }}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from quorumkit.finding import Finding
     from quorumkit.identity import PublicIdentity
     from quorumkit.plan import Network, Node
-    from quorumkit.process_spec import ProcessSpec
+    from quorumkit.process_spec import PartSpec
     from quorumkit.progress import Progress
     from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
+
+
+NONE_BESIDE: Mapping[str, Path] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Binary:
     path: Path
     version: str
     sha256: str
+    beside: Mapping[str, Binary] = field(default_factory=dict, hash=False)
+    """The further programs that its engine runs, by name."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +176,17 @@ class Recipe(Protocol):
         """Whether running members must take the node in (`admit`) before its client can start for the first time."""
         ...
 
-    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[ProcessSpec]:
-        """What the node consists of while it runs, its client first and without its transaction manager; `admission` is
-        what `Driver.admit` answered, where it was needed."""
+    def processes(
+        self,
+        binary: Path,
+        record: NodeRecord,
+        *,
+        admission: str | None = None,
+        beside: Mapping[str, Path] = NONE_BESIDE,
+    ) -> Sequence[PartSpec]:
+        """What the node consists of while it runs, its client first (a process), and without its transaction manager;
+        `admission` is what `Driver.admit` answered, where it was needed, `beside` are the further programs
+        (`Binary.beside`)."""
         ...
 
     def why_it_ends(self, line: str) -> str | None:
@@ -234,6 +248,10 @@ class Report(Protocol):
 
     def say(self, level: str, text: str) -> None:
         """A line for the node's log."""
+        ...
+
+    def publish(self, name: str, value: Any) -> None:
+        """A figure for the node's status and its metrics (`NodeStatus.figures`), in place of the one before."""
         ...
 
     def standing_still(self) -> AbstractContextManager[None]:

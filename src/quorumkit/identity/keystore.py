@@ -51,19 +51,54 @@ def opens(keystore: Mapping[str, Any], password: str) -> bool:
     """Whether a password opens a keystore, by its MAC. One with another KDF than ours (scrypt), or with costs that
     no client gives it, it does not."""
     try:
+        _derived_key(keystore, password.encode())
+    except ValueError:
+        return False
+    return True
+
+
+def decrypt_key(keystore: Mapping[str, Any], password: bytes) -> bytes:
+    """The private key in a keystore, 32 bytes. Slow by design: with the costs that geth gives it by itself, a second.
+
+    Raises:
+        ValueError: the password does not open it (see `opens`), or what it holds is no key.
+    """
+    from Crypto.Cipher import AES
+
+    derived = _derived_key(keystore, password)
+    try:
+        crypto = keystore["crypto"]
+        if crypto["cipher"] != "aes-128-ctr":
+            raise ValueError("another cipher than aes-128-ctr")
+        iv = bytes.fromhex(crypto["cipherparams"]["iv"])
+        cipher = AES.new(derived[:16], AES.MODE_CTR, nonce=b"", initial_value=iv)
+        key = cipher.decrypt(bytes.fromhex(crypto["ciphertext"]))
+    except (KeyError, TypeError):
+        raise ValueError("not a keystore (Web3 Secret Storage v3)") from None
+    if len(key) != _KEY_BYTES:
+        raise ValueError("it holds no key of 32 bytes")
+    return key
+
+
+def _derived_key(keystore: Mapping[str, Any], password: bytes) -> bytes:
+    """What the password opens a keystore with. Raises ValueError where it does not."""
+    try:
         crypto = keystore["crypto"]
         parameters = crypto["kdfparams"]
         n, r, p = int(parameters["n"]), int(parameters["r"]), int(parameters["p"])
         if crypto["kdf"] != "scrypt" or 128 * n * r > _MOST_MEMORY or not 0 < p <= _MOST_PASSES:
-            return False
+            raise ValueError("another KDF than scrypt, or with other costs than clients give it")
         derived = hashlib.scrypt(
-            password.encode(), salt=bytes.fromhex(parameters["salt"]), n=n, r=r, p=p,
+            password, salt=bytes.fromhex(parameters["salt"]), n=n, r=r, p=p,
             maxmem=2 * _MOST_MEMORY, dklen=_KEY_BYTES,
         )  # fmt: skip
         expected = keccak256(derived[16:32] + bytes.fromhex(crypto["ciphertext"]))
-        return hmac.compare_digest(expected, bytes.fromhex(crypto["mac"]))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return False
+        mac = bytes.fromhex(crypto["mac"])
+    except (KeyError, TypeError, OverflowError):
+        raise ValueError("not a keystore (Web3 Secret Storage v3)") from None
+    if not hmac.compare_digest(expected, mac):
+        raise ValueError("could not decrypt key with given password")
+    return derived
 
 
 def keccak256(data: bytes) -> bytes:

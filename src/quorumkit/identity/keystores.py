@@ -20,6 +20,11 @@ def find_account(folder: Path, wanted: str | None, password: Path, *, hint: str)
     Raises:
         CorruptFileError: it is not there, is no keystore, or is there twice.
     """
+    return find_keystore(folder, wanted, password, hint=hint)[0]
+
+
+def find_keystore(folder: Path, wanted: str | None, password: Path, *, hint: str) -> tuple[str, dict[str, Any]]:
+    """The same, and its keystore. Raises the same."""
     accounts: dict[str, list[Path]] = {}
     broken: list[Path] = []
     keystores: dict[str, dict[str, Any]] = {}
@@ -42,7 +47,7 @@ def find_account(folder: Path, wanted: str | None, password: Path, *, hint: str)
                 f"{folder}: {names} are the same account, and the client takes neither then",
                 hint="move one of them out of the folder",
             )
-        return account
+        return account, keystores[account]
     if accounts and wanted is not None:
         raise CorruptFileError(f"{folder}: not the keystore of {wanted}", hint=hint)
     if accounts:

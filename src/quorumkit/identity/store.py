@@ -6,11 +6,11 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from quorumkit.errors import CorruptFileError
+from quorumkit.errors import CorruptFileError, NodeError
 from quorumkit.files import SECRET_MODE, private_directory, write_atomic, write_new
 from quorumkit.identity.keys import NodeSecrets, PublicIdentity, enode_key_of
-from quorumkit.identity.keystore import checksum_address
-from quorumkit.identity.keystores import find_account
+from quorumkit.identity.keystore import checksum_address, decrypt_key, keccak256
+from quorumkit.identity.keystores import find_account, find_keystore
 
 NODEKEY = Path("data/geth/nodekey")
 KEYSTORE = Path("data/keystore")
@@ -81,6 +81,31 @@ def check_identity(directory: Path, identity: PublicIdentity) -> None:
         raise CorruptFileError(
             f"{directory / TM_PUBLIC_KEY}: not the TM public key of this node's record", hint=_RESTORE
         )
+
+
+def load_account_key(directory: Path, account: str) -> bytes:
+    """The private key of the node's account, decrypted: 32 bytes. Slow by design (`decrypt_key`).
+
+    Raises:
+        CorruptFileError: the keystore or its password is missing or unreadable.
+        NodeError: the password does not open it, or another account's key is in it.
+    """
+    import coincurve
+
+    password = directory / PASSWORD
+    _read_address(directory, account)
+    _, keystore = find_keystore(directory / KEYSTORE, account, password, hint=_RESTORE)
+    try:
+        key = decrypt_key(keystore, password.read_bytes().strip())
+        point = coincurve.PrivateKey(key).public_key.format(compressed=False)
+    except (ValueError, OSError) as error:
+        raise NodeError(
+            f"{directory / KEYSTORE}: the keystore of {account} does not open: {error}",
+            hint="put the node's `password` file back from a backup",
+        ) from None
+    if "0x" + keccak256(point[1:])[12:].hex() != account.lower():
+        raise NodeError(f"{directory / KEYSTORE}: not the key of {account}", hint=_RESTORE)
+    return key
 
 
 def _read_tm_key(directory: Path) -> str | None:

@@ -33,6 +33,7 @@ def record_of(network: Network, node: Node) -> NodeRecord:
         chain_id=spec.chain_id,
         gas_limit=spec.genesis.gas_limit,
         free_gas=spec.gas_is_free,
+        gas_price=spec.genesis.gas_price or None,
         engine=EngineRecord(
             kind=spec.engine.kind,
             version=spec.engine.version,
@@ -51,7 +52,7 @@ def record_of(network: Network, node: Node) -> NodeRecord:
         ),
         tm=_transaction_manager(network, node),
         node=node,
-        peers=tuple(PeerRecord(name=peer.name, enode=peer.enode) for peer in network.peers_of(node)),
+        peers=tuple(_peer(peer) for peer in network.peers_of(node)),
     )
 
 
@@ -73,6 +74,10 @@ def keeping(network: Network, name: str, source: Path) -> Callable[[bytes, bytes
     if manager is None or name != manager_of(manager.kind).config:
         return None
     return partial(manager_of(manager.kind).keep, source=source)
+
+
+def _peer(node: Node) -> PeerRecord:
+    return PeerRecord(name=node.name, enode=node.enode)
 
 
 def _transaction_manager(network: Network, node: Node) -> TmRecord | None:

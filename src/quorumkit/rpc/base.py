@@ -65,7 +65,10 @@ def result_of(answer: Any, method: str, where: str) -> Any:
     if answer.get("error") is not None:
         error = answer["error"]
         message = error.get("message", error) if isinstance(error, dict) else error
-        raise RpcError(f"{where}: {method}: {one_line(message, longest=1000)}")
+        failure = RpcError(f"{where}: {method}: {one_line(message, longest=1000)}")
+        code = error.get("code") if isinstance(error, dict) else None
+        failure.code = code if isinstance(code, int) else 0
+        raise failure
     return answer.get("result")
 
 

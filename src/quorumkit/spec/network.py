@@ -168,13 +168,14 @@ class NetworkSpec(Part):
 
     @model_validator(mode="after")
     def _ports_fit(self) -> NetworkSpec:
-        for field in ("rpc", "p2p", "exchange", "raft", "tm"):
+        each = [field for field in PortsSpec.model_fields if field != "health"]
+        for field in each:
             base = getattr(self.ports, field)
             if base is not None and base + self.nodes.total - 1 > 65535:
                 raise ValueError(f"ports.{field}: {self.nodes.total} ports from {base} on go beyond 65535")
         blocks = {
             field: range(base, base + (1 if field == "health" else self.nodes.total))
-            for field in ("rpc", "p2p", "exchange", "raft", "tm", "health")
+            for field in (*each, "health")
             if (base := getattr(self.ports, field)) is not None
         }
         for (one, block), (other, with_) in itertools.combinations(blocks.items(), 2):

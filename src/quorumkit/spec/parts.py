@@ -191,6 +191,10 @@ class PortsSpec(Part):
     """Where nodes that share nothing serve the exchange; only with `identities: exchanged`."""
     raft: int | None = Field(default=None, ge=1, le=65535)
     """Raft's own messages; only with that consensus kind."""
+    bft: int | None = Field(default=None, ge=1, le=65535)
+    """Where validators agree on blocks; only with that consensus kind."""
+    light: int | None = Field(default=None, ge=1, le=65535)
+    """Where nodes that join are told signed headers; only with consensus kind bft."""
     tm: int | None = Field(default=None, ge=1, le=65535)
     """Where transaction managers reach each other, where there are any."""
     health: int | None = Field(default=None, ge=1, le=65535)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import NamedPort, NeutralGenesis, Recipe
+from quorumkit.engines.base import NONE_BESIDE, NamedPort, NeutralGenesis, Recipe
 from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
 from quorumkit.engines.geth.gas import gas_flags, suggestions
 
@@ -175,7 +175,14 @@ class GethRecipe:
     def needs_admission(self, record: NodeRecord) -> bool:
         return False
 
-    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[ProcessSpec]:
+    def processes(
+        self,
+        binary: Path,
+        record: NodeRecord,
+        *,
+        admission: str | None = None,
+        beside: Mapping[str, Path] = NONE_BESIDE,
+    ) -> list[ProcessSpec]:
         command = [
             *(str(binary), *self._flags(record)),
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.base import NamedPort, NeutralGenesis, Recipe
+from quorumkit.engines.base import NONE_BESIDE, NamedPort, NeutralGenesis, Recipe
 from quorumkit.engines.geth.recipe import FORKS, GethRecipe, alloc_of
 from quorumkit.files import to_json
 from quorumkit.notation import is_literal_address
@@ -126,7 +126,14 @@ class GoQuorumRecipe(GethRecipe):
     def needs_admission(self, record: NodeRecord) -> bool:
         return record.consensus.kind == "raft" and record.role == "observer"
 
-    def processes(self, binary: Path, record: NodeRecord, *, admission: str | None = None) -> list[ProcessSpec]:
+    def processes(
+        self,
+        binary: Path,
+        record: NodeRecord,
+        *,
+        admission: str | None = None,
+        beside: Mapping[str, Path] = NONE_BESIDE,
+    ) -> list[ProcessSpec]:
         """A raft node that is asked for its members while it reads them from its disk stands still for good: it takes a
         lock for reading twice, and in between waits the one who writes (raft/handler.go, NodeInfo; raft/snapshot.go,
         updateClusterMembership). So it can be asked only once raft has started.

@@ -1,0 +1,1 @@
+"""Current go-ethereum, which executes, and CometBFT, which agrees."""

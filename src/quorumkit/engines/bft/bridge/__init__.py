@@ -1,0 +1,1 @@
+"""Between CometBFT, which agrees, and geth, which executes."""
