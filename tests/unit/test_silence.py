@@ -180,7 +180,7 @@ def test_where_nobody_listens_nobody_is_silent(tmp_path: Path) -> None:
 
 
 def asked_of(kind: str, record: NodeRecord) -> str:
-    sign = client_of(recipe_of(kind).processes(Path("client"), record)).sign_of_life
+    sign = client_of(recipe_of(kind, record.consensus.kind).processes(Path("client"), record)).sign_of_life
     assert sign is not None
     return sign.method
 
