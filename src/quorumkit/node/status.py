@@ -47,6 +47,9 @@ class NodeStatus:
     error: str | None = None
     trouble: str | None = None
     """What goes wrong in its care while it runs on; its log has the traceback."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What its driver and the tasks beside its client publish while it runs, by name: numbers, in the units of their
+    names, words for people, and numbers by what they are of."""
 
     def describe(self, record: NodeRecord) -> None:
         """Takes over what a node's record says of it."""

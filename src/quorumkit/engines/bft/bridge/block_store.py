@@ -51,7 +51,7 @@ class CometBlockStore:
 
     def _payload(self, transaction: str, height: int) -> Payload:
         try:
-            return self._decode(base64.b64decode(transaction))
+            return self._decode(base64.b64decode(transaction, validate=True))
         except ValueError as error:
             raise RpcError(f"{_WHERE}: height {height}: not a payload ({error})") from None
 
