@@ -25,7 +25,6 @@ from nacl.signing import SigningKey
 
 from quorumkit.engines.bft.bridge.application import Application
 from quorumkit.engines.bft.bridge.bridge import ABCI_SOCKET, RPC_SOCKET, BridgeSettings, serve
-from quorumkit.engines.bft.validators import ADDRESS
 from quorumkit.files import private_directory
 from quorumkit.rpc import IpcRpc
 from quorumkit.rpc.sockets import short_socket_path
@@ -52,7 +51,6 @@ class BftNode:
             fork="osaka",
             pruned=network.pruned,
             members=lambda: frozenset(node.node_id for node in network.nodes),
-            validators=ADDRESS if ADDRESS in network.alloc else None,
         )
         self.application: type[Application] = Application
         """What answers CometBFT: another one where the test has the node misbehave."""

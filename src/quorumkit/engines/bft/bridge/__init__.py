@@ -34,7 +34,6 @@ async def serve(carrier: Carrier) -> None:
     import hashlib
 
     from quorumkit.engines.bft.bridge.bridge import BridgeSettings, serve
-    from quorumkit.engines.bft.validators import ADDRESS
 
     record = carrier.record()
 
@@ -51,6 +50,5 @@ async def serve(carrier: Carrier) -> None:
         pruned=record.engine.state == "pruned",
         members=members,
         free_gas=record.free_gas,
-        validators=ADDRESS,
     )
     await serve(settings, say=carrier.say, ready=carrier.ready, publish=carrier.publish)

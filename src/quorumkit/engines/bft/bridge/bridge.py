@@ -41,8 +41,7 @@ class BridgeSettings:
     members: Callable[[], frozenset[str]]
     """The CometBFT node ids that may connect."""
     free_gas: bool = True
-    validators: str | None = None
-    """The address of the contract that holds the set; None where it never changes."""
+    """Whether geth is to take transactions that pay nothing."""
 
 
 async def serve(
@@ -69,7 +68,6 @@ async def serve(
         fork=settings.fork,
         say=say,
         free_gas=settings.free_gas,
-        validators=settings.validators,
     )
     mempool = Mempool(directory / RPC_SOCKET)
     doorbell = Doorbell(
