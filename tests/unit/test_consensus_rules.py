@@ -92,7 +92,7 @@ def test_a_clique_validators_client_is_told_whose_account_seals() -> None:
     for kind in ("geth", "goquorum"):
         network = planned(spec_of(2, engine={"kind": kind}, consensus={"kind": "clique"}))
         record = record_of(network, network.node(2))
-        command = client_of(recipe_of(kind).processes(Path("client"), record)).argv
+        command = client_of(recipe_of(kind, "clique").processes(Path("client"), record)).argv
         assert command[command.index("--miner.etherbase") + 1] == record.identity.account
 
 

@@ -22,8 +22,8 @@ from quorumkit.progress import silent
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 
-GETH = recipe_of("geth")
-ACQUIRER = acquirer_of("geth")
+GETH = recipe_of("geth", "clique")
+ACQUIRER = acquirer_of("geth", "clique")
 
 
 def program(path: Path, script: str) -> Path:

@@ -180,7 +180,7 @@ def test_where_nobody_listens_nobody_is_silent(tmp_path: Path) -> None:
 
 
 def asked_of(kind: str, record: NodeRecord) -> str:
-    sign = client_of(recipe_of(kind).processes(Path("client"), record)).sign_of_life
+    sign = client_of(recipe_of(kind, record.consensus.kind).processes(Path("client"), record)).sign_of_life
     assert sign is not None
     return sign.method
 
@@ -207,7 +207,7 @@ class Watched(Node):
         self.status.describe(self._record)
 
     async def _prepare(self) -> Prepared:
-        client = client_of(recipe_of("geth").processes(Path("geth"), self.record))
+        client = client_of(recipe_of("geth", "clique").processes(Path("geth"), self.record))
         command = (sys.executable, "-c", CLIENT, str(self.answers))
         genesis = Genesis(self.directory / "genesis.json", "", None)
         return Prepared([replace(client, argv=command)], genesis, client=client.name)
