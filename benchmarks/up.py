@@ -33,6 +33,7 @@ from quorumkit.contracts import storage_contract
 from quorumkit.directory import NetworkDirectory
 from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.plan import Network
+from quorumkit.process_spec import client_of
 from quorumkit.progress import silent
 from quorumkit.record import read_record
 from quorumkit.stages.transactions import contract_address
@@ -64,7 +65,7 @@ def bare(directory: Path, network: Network, *, mine: bool) -> float:
         if any(process.wait() for process in making):
             sys.exit("geth init failed")
         for name, record in records.items():
-            command = list(recipe.processes(binary, record)[0].argv)
+            command = list(client_of(recipe.processes(binary, record)).argv)
             # Ours opens the account over the socket; a script has the client do it at its start.
             command += ["--unlock", record.identity.account, "--password", "password", *(["--mine"] if mine else [])]
             with (directory / "nodes" / name / "log").open("wb") as log:

@@ -15,6 +15,9 @@ class QuorumkitError(Exception):
     """A right request that failed; `hint` says what to do next."""
 
     exit_code: ClassVar[int] = 1
+    restarts_at_once: ClassVar[bool] = False
+    """Whether a node's group that ends with it is started again at once, for it failed of nothing: it is the start that
+    is wanted."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         # Whatever they quote: an error goes to terminals, logs, the states of nodes and other programs.
@@ -64,6 +67,12 @@ class EngineError(QuorumkitError):
 
 class NodeError(QuorumkitError):
     """A node failed or is not in the state the request needs."""
+
+
+class RestartNeededError(NodeError):
+    """What a part of a running node cannot heal but by a new start of all of them."""
+
+    restarts_at_once = True
 
 
 class NotRunningError(QuorumkitError):

@@ -55,8 +55,10 @@ def image(cluster: None) -> str:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no Docker engine to build the node image with")
-    recipe = recipe_of("geth")
-    build_image(f"{IMAGE}:{TAG}", recipe, acquirer_of("geth").acquire(recipe.default_version, progress=silent), silent)
+    recipe = recipe_of("geth", "clique")
+    build_image(
+        f"{IMAGE}:{TAG}", recipe, acquirer_of("geth", "clique").acquire(recipe.default_version, progress=silent), silent
+    )
     command("docker", "tag", f"{IMAGE}:{TAG}", f"{IMAGE}:{NEXT_TAG}")
     for tag in (TAG, NEXT_TAG):
         command(*shlex.split(loader), f"{IMAGE}:{tag}")

@@ -15,7 +15,7 @@ from quorumkit.progress import silent
 @pytest.fixture(scope="session")
 def geth() -> Binary:
     """The client, in the user's own cache: built by the first test run that needs it."""
-    return acquirer_of("geth").acquire(recipe_of("geth").default_version, progress=silent)
+    return acquirer_of("geth", "clique").acquire(recipe_of("geth", "clique").default_version, progress=silent)
 
 
 @pytest.fixture

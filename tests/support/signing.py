@@ -8,9 +8,9 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-from quorumkit.engines.bft.signer import serve, server
+from quorumkit.engines.bft.signer import serve
 from quorumkit.identity.store import KEYSTORE
 
 
@@ -31,6 +31,8 @@ class SigningNode:
     def ready(self) -> None:
         self._listening.set()
 
+    def publish(self, name: str, value: Any) -> None: ...
+
     def record(self) -> Any:
         return SimpleNamespace(identity=SimpleNamespace(account=self.account), chain_id=self.chain_id)
 
@@ -38,7 +40,7 @@ class SigningNode:
     async def signing(self) -> AsyncIterator[None]:
         """Its signer runs inside the block. Raises what that raises."""
         self._listening.clear()
-        signer = asyncio.create_task(serve(cast("server.Carrier", self)))
+        signer = asyncio.create_task(serve(self))
         ready = asyncio.create_task(self._listening.wait())
         try:
             await asyncio.wait([signer, ready], return_when=asyncio.FIRST_COMPLETED)

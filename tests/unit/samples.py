@@ -6,10 +6,13 @@ from quorumkit.addresses import Endpoint
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Network, NodeEndpoints, plan
 from quorumkit.spec import NetworkSpec, parse_spec
+from support.clique import on_clique
 
 
 def spec_of(validators: int = 3, observers: int = 0, **fields: object) -> NetworkSpec:
-    return parse_spec({"name": "bank", "nodes": {"validators": validators, "observers": observers}, **fields})
+    """With geth, on Clique, where the fields do not say otherwise."""
+    nodes = {"validators": validators, "observers": observers}
+    return parse_spec(on_clique({"name": "bank", "nodes": nodes, **fields}))
 
 
 def identity_number(number: int) -> PublicIdentity:

@@ -15,6 +15,7 @@ from quorumkit.engines.bft.bridge import starting
 from quorumkit.engines.bft.bridge.execution import Execution, ExecutionError
 from quorumkit.engines.bft.bridge.payload import Payload
 from quorumkit.engines.bft.bridge.remembered import Remembered
+from quorumkit.engines.bft.validators import ADDRESS, events
 from support.fake_geth import FakeGeth, Refusal, Store, ends_once, running
 
 NOBODY = "0x" + "00" * 20
@@ -129,6 +130,23 @@ def test_what_geth_lost_it_gets_again_while_consensus_goes_on(tmp_path: Path, lo
         assert node.geth.head == 71
 
     on_node(tmp_path, test, blocks=70)
+
+
+def test_a_block_that_geth_has_without_its_state_is_executed_again_before_the_next(tmp_path: Path) -> None:
+    async def test(node: Node) -> None:
+        node.geth.without_state.add(node.geth.chain[4])
+        payload = await node.build()
+        await node.geth.stop()
+        node.geth.fall_back(3, keep_blocks=True)
+        # It has block 4 yet, beside its chain, and not those after it.
+        for lost in node.geth.chain[5:]:
+            del node.geth.known[lost]
+        del node.geth.chain[4:]
+        await node.geth.start()
+        assert await node.execution.judge(payload) is None
+        assert node.geth.head == 8
+
+    on_node(tmp_path, test, blocks=8)
 
 
 def test_what_geth_lost_before_a_start_cometbft_replays(tmp_path: Path) -> None:
@@ -345,3 +363,32 @@ def test_cometbft_may_drop_what_geth_will_never_lose(tmp_path: Path) -> None:
         assert last.base == 72
 
     on_node(tmp_path, test, blocks=30)
+
+
+def test_changes_of_the_validators_are_read_from_a_taken_blocks_events(tmp_path: Path) -> None:
+    async def test(node: Node) -> None:
+        payload = node.geth.payload(2)
+        assert await node.execution.validator_changes(payload) == []
+        assert "eth_getLogs" not in node.geth.calls
+        key = b"\x05" * 32
+        topics = [events.UPDATE_TOPIC, "0x" + "00" * 32, "0x" + key.hex()]
+        node.geth.logs[payload.hash] = [
+            {"address": ADDRESS, "topics": topics, "data": f"0x{1:064x}", "logIndex": "0x0"},
+        ]
+        full = replace(payload, fields={**payload.fields, "logsBloom": "0x" + "ff" * 256})
+        assert await node.execution.validator_changes(full) == [(key, 1)]
+        node.geth.logs[payload.hash] = [{}]
+        with pytest.raises(ExecutionError, match="block 2 may change the validators"):
+            await node.execution.validator_changes(full)
+
+    on_node(tmp_path, test, blocks=2)
+
+
+def test_a_second_start_beside_other_questions_leaves_them_their_head(tmp_path: Path) -> None:
+    async def test(node: Node) -> None:
+        built = asyncio.gather(*(node.build() for _ in range(5)))
+        heads = await asyncio.gather(*(node.execution.start() for _ in range(5)))
+        assert {head.number for head in heads} == {3}
+        assert {payload.number for payload in await built} == {4}
+
+    on_node(tmp_path, test, blocks=3)

@@ -126,7 +126,7 @@ def mark(node: Path, digest: str | None = None) -> None:
 
 
 def to_be_made(node: Path, engine: str = "geth", consensus: str = "clique") -> bool:
-    return is_to_be_made(node, recipe_of(engine), record(consensus), read_genesis(node))
+    return is_to_be_made(node, recipe_of(engine, consensus), record(consensus), read_genesis(node))
 
 
 def test_a_chain_that_is_there_is_left_alone(node: Path) -> None:

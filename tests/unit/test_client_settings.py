@@ -10,9 +10,9 @@ import pytest
 from ruamel.yaml import YAML
 from samples import planned, spec_of
 
-from quorumkit.engines import recipe_of
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
+from quorumkit.process_spec import client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, parse_spec, spec_to_yaml
 
@@ -20,14 +20,14 @@ from quorumkit.spec import NetworkSpec, parse_spec, spec_to_yaml
 def config(spec: NetworkSpec) -> dict[str, Any]:
     """The client's configuration file."""
     network = planned(spec)
-    text = recipe_of(spec.engine.kind).node_files(network, network.node(1))["geth.toml"].decode()
+    text = spec.recipe.node_files(network, network.node(1))["geth.toml"].decode()
     settings: dict[str, Any] = tomllib.loads(text)["Node"]
     return settings
 
 
 def command(spec: NetworkSpec) -> list[str]:
     network = planned(spec)
-    return list(recipe_of(spec.engine.kind).processes(Path("geth"), record_of(network, network.node(1)))[0].argv)
+    return list(client_of(spec.recipe.processes(Path("geth"), record_of(network, network.node(1)))).argv)
 
 
 @pytest.mark.parametrize("engine", ["geth", "goquorum"])

@@ -15,7 +15,7 @@ CLIQUE = consensus_of("clique")
 
 
 def extra_data(*validators: str) -> str:
-    return str(CLIQUE.genesis_fields(ConsensusSpec(), validators)["extraData"])
+    return str(CLIQUE.genesis_fields(ConsensusSpec(kind="clique"), validators)["extraData"])
 
 
 def test_one_signer_stands_between_vanity_and_seal() -> None:
@@ -57,7 +57,7 @@ def test_the_order_of_validators_does_not_matter(accounts: list[bytes], random: 
 
 
 def test_period_and_epoch_come_from_the_spec() -> None:
-    fields = CLIQUE.genesis_fields(ConsensusSpec(period=7, epoch=99), ["0x" + "11" * 20])
+    fields = CLIQUE.genesis_fields(ConsensusSpec(kind="clique", period=7, epoch=99), ["0x" + "11" * 20])
     assert fields["config"] == {"clique": {"period": 7, "epoch": 99}}
 
 

@@ -74,7 +74,9 @@ async def running(
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if life.done():
             raise NodeError(life.result().reason)
-        yield group["tm"]
+        manager = group["tm"]
+        assert isinstance(manager, Process)
+        yield manager
     finally:
         group.stop()
         await asyncio.wait(waits[:1])

@@ -17,6 +17,7 @@ from quorumkit.engines.geth.branches import Head
 from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.engines.goquorum.driver import GoQuorumDriver
 from quorumkit.plan import plan
+from quorumkit.process_spec import client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 from quorumkit.spec import ConsensusSpec
@@ -91,7 +92,7 @@ def test_a_clique_validators_client_is_told_whose_account_seals() -> None:
     for kind in ("geth", "goquorum"):
         network = planned(spec_of(2, engine={"kind": kind}, consensus={"kind": "clique"}))
         record = record_of(network, network.node(2))
-        command = recipe_of(kind).processes(Path("client"), record)[0].argv
+        command = client_of(recipe_of(kind, "clique").processes(Path("client"), record)).argv
         assert command[command.index("--miner.etherbase") + 1] == record.identity.account
 
 

@@ -31,7 +31,7 @@ def test_the_consoles_script_lies_where_only_the_node_writes(tmp_path: Path, mon
     treasure.write_text("precious")
     network = planned(spec_of(1))
     (node / "node.json").write_bytes(to_json(record_of(network, network.node(1)).model_dump()))
-    (node / recipe_of("geth").ipc).touch()
+    (node / recipe_of("geth", "clique").ipc).touch()
     for folder in (common, node / ".state"):
         folder.mkdir(exist_ok=True)
         (folder / "quorumkit-console.js").symlink_to(treasure)

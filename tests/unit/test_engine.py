@@ -17,12 +17,13 @@ from quorumkit.engines.geth import build as building
 from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.engines.geth.go_toolchain import go_on_path
 from quorumkit.errors import EngineError, RpcError
+from quorumkit.process_spec import client_of
 from quorumkit.progress import silent
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 
-GETH = recipe_of("geth")
-ACQUIRER = acquirer_of("geth")
+GETH = recipe_of("geth", "clique")
+ACQUIRER = acquirer_of("geth", "clique")
 
 
 def program(path: Path, script: str) -> Path:
@@ -172,7 +173,7 @@ def test_only_a_new_enough_go_is_used(
 def test_commands_name_no_path_below_the_network() -> None:
     """They run in the node's directory, so that sockets stay short and secrets out of sight."""
     network = planned(spec_of(2))
-    command = GETH.processes(Path("/cache/geth"), record_of(network, network.node(1)))[0].argv
+    command = client_of(GETH.processes(Path("/cache/geth"), record_of(network, network.node(1)))).argv
     assert command[0] == "/cache/geth"
     assert not [word for word in command[1:] if word.startswith("/")]
     assert command[command.index("--datadir") + 1] == "data"
@@ -186,7 +187,7 @@ def test_commands_name_no_path_below_the_network() -> None:
 @pytest.mark.parametrize(("state", "mode"), [("archive", "archive"), ("pruned", "full")])
 def test_state_is_kept_as_the_spec_says(state: str, mode: str) -> None:
     network = planned(spec_of(1, engine={"state": state, "cache": 64}))
-    command = GETH.processes(Path("geth"), record_of(network, network.node(1)))[0].argv
+    command = client_of(GETH.processes(Path("geth"), record_of(network, network.node(1)))).argv
     assert command[command.index("--gcmode") + 1] == mode
     assert command[command.index("--cache") + 1] == "64"
 
@@ -205,7 +206,7 @@ def test_state_is_kept_as_the_spec_says(state: str, mode: str) -> None:
 )
 def test_last_words_are_understood(line: str, reason: str | None) -> None:
     network = planned(spec_of(1))
-    (client,) = GETH.processes(Path("geth"), record_of(network, network.node(1)))
+    client = client_of(GETH.processes(Path("geth"), record_of(network, network.node(1))))
     assert client.why_it_ends(line) == reason
 
 

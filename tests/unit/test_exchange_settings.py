@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from quorumkit.addresses import Endpoint
+from quorumkit.engines import named_ports
 from quorumkit.errors import SpecError, UsageError
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.stages.exchange_settings import settings_of
@@ -15,10 +16,11 @@ from quorumkit.stages.exchange_settings import settings_of
 DEFAULTS: dict[str, Any] = {
     "join_secret_file": Path("/run/secret"), "peers": None, "peer_prefix": "node", "peer_suffix": "", "first_index": 1,
     "ordinal": 2, "node_name": None, "host": None, "spec": None, "validators": None, "observers": None, "engine": None,
-    "consensus": None, "chain_id": None, "free_gas": None, "period": None, "network_name": None,
-    "exchange_bind": "0.0.0.0:9443", "p2p_bind": "0.0.0.0:30303", "p2p_port": None, "raft_port": 50400,
+    "consensus": "clique", "chain_id": None, "free_gas": None, "period": None, "network_name": None,
+    "exchange_bind": "0.0.0.0:9443", "p2p_bind": "0.0.0.0:30303", "p2p_port": None,
     "tm_bind": "0.0.0.0:9000", "rpc_bind": "127.0.0.1:8545", "rpc_url": None, "rpc_names": "", "hosts_file": None,
     "tls_cert": None, "tls_key": None, "tls_ca": None,
+    **{f"{name}_port": port.number for name, port in named_ports().items()},
 }  # fmt: skip
 
 

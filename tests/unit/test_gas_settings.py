@@ -13,6 +13,7 @@ from quorumkit.engines import recipe_of
 from quorumkit.engines.geth.gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import SpecError
 from quorumkit.exchange.protocol import terms_of
+from quorumkit.process_spec import client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, spec_to_yaml
 
@@ -23,7 +24,7 @@ def command_of(spec: NetworkSpec, **changes: Any) -> dict[str, str]:
     """Each flag with the word after it."""
     network = planned(spec)
     record = record_of(network, network.node(1)).model_copy(update=changes)
-    words = recipe_of(spec.engine.kind).processes(Path("geth"), record)[0].argv
+    words = client_of(spec.recipe.processes(Path("geth"), record)).argv
     return dict(zip(words, [*words[1:], ""], strict=True))
 
 
@@ -33,7 +34,7 @@ def genesis_of(spec: NetworkSpec) -> dict[str, Any]:
 
 def suggestions_of(spec: NetworkSpec) -> dict[str, int]:
     network = planned(spec)
-    text = recipe_of("geth").node_files(network, network.node(1))["geth.toml"].decode()
+    text = recipe_of("geth", "clique").node_files(network, network.node(1))["geth.toml"].decode()
     found: dict[str, int] = tomllib.loads(text)["Eth"]["GPO"]
     return found
 

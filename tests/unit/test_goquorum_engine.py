@@ -16,7 +16,7 @@ from quorumkit.engines.geth.driver import GethDriver
 from quorumkit.engines.goquorum.driver import GoQuorumDriver
 from quorumkit.errors import NodeError
 from quorumkit.plan import Network, NodeEndpoints, plan
-from quorumkit.process_spec import LoggedLine
+from quorumkit.process_spec import LoggedLine, client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 
@@ -41,7 +41,7 @@ def network_of(kind: str, validators: int = 3, observers: int = 0) -> Network:
 
 def command_of(network: Network, ordinal: int, admission: str | None = None) -> list[str]:
     record = record_of(network, network.node(ordinal))
-    return list(GOQUORUM.processes(Path("/cache/geth"), record, admission=admission)[0].argv)
+    return list(client_of(GOQUORUM.processes(Path("/cache/geth"), record, admission=admission)).argv)
 
 
 def files_of(network: Network, ordinal: int) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def test_a_raft_node_is_asked_nothing_before_it_has_read_its_members() -> None:
     opened, started = "INFO [..] IPC endpoint opened   url=data/geth.ipc", "INFO [..] raft node started"
     for kind in KINDS:
         network = network_of(kind, 2)
-        (client,) = GOQUORUM.processes(Path("geth"), record_of(network, network.node(1)))
+        client = client_of(GOQUORUM.processes(Path("geth"), record_of(network, network.node(1))))
         assert isinstance(client.ready, LoggedLine)
         assert client.ready.is_one(opened) is (kind != "raft")
         assert client.ready.is_one(started) is (kind == "raft")

@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import pytest
 from quorumkit.errors import EngineError, NodeError
 from quorumkit.node import restarts
 from quorumkit.node.group import Ending, Group
+from quorumkit.node.task import Ground
 from quorumkit.node.trouble import Troubles
-from quorumkit.process_spec import MARK, ProcessSpec, Upcheck
+from quorumkit.process_spec import MARK, Carrier, PartSpec, ProcessSpec, TaskSpec, Upcheck
 from support import fake_engine
-from support.fake_engine.recipe import process
+from support.fake_engine.recipe import process, task
 from support.logs import Log, until
 
 
@@ -34,7 +36,7 @@ def one(name: str, *after: str, **fields: Any) -> ProcessSpec:
     return process(name, *after, python=sys.executable, **fields)
 
 
-def three(**fields: Any) -> list[ProcessSpec]:
+def three(**fields: Any) -> Sequence[PartSpec]:
     """The one that the others need is named last."""
     return [one("c", "b"), one("b", "a"), one("a", **fields)]
 
@@ -42,11 +44,14 @@ def three(**fields: Any) -> list[ProcessSpec]:
 class Running:
     """A group, its log and what it is troubled by."""
 
-    def __init__(self, directory: Path, specs: list[ProcessSpec]) -> None:
+    def __init__(self, directory: Path, specs: Sequence[PartSpec]) -> None:
         self.directory = directory
         self.log = Log()
         self.troubles: list[str | None] = []
-        self.group = Group(specs, directory, self.log, Troubles(self.log, self.troubles.append), main="c")
+        self.figures: dict[str, Any] = {}
+        ground = Ground(lambda: pytest.fail("nobody asks"), self.figures.__setitem__)
+        troubles = Troubles(self.log, self.troubles.append)
+        self.group = Group(specs, directory, self.log, troubles, main="c", ground=ground)
         self.life: asyncio.Task[Ending]
 
     @property
@@ -65,7 +70,7 @@ class Running:
             return await asyncio.shield(self.life)
 
 
-def run(directory: Path, specs: list[ProcessSpec], play: Callable[[Running], Awaitable[None]]) -> Running:
+def run(directory: Path, specs: Sequence[PartSpec], play: Callable[[Running], Awaitable[None]]) -> Running:
     """Plays with the group, and has it end if it has not by then. None of its processes outlives it."""
     running = Running(directory, specs)
 
@@ -315,3 +320,124 @@ def test_environment_and_working_directory_are_the_specs(tmp_path: Path) -> None
     argv = ("/bin/sh", "-c", f"echo $COLOUR ${MARK} > seen; pwd >> seen; exit 3")
     run(tmp_path, [ProcessSpec("c", argv, environment={"COLOUR": "red"})], play)
     assert (tmp_path / "seen").read_text().split() == ["red", "c", str(tmp_path)]
+
+
+def with_task(**fields: Any) -> Sequence[PartSpec]:
+    """Its task stands between two processes."""
+    return [one("c", "b"), task("b", "a", **fields), one("a")]
+
+
+def test_a_task_is_one_of_them(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        assert set(running.group.pids) == {"a", "c"}
+        running.group.reload()
+        running.group.stop()
+        assert await running.ending() == Ending("stopped")
+
+    running = run(tmp_path, with_task(), play)
+    assert [event for event in running.events if "reload" not in event] == [
+        "start a", "start b", "start c", "end c", "end b", "end a",
+    ]  # fmt: skip
+    assert any(line.endswith("] quorumkit: b: hello") for line in running.log.lines)
+    assert running.figures == {"answers": 42}
+
+
+@pytest.mark.parametrize(
+    ("does", "ending"),
+    [
+        ("dies", Ending("its b: it dies (let it)")),
+        ("fails", Ending("its b: ValueError: no such value")),
+        ("restarts", Ending("its b: it must begin anew", restarts_at_once=True)),
+        ("returns", Ending("its b: it ended by itself")),
+    ],
+)
+def test_a_task_that_ends_ends_all(tmp_path: Path, does: str, ending: Ending) -> None:
+    (tmp_path / "b.does").write_text(does)
+
+    async def play(running: Running) -> None:
+        assert await running.ending() == ending
+
+    running = run(tmp_path, with_task(), play)
+    assert running.events == ["start a", "start b", "end a"]
+    assert running.troubles == (["its b: ValueError: no such value"] if does == "fails" else [])
+    assert ("in run" in running.log) is (does == "fails")  # the traceback
+
+
+def test_a_task_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "b.does").write_text("unready")
+
+    async def play(running: Running) -> None:
+        with pytest.raises(NodeError, match=r"the b was not ready in 0\.1 s"):
+            await running.ending()
+
+    assert run(tmp_path, with_task(ready_within=0.1), play).events == ["start a", "start b", "end b", "end a"]
+
+
+def test_a_task_that_does_not_end_is_left_behind(tmp_path: Path) -> None:
+    """Nothing waits for it, the end of the event loop included."""
+    (tmp_path / "b.does").write_text("stubborn")
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+
+    running = run(tmp_path, with_task(stop_within=0.1), play)
+    assert "b: did not end in 0.1 s and is left behind" in running.log
+    assert running.events[3:] == ["end c", "end a"]
+
+
+def test_what_a_task_stands_on_is_named_where_that_ended_first(tmp_path: Path) -> None:
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        pid = running.group.pids["a"]
+        os.kill(pid, signal.SIGKILL)
+        while is_alive(pid):
+            pass  # nobody else has seen it yet
+        (tmp_path / "fall").touch()
+        assert await running.ending() == Ending("its a: killed by SIGKILL")
+
+    async def falls(carrier: Carrier) -> None:
+        carrier.ready()
+        while not (tmp_path / "fall").exists():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        raise EngineError("connection lost")
+
+    run(tmp_path, [one("c", "b"), TaskSpec("b", falls, after=("a",)), one("a")], play)
+
+
+def test_all_deaf_ones_together_end_in_the_time_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorumkit.node.group.GROUP_STOP_WITHIN", 0.9)
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.does").write_text("stubborn")
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        began = time.monotonic()
+        running.group.stop()
+        await running.ending()
+        assert 0.8 < time.monotonic() - began < 5
+
+    log = run(tmp_path, three(), play).log
+    for name in ("a", "b", "c"):
+        assert f"the {name} did not end in 0.3 s and is killed" in log
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_one_is_ready_once_it_answers_by_http(tmp_path: Path, ready: bool) -> None:
+    status = "200 OK" if ready else "503 Not yet"
+    script = (
+        "import os, socket; s = socket.socket(socket.AF_UNIX); s.bind('rpc.sock'); s.listen()\n"
+        "while True:\n"
+        "    c, _ = s.accept(); asked = c.recv(999).split(b' ')[1].decode(); open('asked', 'w').write(asked)\n"
+        f"    c.sendall(b'HTTP/1.0 {status}\\r\\n\\r\\n{{}}'); c.close()\n"
+    )
+
+    async def play(running: Running) -> None:
+        await until((tmp_path / "asked").exists)
+        if ready:
+            await until(lambda: running.is_ready("c"))
+        assert running.is_ready("c") is ready
+
+    check = Upcheck(Path("rpc.sock"), "/health", "")
+    run(tmp_path, [one("c", argv=(sys.executable, "-c", script), ready=check)], play)
+    assert (tmp_path / "asked").read_text() == "/health"

@@ -125,10 +125,10 @@ def test_an_image_of_the_same_inputs_is_not_built_again(
 ) -> None:
     binary = Binary(tmp_path / "geth", "1.13.15", "0" * 64)
     present(monkeypatch, "mirror/debian:12", inputs_digest(binary, "mirror/debian:12"))
-    build.build_image("tag", recipe_of("geth"), binary, silent)
+    build.build_image("tag", recipe_of("geth", "clique"), binary, silent)
     assert builds == []
-    build.build_image("tag", recipe_of("geth"), binary, silent, base=BASE)
-    build.build_image("tag", recipe_of("geth"), binary, silent, again=True)
+    build.build_image("tag", recipe_of("geth", "clique"), binary, silent, base=BASE)
+    build.build_image("tag", recipe_of("geth", "clique"), binary, silent, again=True)
     assert builds == [BASE, "mirror/debian:12"]
 
 
@@ -136,7 +136,7 @@ def test_a_base_that_was_named_once_is_kept_when_the_package_changes(
     builds: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     present(monkeypatch, "mirror/debian:12", "inputs of an older version")
-    build.build_image("tag", recipe_of("geth"), Binary(tmp_path / "geth", "1.13.15", "0" * 64), silent)
+    build.build_image("tag", recipe_of("geth", "clique"), Binary(tmp_path / "geth", "1.13.15", "0" * 64), silent)
     assert builds == ["mirror/debian:12"]
 
 

@@ -23,7 +23,7 @@ from quorumkit.node.node import Node
 from quorumkit.node.noise import NoiseFilter
 from quorumkit.node.preparing import Prepared
 from quorumkit.node.room import with_room_named
-from quorumkit.process_spec import LoggedLine, ProcessSpec
+from quorumkit.process_spec import LoggedLine, ProcessSpec, client_of
 from quorumkit.render.node_files import record_of
 from support import fake_engine
 from support.logs import until
@@ -241,7 +241,7 @@ def test_a_start_tries_a_failed_node_at_once_and_its_old_error_is_gone(
 def test_lines_that_say_nothing_are_told_once_and_counted() -> None:
     network = planned(spec_of(1))
     record = record_of(network, network.node(1))
-    noise = NoiseFilter(recipe_of("geth").processes(Path("geth"), record)[0].noise)
+    noise = NoiseFilter(client_of(recipe_of("geth", "clique").processes(Path("geth"), record)).noise)
     often = (
         'WARN [11-25|13:29:54.031] Block sealing failed                     err="signed recently, must wait for others"'
     )
@@ -273,6 +273,6 @@ def test_a_client_that_ends_itself_for_want_of_room_says_so() -> None:
         "ERROR[11-25|13:35:58.014] Low disk space. Gracefully shutting down Geth to prevent database corruption. "
         "available=360.00KiB path=/x/node1/data/geth"
     )
-    assert recipe_of("geth").why_it_ends(line) == (
+    assert recipe_of("geth", "clique").why_it_ends(line) == (
         "low disk space, and the client ends itself with so little left (360.00KiB)"
     )

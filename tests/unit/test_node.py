@@ -28,6 +28,7 @@ from quorumkit.record import RECORD_NAME
 from quorumkit.render.node_files import record_of
 from support import fake_engine
 from support.fake_engine import acquire, driver
+from support.fake_engine.recipe import RECIPE
 from support.logs import Log, until
 
 
@@ -67,6 +68,11 @@ class Cared:
 
     @property
     def events(self) -> list[str]:
+        """Of its processes."""
+        return [event for event in self.all_events if "signer" not in event]
+
+    @property
+    def all_events(self) -> list[str]:
         return (self.node.directory / "events").read_text().splitlines()
 
     def kill(self, name: str) -> None:
@@ -391,3 +397,35 @@ def test_a_transaction_manager_is_one_more_process_of_the_group(apart: bool, tmp
     (manager,) = beside_client(record, tmp_path, override=None)
     assert (manager.name, manager.is_elsewhere, manager.starts_alone) == ("tm", apart, True)
     assert beside_client(record.model_copy(update={"tm": None}), tmp_path, override=None) == []
+
+
+def test_a_task_that_wants_a_new_start_gets_it_at_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no death is counted."""
+    monkeypatch.setattr(restarts, "FIRST_DELAY", 1000.0)
+    (directory / "signer.does").write_text("restarts")
+
+    async def play(cared: Cared) -> None:
+        cared.node.start()
+        await cared.is_running()
+        assert cared.node.status.restarts == 0
+        assert cared.node.status.figures == {"answers": 42}
+
+    cared = run(directory, play)
+    assert cared.all_events.count("start signer") == 2
+    assert "node1 starts again: its signer: it must begin anew" in cared.log
+    assert cared.node.status.figures == {}
+
+
+def test_a_stop_ends_what_makes_the_chain(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["/bin/sh", "-c", "echo begun; exec sleep 300"]
+    monkeypatch.setattr(RECIPE, "setup_commands", lambda *_: [command], raising=False)
+
+    async def play(cared: Cared) -> None:
+        cared.node.start()
+        await until(lambda: "begun" in cared.log)
+        async with asyncio.timeout(4):
+            await cared.node.stop()
+        assert cared.node.status.state == "stopped"
+
+    assert "failed" not in run(directory, play).states
+    assert not (directory / "events").exists()

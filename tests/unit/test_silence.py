@@ -28,7 +28,7 @@ from quorumkit.node.silence import LOOK_EVERY, MOST_LATE, Waiting, falls_silent
 from quorumkit.node.status import State
 from quorumkit.node.trouble import Troubles
 from quorumkit.plan import plan
-from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife
+from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife, client_of
 from quorumkit.record import NodeRecord
 from quorumkit.render.node_files import record_of
 from support.logs import Log, until
@@ -100,6 +100,9 @@ with Server("data/geth.ipc", Handler) as server:
 """
 
 
+SIGN = SignOfLife(Path("data/geth.ipc"), "eth_blockNumber")
+
+
 @contextlib.asynccontextmanager
 async def client(directory: Path, answers: int) -> AsyncIterator[asyncio.subprocess.Process]:
     (directory / "data").mkdir(exist_ok=True)
@@ -119,7 +122,7 @@ async def client(directory: Path, answers: int) -> AsyncIterator[asyncio.subproc
 async def is_silent(directory: Path, process: asyncio.subprocess.Process, within: float) -> bool:
     try:
         async with asyncio.timeout(within):
-            await falls_silent(directory / "data/geth.ipc", "eth_blockNumber", process.pid)
+            await falls_silent(directory, SIGN, process.pid)
     except TimeoutError:
         return False
     return True
@@ -137,6 +140,35 @@ def test_one_that_answered_and_answers_no_more_is_silent(tmp_path: Path, answers
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("silent", [True, False])
+@pytest.mark.usefixtures("quick")
+def test_one_that_is_asked_by_http_falls_silent_too(tmp_path: Path, silent: bool) -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            if silent and len(asked) > 2:
+                await reader.read()
+            else:
+                writer.write(b"HTTP/1.0 500 Not now\r\n\r\n")
+            writer.close()
+
+    async def play() -> None:
+        sign = SignOfLife(Path("rpc.sock"), "health", is_http=True)
+        async with await asyncio.start_unix_server(serve, tmp_path / "rpc.sock"):
+            fell = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(15 if silent else 1):
+                    await falls_silent(tmp_path, sign, os.getpid())
+                    fell = True
+            assert fell is silent
+
+    asyncio.run(play())
+    assert len(asked) >= 3
+    assert asked[0].startswith(b"GET /health HTTP/1.0\r\n")
+
+
 @pytest.mark.usefixtures("quick")
 def test_where_nobody_listens_nobody_is_silent(tmp_path: Path) -> None:
     async def play() -> None:
@@ -148,7 +180,7 @@ def test_where_nobody_listens_nobody_is_silent(tmp_path: Path) -> None:
 
 
 def asked_of(kind: str, record: NodeRecord) -> str:
-    sign = recipe_of(kind).processes(Path("client"), record)[0].sign_of_life
+    sign = client_of(recipe_of(kind, record.consensus.kind).processes(Path("client"), record)).sign_of_life
     assert sign is not None
     return sign.method
 
@@ -175,7 +207,7 @@ class Watched(Node):
         self.status.describe(self._record)
 
     async def _prepare(self) -> Prepared:
-        (client,) = recipe_of("geth").processes(Path("geth"), self.record)
+        client = client_of(recipe_of("geth", "clique").processes(Path("geth"), self.record))
         command = (sys.executable, "-c", CLIENT, str(self.answers))
         genesis = Genesis(self.directory / "genesis.json", "", None)
         return Prepared([replace(client, argv=command)], genesis, client=client.name)

@@ -241,7 +241,11 @@ def specs(draw: st.DrawFn) -> NetworkSpec:
         "name": draw(names),
         "chain_id": draw(st.integers(1, MAX_CHAIN_ID)),
         "nodes": {"validators": validators, "observers": observers},
-        "consensus": {"period": draw(st.integers(1, 3600)), "epoch": draw(st.integers(1, 10**9))},
+        "consensus": {
+            "kind": "clique",
+            "period": draw(st.integers(1, 3600)),
+            "epoch": draw(st.integers(1, 10**9)),
+        },
         "engine": {
             "version": draw(st.from_regex(r"1\.([0-9]|1[0-2])\.[0-9]{1,3}", fullmatch=True)),
             "binary": draw(st.none() | text_in_yaml),
@@ -267,7 +271,7 @@ def test_any_spec_is_the_same_after_writing_and_reading(spec: NetworkSpec) -> No
 
 
 def test_what_decides_the_chain_is_written_even_where_it_is_the_default() -> None:
-    text = spec_to_yaml(parse_spec({"name": "bank"})).decode()
+    text = spec_to_yaml(parse_spec({"name": "bank", "consensus": {"kind": "clique"}})).decode()
     for field in ("chain_id: 1337", "validators: 5", "observers: 0", "period: 1", "epoch: 30000", "version: 1.13.15"):
         assert field in text
     assert "ports" not in text

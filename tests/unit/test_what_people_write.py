@@ -165,4 +165,5 @@ def test_an_engine_that_cannot_do_it_is_told_with_the_one_that_can(tmp_path: Pat
 
 @pytest.mark.parametrize("version", ["1.14.0", "1.13.16", "2.0.0", "1.17.10"])
 def test_a_client_that_seals_no_more_is_refused(tmp_path: Path, version: str) -> None:
-    assert f"engine.version: geth {version} seals no blocks" in refusal(tmp_path, f"engine: {{version: {version}}}")
+    text = f"engine: {{version: {version}}}\nconsensus: {{kind: clique}}"
+    assert f"engine.version: geth {version} seals no blocks" in refusal(tmp_path, text)

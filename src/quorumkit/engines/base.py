@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from quorumkit.finding import Finding
-    from quorumkit.identity import PublicIdentity
+    from quorumkit.identity import FurtherKeys, PublicIdentity
     from quorumkit.plan import Network, Node
-    from quorumkit.process_spec import ProcessSpec
+    from quorumkit.process_spec import PartSpec
     from quorumkit.progress import Progress
     from quorumkit.record import NodeRecord
     from quorumkit.rpc import Rpc
@@ -100,6 +100,8 @@ class Recipe(Protocol):
     """The consensus kinds this client can run, the default first."""
     gas_is_always_free: bool
     """Whether gas is free whatever the spec says."""
+    further_keys: FurtherKeys | None
+    """What it needs beyond nodekey, account and transaction manager's key."""
     genesis_fields: tuple[str, ...]
     """The fields of the spec's `genesis` that it has beyond those that all have."""
     later_forks: tuple[str, ...]
@@ -183,9 +185,10 @@ class Recipe(Protocol):
         *,
         admission: str | None = None,
         beside: Mapping[str, Path] = NONE_BESIDE,
-    ) -> Sequence[ProcessSpec]:
-        """What the node consists of while it runs, its client first and without its transaction manager; `admission` is
-        what `Driver.admit` answered, where it was needed, `beside` are the further programs (`Binary.beside`)."""
+    ) -> Sequence[PartSpec]:
+        """What the node consists of while it runs, its client first (a process), and without its transaction manager;
+        `admission` is what `Driver.admit` answered, where it was needed, `beside` are the further programs
+        (`Binary.beside`)."""
         ...
 
     def why_it_ends(self, line: str) -> str | None:
@@ -247,6 +250,10 @@ class Report(Protocol):
 
     def say(self, level: str, text: str) -> None:
         """A line for the node's log."""
+        ...
+
+    def publish(self, name: str, value: Any) -> None:
+        """A figure for the node's status and its metrics (`NodeStatus.figures`), in place of the one before."""
         ...
 
     def standing_still(self) -> AbstractContextManager[None]:

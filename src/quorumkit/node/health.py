@@ -49,6 +49,25 @@ class _NodeMetrics(Collector):
             if status.block is not None:
                 block.add_metric(values, float(status.block))
         yield from (ready, up, block, peers, expected, restarts)
+        yield from self._figures(labels)
+
+    def _figures(self, labels: list[str]) -> Iterator[Metric]:
+        """What engines publish: whatever is a number, or numbers by what they are of."""
+        families: dict[str, GaugeMetricFamily] = {}
+        for status in self._statuses():
+            values = [self._network, status.name, status.role]
+            for name, figure in status.figures.items():
+                by_what = figure if isinstance(figure, dict) else {None: figure}
+                for what, number in by_what.items():
+                    if not isinstance(number, int | float):
+                        continue
+                    own_labels = labels if what is None else [*labels, "of"]
+                    text = name.replace("_", " ")
+                    family = families.setdefault(
+                        name, GaugeMetricFamily(f"quorumkit_{name}", text[:1].upper() + text[1:], labels=own_labels)
+                    )
+                    family.add_metric(values if what is None else [*values, what], float(number))
+        yield from families.values()
 
 
 class HealthServer:

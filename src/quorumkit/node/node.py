@@ -1,4 +1,4 @@
-"""One node: its processes are prepared, started, watched, started again when they end, and stopped cleanly."""
+"""One node: its group is prepared, started, watched, started again when it ends, and stopped cleanly."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from quorumkit.node.restarts import Restarts
 from quorumkit.node.room import with_room_named
 from quorumkit.node.state import RunningState
 from quorumkit.node.status import NodeStatus, State
+from quorumkit.node.task import Ground, explained
 from quorumkit.node.trouble import Troubles, kept_up
 from quorumkit.node.watch import Watch
 from quorumkit.record import NodeRecord, read_record
@@ -58,6 +59,7 @@ class Node:
         self._admitting = asyncio.Lock()
         self.gate: Gate | None = None
         """Where there is one, the client starts only when that is open."""
+        self._preparation: Preparation | None = None
         self._group: Group | None = None
         self._watch: Watch | None = None
         self._state = RunningState(self.status, self._set_state, say=self._say)
@@ -130,6 +132,8 @@ class Node:
     async def stop(self) -> None:
         """Stops all processes and returns when they have ended, even if it is to start again by then."""
         if self._aim.stop():
+            if self._preparation is not None:
+                self._preparation.stop()
             if self._group is not None:
                 self._group.stop()
             await self._aim.stopped()
@@ -144,7 +148,9 @@ class Node:
             was_ready = self._state.was_ready
             self._group = self._watch = None
             self._state.forget()
-            if not self._aim.stop_asked:
+            if ending.restarts_at_once and not self._aim.stop_asked and self._restarts.at_once():
+                self._say("INFO", f"{self.status.name} starts again: {ending.reason}")
+            elif not self._aim.stop_asked:
                 # What fell silent ran for as long as it answered, and that once it was in step excuses nothing: on a
                 # machine that is only too busy it is not to be ended again and again.
                 ran_for = (ending.silent_since or time.monotonic()) - began
@@ -169,9 +175,12 @@ class Node:
             if not await self._may_start():
                 return Ending("stopped before it started")
             self.load()
-            ending = await self._run_group(await self._prepare())
+            prepared = await self._prepare()
+            if prepared is None:
+                return Ending("stopped before it started")
+            ending = await self._run_group(prepared)
         except QuorumkitError as error:
-            return Ending(error.message + (f" ({error.hint})" if error.hint else ""))
+            return Ending(explained(error))
         except OSError as error:
             return Ending(f"{error.filename or self.directory}: {error.strerror or error}")
         except Exception as error:
@@ -197,19 +206,23 @@ class Node:
             self._set_state("starting")
         return not self._aim.stop_asked
 
-    async def _prepare(self) -> Prepared:
+    async def _prepare(self) -> Prepared | None:
         """Raises what `Preparation.run` does."""
-        preparation = Preparation(self.directory, self.record, self._log, self.troubles)
-        return await preparation.run(
-            admission=self._admission.read(), override=self._override, tm_override=self._tm_override
-        )
+        self._preparation = Preparation(self.directory, self.record, self._log, self.troubles)
+        try:
+            return await self._preparation.run(
+                admission=self._admission.read(), override=self._override, tm_override=self._tm_override
+            )
+        finally:
+            self._preparation = None
 
     async def _run_group(self, prepared: Prepared) -> Ending:
-        """Runs the node's processes until one ends that the others need, or they are to stop."""
+        """Runs the node's parts until one ends that the others need, or they are to stop."""
         client = prepared.client
         group = Group(
-            prepared.processes, self.directory, self._log, self.troubles, main=client, changed=self._update_pids
-        )
+            prepared.parts, self.directory, self._log, self.troubles, main=client, changed=self._update_pids,
+            ground=Ground(record=lambda: self.record, publish=self._state.publish),
+        )  # fmt: skip
         watch = Watch(self.directory, self.record, prepared.genesis, self._state)
         self._client, self._group, self._watch = client, group, watch
         if self._aim.stop_asked:  # in the moment of the start

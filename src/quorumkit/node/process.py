@@ -20,8 +20,8 @@ from quorumkit.node.log import LogSink, own_line
 from quorumkit.node.noise import NoiseFilter
 from quorumkit.node.output import output_pipe
 from quorumkit.node.trouble import Troubles, kept_up
-from quorumkit.node.upcheck import is_up
 from quorumkit.process_spec import MARK, LoggedLine, ProcessSpec, Upcheck
+from quorumkit.rpc.unix_http import is_answered
 
 _POLL = 0.02
 
@@ -55,6 +55,9 @@ class Process:
         self._process: asyncio.subprocess.Process | None = None
         self._stop_asked = asyncio.Event()
         self._stop_within = spec.stop_within
+        self._most_to_end = float("inf")
+        self._ending: asyncio.Timeout | None = None
+        self._has_ended = False
         self._deaths = 0
 
     @property
@@ -66,6 +69,16 @@ class Process:
     def returncode(self) -> int | None:
         """Of its last run; negative for a signal."""
         return self._process.returncode if self._process is not None else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started, has ended and is not started again: as soon as that is seen, whoever wanted it."""
+        return self._has_ended or (self._process is not None and self.pid is None and not self.spec.starts_alone)
+
+    @property
+    def restarts_at_once(self) -> bool:
+        """A process cannot ask for that."""
+        return False
 
     @property
     def reason(self) -> str:
@@ -94,13 +107,18 @@ class Process:
                 await kept_up(self._keep, about, self._troubles, until=self._stop_asked)
             else:
                 await self._run_once()
+        self._has_ended = True
         if self.failure is not None:
             raise self.failure
         return self.reason
 
-    def stop(self) -> None:
-        """Has `live` end it and return, whatever it is about to do."""
+    def stop(self, within: float = float("inf")) -> None:
+        """Has `live` end it and return, whatever it is about to do; within so many seconds, where its spec gives it
+        longer."""
         self._stop_asked.set()
+        self._most_to_end = min(self._most_to_end, within)
+        if self._ending is not None and (until := self._ending.when()) is not None:
+            self._ending.reschedule(min(until, asyncio.get_running_loop().time() + within))
 
     def reload(self) -> None:
         """Has it read its files again, where it does so while it runs."""
@@ -172,7 +190,7 @@ class Process:
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 await _cancelled(*watches, *ends)
-                await _end(process, reading, self.spec, within=self._stop_within, say=self._say)
+                await self._end(process, reading)
                 self._changed()
 
     async def _spawn(self, output: int) -> asyncio.subprocess.Process:
@@ -212,8 +230,8 @@ class Process:
             yield kept_up(watch, "the watch over its answers", self._troubles)
 
     async def _look_until_up(self) -> None:
-        if isinstance(self.spec.ready, Upcheck):
-            while not await is_up(self._directory / self.spec.ready.socket):  # noqa: ASYNC110
+        if isinstance(check := self.spec.ready, Upcheck):
+            while not await is_answered(self._directory / check.socket, check.path, check.word):  # noqa: ASYNC110
                 await asyncio.sleep(_POLL)
         self.ready.set()
 
@@ -222,7 +240,7 @@ class Process:
         sign = self.spec.sign_of_life
         assert sign is not None
         await self.ready.wait()
-        await silence.falls_silent(self._directory / sign.socket, sign.method, pid)
+        await silence.falls_silent(self._directory, sign, pid)
         if self._stop_asked.is_set():
             return
         self._stop_within = silence.ENDS_WITHIN
@@ -257,32 +275,33 @@ class Process:
             self.failure = NodeError(reason, hint=hint)
             self.stop()
 
+    async def _end(self, process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:
+        """Ends it, where it has not ended, and returns when its output has ended too."""
+        spec = self.spec
+        if process.returncode is None:
+            began = time.monotonic()
+            _send(process, spec.stop)
+            try:
+                async with asyncio.timeout(min(self._stop_within, self._most_to_end)) as self._ending:
+                    await process.wait()
+            except TimeoutError:
+                took = time.monotonic() - began
+                self._say("WARN", f"the {spec.words} did not end in {round(took, 1):g} s and is killed")
+                _send(process, signal.SIGKILL)
+                await process.wait()
+            finally:
+                self._ending = None
+        for number in (spec.stop, signal.SIGKILL):
+            if (await asyncio.wait([reading], timeout=_OUTPUT_WITHIN))[0]:
+                break
+            # Such as the program that a script ran without `exec`: it still holds the output, files and ports.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+                self._say("WARN", f"the {spec.words} left a process behind, which is ended")
+        await _cancelled(reading)
+
     def _say(self, level: str, text: str) -> None:
         self._log.line(own_line(level, text))
-
-
-async def _end(
-    process: asyncio.subprocess.Process, reading: asyncio.Task[None], spec: ProcessSpec,
-    *, within: float, say: Callable[[str, str], None],
-) -> None:  # fmt: skip
-    """Ends it, where it has not ended, and returns when its output has ended too."""
-    if process.returncode is None:
-        _send(process, spec.stop)
-        try:
-            async with asyncio.timeout(within):
-                await process.wait()
-        except TimeoutError:
-            say("WARN", f"the {spec.words} did not end in {within:g} s and is killed")
-            _send(process, signal.SIGKILL)
-            await process.wait()
-    for number in (spec.stop, signal.SIGKILL):
-        if (await asyncio.wait([reading], timeout=_OUTPUT_WITHIN))[0]:
-            break
-        # Such as the program that a script ran without `exec`: it still holds the output, files and ports.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-            say("WARN", f"the {spec.words} left a process behind, which is ended")
-    await _cancelled(reading)
 
 
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -32,6 +32,12 @@ WITHIN = 600.0
 may wait for it. If it died more than 30 times within 600 s it ends by itself, and counts as one that never ran."""
 
 
+MOST_AT_ONCE = 3
+AT_ONCE_WITHIN = 600.0
+"""One that ends to be started again is, at once and as if it had never ended, 3 times within 600 s. After that it does
+not heal by it, and counts as one that died."""
+
+
 class Restarts:
     """Of one node: its deaths in a row, and how long it waits after each."""
 
@@ -40,11 +46,21 @@ class Restarts:
         self._in_a_row = 0
         self._backoff = Backoff(FIRST_DELAY, LONGEST_DELAY)
         self._latest: deque[float] = deque(maxlen=MOST_DEATHS + 1)
+        self._at_once: deque[float] = deque(maxlen=MOST_AT_ONCE)
 
     def forget(self) -> None:
         """Somebody stopped or started the node: what was before counts no more."""
         self._latest.clear()
+        self._at_once.clear()
         self._start_over()
+
+    def at_once(self) -> bool:
+        """Whether a group that ended to be started again is, without a pause and a death counted."""
+        now = self._now()
+        if len(self._at_once) == MOST_AT_ONCE and now - self._at_once[0] <= AT_ONCE_WITHIN:
+            return False
+        self._at_once.append(now)
+        return True
 
     def died(self, *, ran_for: float, was_ready: bool) -> float:
         """Seconds until the next start of a client that ran for `ran_for` seconds, and in that time was in step with

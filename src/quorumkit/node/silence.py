@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any, Self
 
 import psutil
 
 from quorumkit.errors import RpcError
-from quorumkit.rpc import IpcRpc
+from quorumkit.process_spec import SignOfLife
+from quorumkit.rpc import IpcRpc, unix_http
 
 SILENT_AFTER = 120.0
 """Seconds that one question may stay unanswered. It costs a client nothing (`SignOfLife`): with twenty busy
@@ -50,28 +52,55 @@ class Waiting:
         return self._seconds
 
 
-async def falls_silent(socket: Path, method: str, pid: int) -> None:
-    """Returns once the client has answered `method` on that socket, and later has not for `SILENT_AFTER`; never else.
+async def falls_silent(directory: Path, sign: SignOfLife, pid: int) -> None:
+    """Returns once the client of that node directory has given that sign of life, and later has not for `SILENT_AFTER`;
+    never else.
 
     An error is an answer. And where nobody listens nobody is silent: the client still starts, or ends already.
     """
+    socket = directory / sign.socket
     has_answered = False
     while True:
         try:
-            rpc = await IpcRpc.connect(socket)
+            line = await (_HttpLine if sign.is_http else IpcRpc).connect(socket)
         except RpcError:
             await asyncio.sleep(LOOK_EVERY)
             continue
-        async with rpc:
-            while rpc.is_open:
-                answered = await _is_answered(rpc, method, pid)
+        async with line:
+            while line.is_open:
+                answered = await _is_answered(line, sign.method, pid)
                 if has_answered and not answered:
                     return
-                has_answered |= answered and rpc.is_open
-                await asyncio.sleep(ASK_EVERY if rpc.is_open else LOOK_EVERY)
+                has_answered |= answered and line.is_open
+                await asyncio.sleep(ASK_EVERY if line.is_open else LOOK_EVERY)
 
 
-async def _is_answered(rpc: IpcRpc, method: str, pid: int) -> bool:
+class _HttpLine:
+    """To what is asked by HTTP: each question has a connection of its own."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self.is_open = True
+
+    @classmethod
+    async def connect(cls, socket: Path) -> Self:
+        return cls(socket)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pass
+
+    async def call(self, method: str, *params: Any, timeout: float) -> Any:
+        try:
+            return await unix_http.get(self._socket, f"/{method}", within=None)
+        except RpcError:
+            self.is_open = False
+            raise
+
+
+async def _is_answered(rpc: IpcRpc | _HttpLine, method: str, pid: int) -> bool:
     """Whether it is, or the connection ends, before it waited too long."""
     waiting = Waiting(time.monotonic())
     question = asyncio.create_task(rpc.call(method, timeout=float("inf")))

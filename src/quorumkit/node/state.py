@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from quorumkit.engines.base import Standing
 from quorumkit.node.status import NodeStatus, State
@@ -56,6 +57,7 @@ class RunningState:
         status = self._status
         status.pid = status.peers = status.block = status.block_hash = None
         status.processes = {}
+        status.figures = {}
 
     @property
     def was_ready(self) -> bool:
@@ -73,6 +75,15 @@ class RunningState:
     @property
     def head(self) -> str | None:
         return self._status.block_hash
+
+    def publish(self, name: str, value: Any) -> None:
+        """Words are told to those who watch at once; numbers go with whatever else is next."""
+        if self._record is None:
+            return
+        is_news = (isinstance(value, str) or value is None) and self._status.figures.get(name) != value
+        self._status.figures[name] = value
+        if is_news:
+            self._set_state(self._status.state, self._status.error)
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:

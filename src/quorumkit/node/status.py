@@ -39,6 +39,8 @@ class NodeStatus:
     """What validators name it by when they vote it in or out, where they do."""
     tm_key: str | None = None
     """Its transaction manager's public key in base64, where it has one."""
+    further_keys: dict[str, str] = field(default_factory=dict)
+    """The public halves in hex of what else its client has, by name."""
     pid: int | None = None
     """Of its client."""
     processes: dict[str, int] = field(default_factory=dict)
@@ -47,6 +49,9 @@ class NodeStatus:
     error: str | None = None
     trouble: str | None = None
     """What goes wrong in its care while it runs on; its log has the traceback."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What its driver and the tasks beside its client publish while it runs, by name: numbers, in the units of their
+    names, words for people, and numbers by what they are of."""
 
     def describe(self, record: NodeRecord) -> None:
         """Takes over what a node's record says of it."""
@@ -59,6 +64,7 @@ class NodeStatus:
         )
         self.validator_address = address_to_vote_for(record.consensus.kind, record.identity)
         self.tm_key = record.identity.tm_key
+        self.further_keys = dict(record.identity.further_keys)
 
     @property
     def started(self) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from quorumkit.engines.base import NONE_BESIDE, NeutralGenesis, Recipe
+from quorumkit.errors import EngineError, RestartNeededError
+from quorumkit.identity import FurtherKeys
 from quorumkit.plan import Network, Node
-from quorumkit.process_spec import LoggedLine, ProcessSpec, SignOfLife
+from quorumkit.process_spec import Carrier, LoggedLine, PartSpec, ProcessSpec, SignOfLife, TaskSpec
 from quorumkit.record import NodeRecord
 
 PROGRAM = Path(__file__).with_name("process.py")
@@ -30,12 +33,50 @@ def process(name: str, *after: str, python: str, **fields: Any) -> ProcessSpec:
     return replace(spec, **fields)
 
 
+def task(name: str, *after: str, **fields: Any) -> TaskSpec:
+    """One that the node program carries. It notes what the processes note, and heeds `NAME.does` as they do: `unready`,
+    `stubborn`, `dies`, and also `fails` (of what nobody expected), `restarts` (has its group started again), and
+    `returns`."""
+
+    async def run(carrier: Carrier) -> None:
+        def note(event: str) -> None:
+            with (carrier.directory / "events").open("a") as events:
+                events.write(f"{event} {name}\n")
+
+        path = carrier.directory / f"{name}.does"
+        does = path.read_text().split() if path.exists() else []
+        note("start")
+        if "dies" in does:
+            raise EngineError("it dies", hint="let it")
+        if "fails" in does:
+            raise ValueError("no such value")
+        if "restarts" in does:
+            path.unlink()
+            raise RestartNeededError("it must begin anew")
+        if "returns" in does:
+            return
+        carrier.say("INFO", "hello")
+        carrier.publish("answers", 42)
+        if "unready" not in does:
+            carrier.ready()
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if "stubborn" not in does:
+                    note("end")
+                    raise
+
+    return replace(TaskSpec(name, run, after=after), **fields)
+
+
 class FakeRecipe:
     kind = "fake"
     program = "python3"
     default_version = "1.0.0"
     first_version: str | None = None
     last_version: str | None = None
+    further_keys: FurtherKeys | None = None
     genesis_fields: tuple[str, ...] = ()
     later_forks: tuple[str, ...] = ()
     spec_defaults: Mapping[str, Mapping[str, Any]] = {}
@@ -89,7 +130,7 @@ class FakeRecipe:
         *,
         admission: str | None = None,
         beside: Mapping[str, Path] = NONE_BESIDE,
-    ) -> list[ProcessSpec]:
+    ) -> Sequence[PartSpec]:
         python = str(binary)
         environment = {"ADMISSION": admission} if admission else {}
         sign = SignOfLife(self.ipc, "fake_status")
@@ -97,6 +138,7 @@ class FakeRecipe:
             process("client", "store", python=python, environment=environment, sign_of_life=sign),
             process("engine", python=python),
             process("store", "engine", python=python, starts_alone=True),
+            task("signer"),
         ]
 
     def why_it_ends(self, line: str) -> str | None:

@@ -10,13 +10,14 @@ import coincurve
 from quorumkit.exchange.agreement import Agreement, Genesis
 from quorumkit.exchange.protocol import Admission, Commitment, Document, Proven, Signed, digest_of, sign, terms_of
 from quorumkit.identity import PublicIdentity
-from quorumkit.spec import NetworkSpec, NodesSpec
+from quorumkit.spec import NetworkSpec, parse_spec
+from support.clique import on_clique
 
 CHAIN_ID = 4242
 
 
 def spec_of(validators: int = 3, **more: object) -> NetworkSpec:
-    return NetworkSpec(name="bank", chain_id=CHAIN_ID, nodes=NodesSpec(validators=validators), **more)  # type: ignore[arg-type]
+    return parse_spec(on_clique({"name": "bank", "chain_id": CHAIN_ID, "nodes": {"validators": validators}, **more}))
 
 
 def nodekey(name: object) -> bytes:

@@ -24,7 +24,6 @@ from quorumkit.exchange.agreement import Agreement
 from quorumkit.exchange.dissemination import blocks
 from quorumkit.exchange.protocol import Admission, Commitment, Proven, Report, Signed, Stage, check, sign, terms_of
 from quorumkit.exchange.refusal import Refusal
-from quorumkit.spec import ConsensusSpec
 
 
 def refusal_of(agreement: Agreement, proven: Proven, **more: object) -> Refusal:
@@ -61,7 +60,7 @@ def test_it_locks_when_all_gave_the_same_word() -> None:
 def test_other_chain_ids_and_settings_are_refused_and_named() -> None:
     one = agreement_of(1)
     assert refusal_of(one, proven_of(2, chain_id=1)).code == "chain_id"
-    other = spec_of(3, consensus=ConsensusSpec(period=9))
+    other = spec_of(3, consensus={"period": 9})
     refusal = refusal_of(one, proven_of(2, spec=other), terms=terms_of(other))
     assert refusal.code == "spec"
     assert "consensus is" in refusal.message

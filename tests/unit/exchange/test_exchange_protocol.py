@@ -24,7 +24,6 @@ from quorumkit.exchange.protocol import (
     terms_of,
 )
 from quorumkit.exchange.refusal import Refusal
-from quorumkit.spec import ConsensusSpec, EngineSpec, GenesisSpec, PortsSpec
 
 TEXT = (
     '{"account":"0x69cc4d4f44ca3f4b19f84b26aaf4ae1bbba9d5dc","chain_id":4242,"enode_key":"KEY","exchange_port":9546,'
@@ -131,12 +130,12 @@ def test_no_bytes_are_a_request_by_chance(content: bytes) -> None:
 def test_terms_are_what_the_genesis_rests_on() -> None:
     """A node's own affairs do not keep it out; anything that changes the chain does."""
     base = digest_of(terms_of(spec_of()))
-    assert digest_of(terms_of(spec_of(ports=PortsSpec(rpc=9000), engine=EngineSpec(cache=512)))) == base
+    assert digest_of(terms_of(spec_of(ports={"rpc": 9000}, engine={"cache": 512}))) == base
     for other in (
         spec_of(4),
-        spec_of(consensus=ConsensusSpec(period=5)),
-        spec_of(genesis=GenesisSpec(gas_limit=9_000_000)),
-        spec_of(genesis=GenesisSpec(alloc={"0x" + "1" * 40: 1})),
+        spec_of(consensus={"period": 5}),
+        spec_of(genesis={"gas_limit": 9_000_000}),
+        spec_of(genesis={"alloc": {"0x" + "1" * 40: 1}}),
         spec_of().model_copy(update={"chain_id": 1}),
         spec_of().model_copy(update={"name": "other"}),
     ):

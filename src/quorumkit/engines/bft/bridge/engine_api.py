@@ -215,9 +215,9 @@ class Geth:
         """Takes everything above that number out of geth's chain and database."""
         await self.call("debug_setHead", hex(number), timeout=ENGINE_TIMEOUT)
 
-    async def logs(self, block_hash: str, address: str) -> list[dict[str, Any]]:
-        """The events of a contract in one block."""
-        answer = await self.call("eth_getLogs", {"blockHash": block_hash, "address": address})
+    async def logs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        """The events that a filter lets through."""
+        answer = await self.call("eth_getLogs", wanted)
         if not isinstance(answer, list):
             raise RpcError("geth: eth_getLogs: not a list")
         return answer

@@ -23,7 +23,7 @@ from quorumkit.engines.bft.bridge.engine_api import ExecutionError, Geth, GethGo
 from quorumkit.engines.bft.bridge.head import Head
 from quorumkit.engines.bft.bridge.payload import Payload
 from quorumkit.engines.bft.bridge.remembered import Remembered
-from quorumkit.engines.bft.bridge.validator_events import ValidatorEvents
+from quorumkit.engines.bft.validators import events
 from quorumkit.errors import RpcError
 from quorumkit.rpc.base import expecting
 
@@ -42,10 +42,10 @@ class Execution:
 
     def __init__(
         self, ipc: Path, *, store: BlockStore, remembered: Path, fork: str, say: Callable[[str, str], None],
-        free_gas: bool = True, validators: str | None = None,
+        free_gas: bool = True,
     ) -> None:  # fmt: skip
-        """`remembered` is a file in CometBFT's data directory (see `remembered.py`), `validators` the address of the
-        contract that holds the set; `fork` the newest one in force from block 0.
+        """`remembered` is a file in CometBFT's data directory (see `remembered.py`), `fork` the newest one in force
+        from block 0.
 
         Raises:
             ExecutionError: an unknown fork.
@@ -56,7 +56,6 @@ class Execution:
         self._remembered = Remembered(remembered)
         self._say = say
         self._free_gas = free_gas
-        self._events = ValidatorEvents(validators) if validators else None
         self._geth: Geth | None = None
         self._connecting = asyncio.Lock()
         self._head: Head | None = None
@@ -80,10 +79,11 @@ class Execution:
         Raises:
             ExecutionError: geth is too old, or has less than CometBFT can replay and no peer gives it more.
         """
-        await self.close()
-        self._head = None
-        await self._asking(_nothing)
-        return self.head
+        async with self._connecting:
+            await self.close()
+            self._geth, head = await self._reached(self._first_head)
+            self._head = head
+            return head
 
     async def close(self) -> None:
         if self._geth is not None:
@@ -190,13 +190,12 @@ class Execution:
         Raises:
             ExecutionError: geth does not tell.
         """
-        events = self._events
-        if events is None or not events.may_be_in(payload.fields["logsBloom"]):
+        if not events.may_have_updates(payload.fields["logsBloom"]):
             return []
         try:
-            logs = await self._asking(lambda geth: geth.logs(payload.hash, events.address))
+            logs = await self._asking(lambda geth: geth.logs(events.log_filter(payload.hash)))
             with expecting("geth: eth_getLogs"):
-                return events.changes(logs)
+                return events.updates(logs)
         except RpcError as error:
             raise ExecutionError(f"block {payload.number} may change the validators: {error.message}") from None
 
@@ -285,40 +284,42 @@ class Execution:
 
     async def _connected(self) -> Geth:
         async with self._connecting:
-            while self._geth is None:
-                with contextlib.suppress(GethGoneError):
-                    self._geth = await self._greeted()
-                if self._geth is None:
-                    await asyncio.sleep(_RETRY)
+            if self._geth is None:
+                self._geth, _ = await self._reached(self._come_back)
             return self._geth
 
-    async def _greeted(self) -> Geth:
-        """A connection to a geth that stands at the committed block."""
-        geth = await Geth.connect(self._ipc, self._methods)
+    async def _reached(self, prepare: Callable[[Geth], Awaitable[T]]) -> tuple[Geth, T]:
+        """A connection to geth, as soon as there is one, and what `prepare` made of it."""
+        while True:
+            with contextlib.suppress(GethGoneError):
+                geth = await Geth.connect(self._ipc, self._methods)
+                try:
+                    await starting.greet(geth, free_gas=self._free_gas)
+                    return geth, await prepare(geth)
+                except BaseException:
+                    await geth.close()
+                    raise
+            await asyncio.sleep(_RETRY)
+
+    async def _first_head(self, geth: Geth) -> Head:
+        remembered = self._remembered
         try:
-            await starting.greet(geth, free_gas=self._free_gas)
-            if self._head is None:
-                remembered = self._remembered
-                self._head = await starting.first_head(
-                    geth, remembered.last, nothing_yet=remembered.is_first, say=self._say
-                )
-            else:
-                await starting.wake(geth)
-                await self._restore(geth)
-        except GethGoneError:
-            await geth.close()
-            raise
+            return await starting.first_head(geth, remembered.last, nothing_yet=remembered.is_first, say=self._say)
         except RpcError as error:
-            await geth.close()
-            raise ExecutionError(error.message) from None
-        except BaseException:
-            await geth.close()
-            raise
-        return geth
+            raise _ended_by(error) from None
+
+    async def _come_back(self, geth: Geth) -> None:
+        """geth was started again while consensus went on."""
+        await starting.wake(geth)
+        try:
+            await self._restore(geth)
+        except RpcError as error:
+            raise _ended_by(error) from None
 
 
-async def _nothing(_: Geth) -> None:
-    """Being connected is enough."""
+def _ended_by(error: RpcError) -> Exception:
+    """What geth refuses there it would refuse again."""
+    return error if isinstance(error, GethGoneError) else ExecutionError(error.message)
 
 
 async def _is_there(geth: Geth, block: Head) -> bool:

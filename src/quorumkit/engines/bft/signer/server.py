@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from quorumkit.engines.bft.signer.key import AccountKey
 from quorumkit.engines.bft.signer.requests import LARGEST_REQUEST, Requests, refusal_of_long
@@ -17,7 +17,7 @@ from quorumkit.identity.store import load_account_key
 from quorumkit.rpc.sockets import short_socket_path
 
 if TYPE_CHECKING:
-    from quorumkit.record import NodeRecord
+    from quorumkit.process_spec import Carrier
 
 SOCKET = Path("signer.ipc")
 """Below the node's directory; what `--signer` names."""
@@ -25,19 +25,6 @@ SOCKET = Path("signer.ipc")
 _MOST_CONNECTIONS = 16
 """geth has one."""
 _START = 200  # bytes of a request that are kept of one that is too long
-
-
-class Carrier(Protocol):
-    """What the signer needs of the node program."""
-
-    @property
-    def directory(self) -> Path: ...
-
-    def say(self, level: str, text: str) -> None: ...
-
-    def ready(self) -> None: ...
-
-    def record(self) -> NodeRecord: ...
 
 
 async def serve(carrier: Carrier) -> None:
