@@ -348,7 +348,8 @@ def test_the_test_may_reach_the_nodes_and_nobody_the_test() -> None:
 def test_what_json_rpc_serves_goes_into_the_spec() -> None:
     rpc = {"http": {"modules": ["eth", "debug"], "origins": ["https://app.example"]},
            "ws": {"enabled": True, "port": 8546}, "dangerousModules": ["debug", "admin"]}  # fmt: skip
-    documents = rendered({"rpc": rpc, "network": {"engine": {"verbosity": 5, "clientArguments": ["--snapshot=false"]}}})
+    engine = {"verbosity": 5, "clientArguments": ["--snapshot=false"]}
+    documents = rendered({"rpc": rpc, "network": {**ON_CLIQUE, "engine": engine}})
     spec = spec_in(documents)
     assert (spec.rpc.http.modules, spec.rpc.http.origins) == (("eth", "debug"), ("https://app.example",))
     assert (spec.rpc.ws.enabled, spec.rpc.ws.modules) == (True, SAFE_MODULES)
