@@ -13,7 +13,7 @@ bin := .venv/bin
 compile := $(bin)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
-.PHONY: help up down test bench lint format lock contracts docs release setup setup-dev
+.PHONY: help up down test bench lint format lock contracts protocol docs release setup setup-dev
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -49,6 +49,9 @@ lock: setup-dev ## Write the lock files again (LOCK_ARGS=--upgrade for newer ver
 	@$(compile) $(LOCK_ARGS) pyproject.toml --group build --output-file requirements.lock
 	@$(compile) $(LOCK_ARGS) pyproject.toml --group build --group dev --constraint requirements.lock \
 		--output-file requirements-dev.lock
+
+protocol: setup-dev ## Generate the code for CometBFT's application interface again
+	@$(bin)/python scripts/abci_protocol.py
 
 contracts: ## Compile the contracts again (needs Node.js)
 	@cd src/quorumkit/contracts && npx --yes --package solc@0.8.28 -- node compile.mjs
