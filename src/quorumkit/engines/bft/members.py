@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from quorumkit.addresses import Endpoint
+from quorumkit.engines.bft.files import PORT
+from quorumkit.engines.bft.keys import PEER, VALIDATOR, node_id
 
 if TYPE_CHECKING:
     from quorumkit.record import NodeRecord
 
-PEER_KEY = "bft"
-"""The further key (ed25519) that a node's CometBFT proves to its peers, and the enode URL's field with its port."""
-VALIDATOR_KEY = "validator"
-"""The further key (ed25519) that signs a node's votes."""
-
-_ID_BYTES = 20
-
-
-def node_id(key: str) -> str:
-    """What CometBFT calls the node with that peer key, in hex: the first 20 bytes of its SHA-256 (p2p/key.go)."""
-    return hashlib.sha256(bytes.fromhex(key)).digest()[:_ID_BYTES].hex()
-
 
 def validator_address(key: str) -> str:
-    """What CometBFT calls the validator with that key, in upper-case hex (crypto/ed25519, `Address`)."""
+    """What CometBFT calls the validator with that key (crypto/ed25519, `Address`): it is made as the id of a peer is,
+    and written in upper case."""
     return node_id(key).upper()
 
 
@@ -34,7 +24,7 @@ def peers_of(record: NodeRecord) -> dict[str, Endpoint]:
     left out."""
     places = {}
     for peer in record.peers:
-        port, key = peer.enode.fields.get(PEER_KEY, ""), peer.further_keys.get(PEER_KEY)
+        port, key = peer.enode.fields.get(PORT, ""), peer.further_keys.get(PEER)
         if key is not None and port.isdecimal():
             places[node_id(key)] = Endpoint(peer.enode.place.host, int(port))
     return places
@@ -42,6 +32,5 @@ def peers_of(record: NodeRecord) -> dict[str, Endpoint]:
 
 def names_of(record: NodeRecord) -> Mapping[str, str]:
     """The names of the node and its peers, by the address of their validator keys."""
-    own_keys: Mapping[str, str] = getattr(record.identity, "further_keys", {})
-    keys = {peer.name: peer.further_keys for peer in record.peers} | {record.name: own_keys}
-    return {validator_address(own[VALIDATOR_KEY]): name for name, own in keys.items() if VALIDATOR_KEY in own}
+    keys = {peer.name: peer.further_keys for peer in record.peers} | {record.name: record.identity.further_keys}
+    return {validator_address(own[VALIDATOR]): name for name, own in keys.items() if VALIDATOR in own}
