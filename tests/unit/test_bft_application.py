@@ -332,7 +332,7 @@ def test_a_node_that_joins_takes_the_block_that_the_validators_signed_for() -> N
         right = bytes.fromhex("cc" * 32)
 
         async def offered(app_hash: bytes = right, **changes: Any) -> int:
-            fields = {"height": 32, "format": 1, "chunks": 1, "hash": right} | changes
+            fields: dict[str, Any] = {"height": 32, "format": 1, "chunks": 1, "hash": right} | changes
             request = abci.RequestOfferSnapshot(snapshot=abci.Snapshot(**fields), app_hash=app_hash)
             return (await node.app.offer_snapshot(request)).result
 
