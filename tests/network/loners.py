@@ -122,10 +122,10 @@ class Party:
     """Loners at addresses of their own on the loopback network, and the names that lead there."""
 
     def __init__(self, folder: Path, total: int, **more: str) -> None:
-        """`more` are further options of all the nodes."""
+        """`more` are further options of all the nodes. Without another client they are on Clique."""
         self.folder = folder
         self.total = total
-        self.more = more
+        self.more = more if "engine" in more else {"consensus": "clique", **more}
         self.exchange, self.tm, *ports = free_ports(26)
         self.p2p, self.rpc = dict(enumerate(ports[:8], 1)), dict(enumerate(ports[8:16], 1))
         self.raft = dict(enumerate(ports[16:], 1))

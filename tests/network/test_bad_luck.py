@@ -17,6 +17,7 @@ from networks import PATIENCE, RunningNetwork, destroy, eventually, left_of, quo
 
 from quorumkit.engines import Binary
 from quorumkit.identity import generate_secrets
+from support.clique import CLIQUE
 
 pytestmark = pytest.mark.network
 
@@ -28,7 +29,7 @@ def template(geth: Binary, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A network of two that has run, and is down."""
     network = RunningNetwork(tmp_path_factory.mktemp("template") / "bank")
     try:
-        network.up("-n", "2", "--verify")
+        network.up(*CLIQUE, "-n", "2", "--verify")
         network.down()
         yield network
     finally:
@@ -268,7 +269,7 @@ def test_what_only_the_user_may_not_write_is_told(network: RunningNetwork, tmp_p
         pytest.skip("root may write anywhere")
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    result = quorumkit("init", locked / "bank")
+    result = quorumkit("init", *CLIQUE, locked / "bank")
     assert result.code == 1
     assert "Permission denied" in result.err
 
@@ -292,13 +293,13 @@ def small_disk(path: Path, size: str) -> Iterator[None]:
 def test_a_full_disk_is_told_and_with_room_the_work_is_finished(new_network: NewNetwork) -> None:
     network = new_network("full")
     with small_disk(network.path, "100k"):
-        result = quorumkit("init", "-n", "5", network.path)
+        result = quorumkit("init", *CLIQUE, "-n", "5", network.path)
         assert result.code == 1
         assert "no room on the disk" in result.err
         assert "free some room" in result.err
         keys = network.keys()
         subprocess.run(["mount", "-o", "remount,size=500m", network.path], check=True)
-        network.up("-n", "5", "--verify")
+        network.up(*CLIQUE, "-n", "5", "--verify")
         assert keys.items() <= network.keys().items()
         network.down()
 
@@ -306,7 +307,7 @@ def test_a_full_disk_is_told_and_with_room_the_work_is_finished(new_network: New
 def test_a_disk_that_fills_up_under_a_client_is_told(new_network: NewNetwork) -> None:
     network = new_network("full")
     with small_disk(network.path, "100m"):
-        network.run("init", "-n", "1")
+        network.run("init", *CLIQUE, "-n", "1")
         filler = network.path / ".state/filler"
         with filler.open("wb") as file:
             while True:
@@ -329,7 +330,7 @@ def test_a_disk_nearly_full_is_told_and_tried_again_at_once_when_there_is_room(n
     """geth ends itself with exit code 0 then, and the node program goes on."""
     network = new_network("nearly")
     with small_disk(network.path, "6m"):
-        result = quorumkit("up", "-n", "1", network.path)
+        result = quorumkit("up", *CLIQUE, "-n", "1", network.path)
         assert result.code == 1
         assert "no room on the disk" in result.err
         assert "no room on the disk" in network.status()["node1"]["error"]

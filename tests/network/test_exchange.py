@@ -16,6 +16,7 @@ from loners import Loner, Party
 from networks import PATIENCE, RunningNetwork, eventually, quorumkit
 
 from quorumkit.engines import Binary
+from support.clique import CLIQUE
 
 pytestmark = pytest.mark.network
 
@@ -37,7 +38,7 @@ def party(geth: Binary, tmp_path: Path) -> Iterator[Callable[[int], Party]]:
 def test_up_with_exchange_ends_in_a_verified_network(new_network: Callable[[str], RunningNetwork]) -> None:
     network = new_network("bank")
     try:
-        answer = network.run("up", "--exchange", "-n", "4", "--json", "--verify").json
+        answer = network.run("up", "--exchange", *CLIQUE, "-n", "4", "--json", "--verify").json
         assert answer["verify"]["ok"] is True
         assert {node["state"] for node in answer["nodes"]} == {"running"}
         genesis = {(network.node(number) / "genesis.json").read_bytes() for number in range(1, 5)}
@@ -76,7 +77,7 @@ def test_a_stranger_in_a_nodes_place_ends_nobody(new_network: Callable[[str], Ru
         allow_reuse_address = True
 
     try:
-        network.run("up", "--exchange", "-n", "3", "--json")
+        network.run("up", "--exchange", *CLIQUE, "-n", "3", "--json")
         port = json.loads((network.path / ".state/exchange-ports.json").read_text())["first"] + 2
         program = psutil.Process(json.loads((network.node(3) / ".state/supervisor.json").read_text())["pid"])
         program.terminate()

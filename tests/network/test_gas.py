@@ -13,6 +13,7 @@ from networks import RunningNetwork, destroy, eventually
 from quorumkit.engines import Binary
 from quorumkit.engines.geth.gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import RpcError
+from support.clique import on_clique
 
 pytestmark = pytest.mark.network
 
@@ -35,7 +36,7 @@ def network_of(path: Any, *, free: bool) -> Iterator[RunningNetwork]:
     if free:
         genesis = {"gas_limit": GAS_LIMIT, "free_gas": True}
     spec = {"name": "gas", "nodes": {"validators": 2, "observers": 1}, "genesis": genesis}
-    (path / "quorumkit.yaml").write_text(json.dumps(spec))
+    (path / "quorumkit.yaml").write_text(json.dumps(on_clique(spec)))
     try:
         network.up()
         yield network

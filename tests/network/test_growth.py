@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 from networks import RunningNetwork, begin, eventually, quorumkit
 
+from support.clique import CLIQUE
+
 pytestmark = pytest.mark.network
 
 
@@ -23,9 +25,9 @@ def pids(network: RunningNetwork) -> dict[str, int]:
 
 def test_observers_join_without_a_restart_of_anybody(new_network: Callable[[str], RunningNetwork]) -> None:
     network = new_network("bank")
-    network.up("-n", "3")
+    network.up(*CLIQUE, "-n", "3")
     neighbour = new_network("neighbour")  # likely right behind it, so that the new ports lie elsewhere
-    neighbour.up("-n", "1")
+    neighbour.up(*CLIQUE, "-n", "1")
     before, supervisor = pids(network), network.supervisor.pid
     rpc = {name: node["rpc_url"] for name, node in network.status().items()}
     ask_for(network, 2)
@@ -47,7 +49,7 @@ def test_observers_join_without_a_restart_of_anybody(new_network: Callable[[str]
 
 def test_growth_that_is_interrupted_is_finished_by_the_next_up(new_network: Callable[[str], RunningNetwork]) -> None:
     network = new_network("bank")
-    network.up("-n", "3")
+    network.up(*CLIQUE, "-n", "3")
     ask_for(network, 1)
     growing = begin("up", network.path)
     eventually((network.node(4) / "node.json").exists, "the new node's files")
@@ -59,7 +61,7 @@ def test_growth_that_is_interrupted_is_finished_by_the_next_up(new_network: Call
 
 def test_fewer_nodes_than_run_are_refused(new_network: Callable[[str], RunningNetwork]) -> None:
     network = new_network("bank")
-    network.up("-n", "2", "--observers", "1")
+    network.up(*CLIQUE, "-n", "2", "--observers", "1")
     ask_for(network, 0)
     refused = quorumkit("up", network.path)
     assert refused.code == 1

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from networks import PATIENCE, RunningNetwork, begin, eventually, kill_all, left_of
 
+from support.clique import CLIQUE
+
 pytestmark = pytest.mark.network
 
 NewNetwork = Callable[[str], RunningNetwork]
@@ -40,7 +42,7 @@ def wait_for(moment: str, network: RunningNetwork, command: subprocess.Popen[str
 
 def killed_at(moment: str, network: RunningNetwork, *command: str) -> None:
     """Runs a command and kills it as soon as that path is there."""
-    process = begin(*command, "-n", "3", network.path)
+    process = begin(*command, *CLIQUE, "-n", "3", network.path)
     wait_for(moment, network, process)
     process.kill()
     process.communicate()
@@ -48,7 +50,7 @@ def killed_at(moment: str, network: RunningNetwork, *command: str) -> None:
 
 def finishes(network: RunningNetwork, keys: dict[str, bytes]) -> None:
     """What was begun comes to a whole network with the keys that were there."""
-    network.up("-n", "3")
+    network.up(*CLIQUE, "-n", "3")
     assert keys.items() <= network.keys().items()
     assert len(network.keys()) == 9
     assert len(left_of(network.path)) == 4
@@ -67,7 +69,7 @@ def test_killed_in_the_middle_of_init(new_network: NewNetwork) -> None:
         network = new_network(f"init-{BEFORE_START.index(moment)}")
         killed_at(moment, network, "init")
         keys = network.keys()
-        network.run("init", "-n", "3")
+        network.run("init", *CLIQUE, "-n", "3")
         assert keys.items() <= network.keys().items()
         assert len(network.keys()) == 9
         assert [path for path in network.path.rglob(".*.partial") if "data" not in path.parts] == []
@@ -99,7 +101,7 @@ def test_everything_is_killed_in_the_middle_of_up(new_network: NewNetwork) -> No
 def test_only_the_node_program_is_killed_in_the_middle_of_up(new_network: NewNetwork) -> None:
     def check(moment: str) -> None:
         network = new_network(f"program-{MOMENTS.index(moment)}")
-        process = begin("up", "-n", "3", network.path)
+        process = begin("up", *CLIQUE, "-n", "3", network.path)
         wait_for(moment, network, process)
         network.supervisor.kill()
         _, error = process.communicate(timeout=PATIENCE)
@@ -115,7 +117,7 @@ def test_only_the_node_program_is_killed_in_the_middle_of_up(new_network: NewNet
 def test_interrupted_in_up_nothing_is_left_running(number: int, new_network: NewNetwork) -> None:
     def check(moment: str) -> None:
         network = new_network(f"interrupted-{MOMENTS.index(moment)}")
-        process = begin("up", "-n", "3", "--verify", network.path)
+        process = begin("up", *CLIQUE, "-n", "3", "--verify", network.path)
         wait_for(moment, network, process)
         os.kill(process.pid, number)
         _, error = process.communicate(timeout=PATIENCE)
@@ -130,7 +132,7 @@ def test_interrupted_in_up_nothing_is_left_running(number: int, new_network: New
 
 def test_interrupting_up_on_a_running_network_leaves_it_running(new_network: NewNetwork) -> None:
     network = new_network("bank")
-    network.up("-n", "3")
+    network.up(*CLIQUE, "-n", "3")
     pids = {process.pid for process in left_of(network.path)}
     network.on_node("node stop node3")
     process = begin("up", network.path)

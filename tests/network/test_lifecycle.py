@@ -18,6 +18,7 @@ import tomli_w
 from networks import PATIENCE, RunningNetwork, begin, destroy, eventually, left_of, quorumkit
 
 from quorumkit.engines import Binary
+from support.clique import CLIQUE
 
 pytestmark = pytest.mark.network
 
@@ -28,7 +29,7 @@ EVERYBODY = range(1, 6)
 def made(geth: Binary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNetwork]:
     network = RunningNetwork(tmp_path_factory.mktemp("lifecycle") / "bank")
     try:
-        network.up("-n", "4", "--observers", "1", "--verify")
+        network.up(*CLIQUE, "-n", "4", "--observers", "1", "--verify")
         yield network
     finally:
         destroy(network.path)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from networks import RunningNetwork, left_of, quorumkit
 
+from support.clique import CLIQUE
+
 pytestmark = pytest.mark.network
 
 MISTYPED = "  alloc:\n    '0x52908400098527886E0F7030069857D2E4169Ee7': 1 ether\n"
@@ -16,7 +18,7 @@ MISTYPED = "  alloc:\n    '0x52908400098527886E0F7030069857D2E4169Ee7': 1 ether\
 
 def test_down_and_destroy_end_what_runs(new_network: Callable[[str], RunningNetwork], tmp_path: Path) -> None:
     network = new_network("bank")
-    network.up("-n", "2")
+    network.up(*CLIQUE, "-n", "2")
     spec = network.path / "quorumkit.yaml"
     right = spec.read_text()
     spec.write_text(right.replace("genesis:\n", "genesis:\n" + MISTYPED))

@@ -12,6 +12,7 @@ import pytest
 from networks import RunningNetwork, brought_up
 
 from quorumkit.errors import RpcError
+from support.clique import on_clique
 from support.goquorum import GOQUORUM, needs_goquorum
 
 pytestmark = pytest.mark.network
@@ -58,7 +59,7 @@ def test_pages_websockets_modules_and_flags_are_as_the_spec_says(tmp_path: Path,
     path.mkdir()
     binary = {"binary": GOQUORUM} if engine == "goquorum" else {}
     spec = SPEC | {"engine": SPEC["engine"] | {"kind": engine} | binary}  # type: ignore[operator]
-    (path / "quorumkit.yaml").write_text(json.dumps(spec))
+    (path / "quorumkit.yaml").write_text(json.dumps(on_clique(spec)))
     with brought_up(path) as network:
         url = network.status()["node1"]["rpc_url"]
         check_http(network, url)

@@ -23,6 +23,7 @@ from networks import RunningNetwork, begin, destroy, eventually, quorumkit
 
 from quorumkit.engines import Binary
 from quorumkit.errors import RpcError
+from support.clique import CLIQUE
 
 pytestmark = pytest.mark.network
 
@@ -35,7 +36,7 @@ def network(geth: Binary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert len(str(path)) > 150
     network = RunningNetwork(path)
     try:
-        answer = network.run("up", "-n", "5", "--verify", "--json").json
+        answer = network.run("up", *CLIQUE, "-n", "5", "--verify", "--json").json
         assert answer["verify"]["ok"] is True
         yield network
     finally:
@@ -112,7 +113,7 @@ def test_every_validator_seals(network: RunningNetwork) -> None:
 
 def test_up_again_changes_nothing(network: RunningNetwork) -> None:
     before, keys = network.status(), network.keys()
-    network.up("-n", "5")
+    network.up(*CLIQUE, "-n", "5")
     after = network.status()
     assert [node["pid"] for node in after.values()] == [node["pid"] for node in before.values()]
     assert network.keys() == keys

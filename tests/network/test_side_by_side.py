@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from networks import PATIENCE, RunningNetwork, begin, left_of, quorumkit
 
+from support.clique import CLIQUE
+
 pytestmark = pytest.mark.network
 
 NewNetwork = Callable[[str], RunningNetwork]
@@ -20,7 +22,7 @@ def ports_of(nodes: list[dict[str, str]]) -> list[int | None]:
 
 def test_networks_started_at_the_same_moment_do_not_collide(new_network: NewNetwork) -> None:
     networks = [new_network(name) for name in ("first", "second", "third")]
-    starting = [begin("up", "-n", "2", "--verify", "--json", network.path) for network in networks]
+    starting = [begin("up", *CLIQUE, "-n", "2", "--verify", "--json", network.path) for network in networks]
     answers = []
     for process in starting:
         out, error = process.communicate(timeout=PATIENCE)
@@ -41,14 +43,14 @@ def test_networks_started_at_the_same_moment_do_not_collide(new_network: NewNetw
 
 def test_one_validator_alone_is_a_network(new_network: NewNetwork) -> None:
     network = new_network("alone")
-    network.up("-n", "1", "--verify")
+    network.up(*CLIQUE, "-n", "1", "--verify")
     assert network.status()["node1"]["expected_peers"] == 0
     network.down()
 
 
 def test_a_network_lives_in_a_place_with_an_awkward_name(new_network: NewNetwork) -> None:
     network = new_network('my networks/Bänk №1 – it\'s "new"; $HOME')
-    answer = network.run("up", "-n", "2", "--observers", "1", "--chain-id", "4711", "--verify", "--json").json
+    answer = network.run("up", *CLIQUE, "-n", "2", "--observers", "1", "--chain-id", "4711", "--verify", "--json").json
     assert answer["verify"]["reads"] == {"node1": 42, "node2": 42, "node3": 42}
     assert network.ask(1, "eth_chainId") == hex(4711)
     assert network.on_node("console node3", "--exec", "storage.last().get()").out.split() == ["42"]

@@ -11,6 +11,7 @@ from networks import RunningNetwork, brought_up, eventually
 
 from quorumkit.engines import Binary
 from quorumkit.rpc import IpcRpc
+from support.clique import CLIQUE
 from support.goquorum import GOQUORUM, needs_goquorum
 
 pytestmark = pytest.mark.network
@@ -76,7 +77,7 @@ def pay_oneself(network: RunningNetwork, number: int, account: str) -> str:
 def test_two_halves_of_equal_weight_find_together_and_lose_no_transaction(
     tmp_path: Path, geth: Binary, engine: str
 ) -> None:
-    arguments = [] if engine == "geth" else [
+    arguments = list(CLIQUE) if engine == "geth" else [
         "--engine", "goquorum", "--consensus", "clique", "--engine-binary", str(GOQUORUM),
     ]  # fmt: skip
     with brought_up(tmp_path / "bank", "-n", "4", *arguments) as network:

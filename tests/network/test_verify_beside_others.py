@@ -16,6 +16,7 @@ from networks import RunningNetwork, brought_up, eventually
 
 from quorumkit.engines import Binary
 from quorumkit.rpc import IpcRpc
+from support.clique import CLIQUE
 
 pytestmark = pytest.mark.network
 
@@ -69,7 +70,7 @@ def key_of_node1(network: RunningNetwork) -> Any:
 
 
 def test_verify_is_in_nobodys_way(geth: Binary, tmp_path: Any) -> None:
-    with brought_up(tmp_path / "bank", "-n", "3") as network:
+    with brought_up(tmp_path / "bank", *CLIQUE, "-n", "3") as network:
         key = key_of_node1(network)
         load = Load(network, key)
         with load.going():

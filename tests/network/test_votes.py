@@ -10,6 +10,7 @@ import pytest
 from networks import RunningNetwork, brought_up, eventually, quorumkit
 
 from quorumkit.engines import Binary
+from support.clique import CLIQUE
 from support.goquorum import GOQUORUM, needs_goquorum
 
 pytestmark = pytest.mark.network
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.network
 
 def arguments(consensus: str) -> list[str]:
     if consensus == "geth":
-        return ["--engine", "geth"]
+        return ["--engine", "geth", *CLIQUE]
     return ["--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(GOQUORUM)]
 
 
