@@ -393,7 +393,11 @@ class Application:
         result = abci.ResponseApplySnapshotChunk.Result
         if self._offered is None:
             return abci.ResponseApplySnapshotChunk(result=result.ABORT)
-        head = await self._execution.adopt(self._offered)
+        try:
+            head = await self._execution.adopt(self._offered)
+        except ExecutionError as error:
+            self._say("WARN", f"{error.message}: another snapshot is tried")
+            return abci.ResponseApplySnapshotChunk(result=result.REJECT_SNAPSHOT)
         self._set_height(head.height)
         return abci.ResponseApplySnapshotChunk(result=result.ACCEPT)
 
