@@ -270,7 +270,7 @@ class BftNetwork:
                 "persistent_peers_max_dial_period": "2s", "send_rate": 104857600, "recv_rate": 104857600,
                 "max_packet_msg_payload_size": 65536,
             },
-            "mempool": {"type": "flood", "broadcast": not self.empty_blocks},
+            "mempool": {"type": "flood", "broadcast": False},
             "consensus": {
                 "timeout_propose": f"{self.period * 1000 + 1500}ms", "timeout_propose_delta": "250ms",
                 "timeout_prevote": "300ms", "timeout_prevote_delta": "100ms", "timeout_precommit": "300ms",

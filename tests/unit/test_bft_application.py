@@ -251,6 +251,36 @@ def test_on_demand_a_height_without_transactions_has_no_block() -> None:
     run(test)
 
 
+def test_on_demand_a_block_without_transactions_is_refused() -> None:
+    async def test() -> None:
+        node = Node(empty_blocks=False)
+        assert not await node.accepts(1, encode(node.geth.block(1, START)))
+        assert "without transactions" in str(node.app.figures.rejected_because)
+        assert await node.accepts(1, encode(node.geth.block(1, START, transactions=1)))
+
+    run(test)
+
+
+def test_on_demand_heights_without_anything_follow_each_other_a_period_apart_however_often_somebody_rings() -> None:
+    async def test() -> None:
+        node = Node(empty_blocks=False)
+        await node.decided(1)
+        preparing = asyncio.ensure_future(node.prepared(2))
+        await asyncio.sleep(0.1)
+        assert not preparing.done()
+        node.clock.time += 1
+        async with asyncio.timeout(5):
+            assert await preparing == []
+        await node.decided(2)
+        preparing = asyncio.ensure_future(node.prepared(3))
+        await asyncio.sleep(0.1)
+        node.geth.pool = 1
+        async with asyncio.timeout(5):
+            assert len(await preparing) == 1
+
+    run(test)
+
+
 def test_doorbells_are_taken_on_demand_alone_and_until_their_height_is_done() -> None:
     async def test() -> None:
         node = Node(empty_blocks=False)
