@@ -19,7 +19,8 @@ COMETBFT = "cometbft"
 
 _BLOCK_BY_BLOCK = Noise(
     re.compile(
-        r"(INFO|WARN) *\[[^\]]*\] (Imported new potential chain segment|Chain head was updated|Starting work on payload|Updated payload"
+        r"(INFO|WARN) *\[[^\]]*\] "
+        r"(Imported new potential chain segment|Chain head was updated|Starting work on payload|Updated payload"
         r"|Stopping work on payload|Ignoring already known beacon payload)"
     ),
     "what geth does with each block",
