@@ -197,6 +197,9 @@ def test_an_empty_store_of_cometbft_begins_at_the_first_block_whatever_geth_has(
         (tmp_path / "committed.json").unlink()
         (tmp_path / "blockstore.db").rmdir()
         assert (await node.anew().start()).number == 0
+        # It was ended before it decided anything.
+        (tmp_path / "blockstore.db").mkdir()
+        assert (await node.anew().start()).number == 0
 
     on_node(tmp_path, test, blocks=5)
 

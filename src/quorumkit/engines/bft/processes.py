@@ -20,7 +20,8 @@ _BLOCK_BY_BLOCK = Noise(
     ),
     "what geth does with each block",
 )
-_PANIC = re.compile(r"panic: (?P<why>.*)|^ERROR: (?P<error>.*)|err=\"?(?P<logged>.*)")
+_PANIC = re.compile(r"panic: (?P<why>.*)|^ERROR: (?P<error>.*)")
+"""Not the errors that it logs: it goes on after each."""
 
 
 def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_flags: Sequence[str]) -> list[PartSpec]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from quorumkit.engines.base import NONE_BESIDE, NamedPort, NeutralGenesis, Recipe
 from quorumkit.engines.bft.files import LIGHT_PORT, PORT
 from quorumkit.engines.bft.keys import KEYS
+from quorumkit.engines.bft.prices import suggestions
 from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
-from quorumkit.engines.geth.gas import suggestions
 from quorumkit.engines.geth.recipe import GethRecipe
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class BftRecipe(GethRecipe):
         from quorumkit.engines.bft.files import consensus_files
 
         known = [str(peer.enode) for peer in network.peers_of(node)]
-        tables = {"Eth.GPO": suggestions(free=network.spec.gas_is_free)}
+        tables = {"Eth.GPO": suggestions(free=network.spec.gas_is_free, least=network.spec.genesis.gas_price)}
         geth = self._config(network, node, static=known, trusted=known, further=tables)
         return {"geth.toml": geth, **consensus_files(network, node)}
 
@@ -91,6 +91,12 @@ class BftRecipe(GethRecipe):
     def keeps_names(self, consensus: str) -> bool:
         """It looks names up again at each try (p2p/dial.go, 1.17)."""
         return True
+
+    def chain_damage(self, directory: Path) -> str | None:
+        """Pebble begins a new one where no marker names its manifest (cockroachdb/pebble, vfs/atomicfs)."""
+        if self.has_chain(directory) and not any((directory / self.chain).glob("marker.manifest.*")):
+            return f"{self.chain} is damaged: its file marker.manifest is missing"
+        return None
 
     def clear_unfinished(self, directory: Path) -> None:
         """CometBFT's chain too, where geth's is gone: it keeps not all of it, so that it can be fetched again only
@@ -131,6 +137,8 @@ class BftRecipe(GethRecipe):
             *("--authrpc.addr", "127.0.0.1", "--authrpc.port", "0"),
             # A price of 0 is possible only once it runs (eth/backend.go), and the bridge names it then.
             *("--miner.gasprice", str(record.gas_price or 1), "--txpool.pricelimit", str(record.gas_price or 1)),
+            # Without it, what the pool refuses is answered as if it were taken (eth/api_backend.go, SendTx).
+            "--txpool.nolocals",
             *("--miner.recommit", "1s"),
             # Blobs take a place of their own beside a block, which the others do not get.
             *("--blobpool.datacap", "1"),

@@ -304,9 +304,13 @@ class Execution:
     async def _first_head(self, geth: Geth) -> Head:
         remembered = self._remembered
         try:
-            return await starting.first_head(geth, remembered.last, nothing_yet=remembered.is_first, say=self._say)
+            head = await starting.first_head(geth, remembered.last, nothing_yet=remembered.is_first, say=self._say)
         except RpcError as error:
             raise _ended_by(error) from None
+        if remembered.is_first:
+            # CometBFT is about to make its store: that it was empty is known only now.
+            remembered.commit(0, head.hash)
+        return head
 
     async def _come_back(self, geth: Geth) -> None:
         """geth was started again while consensus went on."""
