@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quorumkit.addresses import Endpoint
 from quorumkit.engines.bft import joining
-from quorumkit.engines.bft.bridge import application
+from quorumkit.engines.bft.bridge import application, pacing
 from quorumkit.engines.bft.bridge.bridge import RPC_SOCKET
 from quorumkit.engines.bft.bridge.proposal import Times
 from quorumkit.engines.bft.light_server import LightServer
@@ -25,6 +27,15 @@ FAR = 120
 
 
 @pytest.fixture
+def binaries() -> dict[str, Any]:
+    found = {"geth": os.environ.get("QUORUMKIT_BFT_GETH"), "cometbft": os.environ.get("QUORUMKIT_BFT_COMETBFT")}
+    for name, path in found.items():
+        if not path:
+            pytest.skip(f"QUORUMKIT_BFT_{name.upper()} names no binary")
+    return {name: Path(path) for name, path in found.items() if path}
+
+
+@pytest.fixture
 def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks come as fast as they can, with times ahead of the clock, which nobody minds."""
 
@@ -32,17 +43,17 @@ def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
     monkeypatch.setattr(application.Application, "_until", at_once)
-    monkeypatch.setattr(application.pacing, "acceptable", lambda parent, *_, seen: Times(parent + 1, 1 << 40))
+    monkeypatch.setattr(pacing, "acceptable", lambda parent, *_, seen: Times(parent + 1, 1 << 40))
 
 
 @pytest.mark.usefixtures("hurrying")
 def test_a_node_with_an_empty_disk_trusts_what_the_validators_signed(
-    tmp_path: Path, current_geth: Path, cometbft: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, binaries: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joining, "FAR_AHEAD", FAR)
 
     async def main() -> None:
-        network = BftNetwork(tmp_path, geth=current_geth, cometbft=cometbft, validators=1, observers=2)
+        network = BftNetwork(tmp_path, **binaries, validators=1, observers=2)
         network.write_files()
         *members, joiner = network.nodes
         try:

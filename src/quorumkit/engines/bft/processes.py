@@ -1,4 +1,5 @@
-"""What a node consists of while it runs: its signer, geth, the bridge and CometBFT, in that order. Pure."""
+"""What a node consists of while it runs: its signer, what it tells those who join, geth, the
+bridge and CometBFT, in that order. Pure."""
 
 from __future__ import annotations
 
@@ -31,13 +32,15 @@ def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_
             name=record.engine.kind,
             title="client",
             argv=(str(binary), *geth_flags),
-            after=("signer",),
+            after=("signer", "light"),
             ready=LoggedLine(lambda line: "IPC endpoint opened" in line),
             sign_of_life=SignOfLife(Path("data/geth.ipc"), "eth_blockNumber"),
             why_it_ends=why_it_ends,
             noise=_BLOCK_BY_BLOCK,
         ),
         TaskSpec(name="signer", run=_sign, title="signer"),
+        # Before geth, for it also decides how the node comes into step.
+        TaskSpec(name="light", run=_light, title="data for those who join", ready_within=60.0),
         TaskSpec(name="bridge", run=_bridge, title="bridge", after=(record.engine.kind,)),
         ProcessSpec(
             name=COMETBFT,
@@ -55,6 +58,12 @@ def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_
 
 async def _sign(carrier: Carrier) -> None:
     from quorumkit.engines.bft.signer import serve
+
+    await serve(carrier)
+
+
+async def _light(carrier: Carrier) -> None:
+    from quorumkit.engines.bft.light_server import serve
 
     await serve(carrier)
 
