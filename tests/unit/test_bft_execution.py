@@ -234,8 +234,9 @@ def test_a_geth_that_snap_syncs_with_its_head_there_ends_the_node(tmp_path: Path
     async def test(node: Node) -> None:
         payload = await node.build()
         node.geth.snap_syncing = True
-        with pytest.raises(ExecutionError, match="snap sync"):
+        with pytest.raises(ExecutionError, match="snap sync") as caught:
             await node.execution.judge(payload)
+        assert caught.value.restarts_at_once
         with pytest.raises(ExecutionError, match="snap sync"):
             await node.execution.take(payload)
 

@@ -1,4 +1,5 @@
-"""What a node consists of while it runs: its signer, geth, the bridge and CometBFT, in that order. Pure."""
+"""What a node consists of while it runs: its signer, what it tells those who join, geth, the
+bridge and CometBFT, in that order. Pure."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ COMETBFT = "cometbft"
 
 _BLOCK_BY_BLOCK = Noise(
     re.compile(
+        r"(INFO|WARN) *\[[^\]]*\] "
         r"(Imported new potential chain segment|Chain head was updated|Starting work on payload|Updated payload"
         r"|Stopping work on payload|Ignoring already known beacon payload)"
     ),
@@ -35,13 +37,15 @@ def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_
             name=record.engine.kind,
             title="client",
             argv=(str(binary), *geth_flags),
-            after=("signer",),
+            after=("signer", "light"),
             ready=LoggedLine(lambda line: "IPC endpoint opened" in line),
             sign_of_life=SignOfLife(Path("data/geth.ipc"), "eth_blockNumber"),
             why_it_ends=why_it_ends,
-            noise=_BLOCK_BY_BLOCK,
+            noise=None if record.engine.verbosity else _BLOCK_BY_BLOCK,
         ),
         TaskSpec(name="signer", run=_task(".signer"), title="signer"),
+        # Before geth, for it also decides how the node comes into step.
+        TaskSpec(name="light", run=_task(".light_server"), title="data for those who join", ready_within=60.0),
         TaskSpec(name="bridge", run=_task(".bridge"), title="bridge", after=(record.engine.kind,)),
         ProcessSpec(
             name=COMETBFT,
