@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quorumkit.addresses import Enode, HttpUrl
+from quorumkit.addresses import HttpUrl
 from quorumkit.errors import CorruptFileError, NewerFormatError, NotANetworkError, NotRunningError
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Network, Node, node_name, node_names, plan, ports_in
-from quorumkit.record import RECORD_NAME, NodeRecord, read_record
+from quorumkit.record import RECORD_NAME, NodeRecord, PeerRecord, read_record
 from quorumkit.spec import SPEC_NAME, NetworkSpec, read_spec
 
 DEFAULT_DIRECTORY = "mynet"
@@ -146,12 +146,13 @@ class NetworkDirectory:
                     records[ordinal] = record
         if len(records) in (0, spec.nodes.total):
             return self.load()
-        enodes = {peer.name: peer.enode for record in records.values() for peer in record.peers}
+        peers = {peer.name: peer for record in records.values() for peer in record.peers}
         witness = next(iter(records.values())).node
+        unknown = PeerRecord(name=witness.name, enode=witness.enode, further_keys=witness.identity.further_keys)
         return _planned(spec, [
             records[ordinal].node
             if ordinal in records
-            else _as_peers_know_it(ordinal, enodes.get(node_name(ordinal), witness.enode), witness)
+            else _as_peers_know_it(ordinal, peers.get(node_name(ordinal), unknown), witness)
             for ordinal in range(1, spec.nodes.total + 1)
         ])  # fmt: skip
 
@@ -160,16 +161,17 @@ def _planned(spec: NetworkSpec, nodes: Sequence[Node]) -> Network:
     return plan(spec, [node.identity for node in nodes], [node.endpoints for node in nodes])
 
 
-def _as_peers_know_it(ordinal: int, enode: Enode, witness: Node) -> Node:
+def _as_peers_know_it(ordinal: int, peer: PeerRecord, witness: Node) -> Node:
     """A node by its enode URL, and for the rest by another one: ports that people use are in ordinal order."""
-    url = HttpUrl.parse(witness.endpoints.rpc_url)
+    url, enode = HttpUrl.parse(witness.endpoints.rpc_url), peer.enode
     endpoints = replace(
         witness.endpoints,
         p2p=enode.place,
         rpc_url=str(url.with_port(url.place.port + ordinal - witness.ordinal)),
         ports=ports_in(enode),
     )
-    return Node(ordinal, witness.role, PublicIdentity(enode.key, _NO_ACCOUNT), endpoints)
+    identity = PublicIdentity(enode.key, _NO_ACCOUNT, further_keys=peer.further_keys)
+    return Node(ordinal, witness.role, identity, endpoints)
 
 
 def recorded_validators(directory: NetworkDirectory) -> int | None:

@@ -90,7 +90,10 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 def _genesis(spec: NetworkSpec, *, first: int = 1) -> dict[str, Any]:
     """What the spec gives with some keys or other; `first` numbers them."""
     numbers = range(first, first + spec.nodes.validators)
-    identities = [PublicIdentity(f"{n:0128x}", f"0x{n:040x}") for n in numbers]  # keys that nobody has
+    names = further.names if (further := spec.recipe.further_keys) else ()
+    identities = [  # keys that nobody has
+        PublicIdentity(f"{n:0128x}", f"0x{n:040x}", further_keys=dict.fromkeys(names, f"{n:064x}")) for n in numbers
+    ]
     alone = spec.model_copy(update={"nodes": spec.nodes.model_copy(update={"observers": 0})})
     return plan(alone, identities, [_ENDPOINTS] * len(identities)).genesis
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from quorumkit.finding import Finding
-    from quorumkit.identity import PublicIdentity
+    from quorumkit.identity import FurtherKeys, PublicIdentity
     from quorumkit.plan import Network, Node
     from quorumkit.process_spec import PartSpec
     from quorumkit.progress import Progress
@@ -100,6 +100,8 @@ class Recipe(Protocol):
     """The consensus kinds this client can run, the default first."""
     gas_is_always_free: bool
     """Whether gas is free whatever the spec says."""
+    further_keys: FurtherKeys | None
+    """What it needs beyond nodekey, account and transaction manager's key."""
     genesis_fields: tuple[str, ...]
     """The fields of the spec's `genesis` that it has beyond those that all have."""
     later_forks: tuple[str, ...]

@@ -179,6 +179,7 @@ class LocalNode:
             enode_key=identity.enode_key,
             account=identity.account,
             tm_key=identity.tm_key,
+            further_keys=dict(identity.further_keys) or None,
             tm_url=tm_url(Endpoint(settings.host, settings.tm_bind.port)) if settings.tm_bind else None,
             chain_id=settings.spec.chain_id,
             spec=digest_of(self.terms),

@@ -161,20 +161,16 @@ class Membership:
         return not self.current[ordinal].document.same_identity(original)
 
     def takes_anothers(self, document: Document) -> bool:
-        """Whether its account or transaction manager's key belongs to another, so that it can have no place at all."""
+        """Whether its account or another of its keys belongs to another, so that it can have no place at all."""
         return not self._sharing(document).isdisjoint(self._established)
 
     def _sharing(self, document: Document) -> set[int]:
-        """The ordinals of other nodes whose account or transaction manager's key it has: their due would come to it.
+        """The ordinals of other nodes whose account or other keys it has: their due would come to it.
         Those of the lock count on when their node was replaced, for who stole its disk has them."""
         return {
             other.document.ordinal
             for other in (*self.current.values(), *self.lock.documents)
-            if other.document.ordinal != document.ordinal
-            and (
-                document.account.lower() == other.document.account.lower()
-                or (document.tm_key is not None and document.tm_key == other.document.tm_key)
-            )
+            if other.document.ordinal != document.ordinal and document.shares_with(other.document)
         }
 
     @property

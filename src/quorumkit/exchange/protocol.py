@@ -88,6 +88,9 @@ def _further(ports: dict[str, int]) -> dict[str, int]:
 
 
 PortName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+FurtherPublicKeys = Annotated[
+    dict[PortName, Annotated[str, Field(pattern=r"^([0-9a-f]{2}){32,64}$")]], Field(min_length=1, max_length=4)
+]
 FurtherPorts = Annotated[dict[PortName, Port], Field(max_length=8), AfterValidator(_further)]
 
 
@@ -121,13 +124,15 @@ class Document(_Part):
     """Where raft's own messages go, on the same host, with that consensus kind."""
     further_ports: FurtherPorts | None = None
     """What other kinds of client need, by name; on the same host."""
+    further_keys: FurtherPublicKeys | None = None
+    """What other kinds of client need, in hex, by name."""
     chain_id: int = Field(ge=0, le=2**64)
     spec: Digest
     """Of the terms that the node was started with (see `terms_of`)."""
 
     @property
     def identity(self) -> PublicIdentity:
-        return PublicIdentity(self.enode_key, self.account, self.tm_key)
+        return PublicIdentity(self.enode_key, self.account, self.tm_key, self.further_keys or {})
 
     @property
     def ports(self) -> dict[str, int]:
@@ -142,8 +147,14 @@ class Document(_Part):
 
     @property
     def parts(self) -> tuple[object, ...]:
-        """What it has beside its client: alike on all nodes of a network, for the terms are."""
-        return self.tm_key is not None, self.tm_url is not None, tuple(sorted(self.ports))
+        """What it has beside its client, and the lengths of its keys: alike on all nodes of a network, for the terms
+        are."""
+        return (
+            self.tm_key is not None,
+            self.tm_url is not None,
+            tuple(sorted(self.ports)),
+            tuple(sorted((name, len(key)) for name, key in (self.further_keys or {}).items())),
+        )
 
     @property
     def tm(self) -> Endpoint | None:
@@ -152,7 +163,16 @@ class Document(_Part):
 
     def same_identity(self, other: Document) -> bool:
         """Whether both are one node: all that the genesis or a transaction manager rests on is the same."""
-        return (self.enode_key, self.account, self.tm_key) == (other.enode_key, other.account, other.tm_key)
+        return self.identity == other.identity
+
+    def shares_with(self, other: Document) -> bool:
+        """Whether both have one account, or a key in common beside their nodekeys: what is due to the one would come
+        to the other."""
+        return (
+            self.account.lower() == other.account.lower()
+            or (self.tm_key is not None and self.tm_key == other.tm_key)
+            or not set((self.further_keys or {}).values()).isdisjoint((other.further_keys or {}).values())
+        )
 
 
 class Commitment(_Part):

@@ -32,7 +32,7 @@ from quorumkit.exchange.replacing import Replacement, replace
 from quorumkit.exchange.server import ExchangeServer
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.trouble import LoggedTroubles, Troubles
-from quorumkit.identity import PublicIdentity, generate_secrets, load_identity, write_secrets
+from quorumkit.identity import FurtherKeys, PublicIdentity, generate_secrets, load_identity, write_secrets
 from quorumkit.identity.store import KEYSTORE, NODEKEY, PASSWORD, TM_KEY
 from quorumkit.plan import Network, NodeEndpoints, node_name, plan
 from quorumkit.render import render_genesis
@@ -94,6 +94,7 @@ class Exchange:
             self._directory,
             locked=local.store.lock_path.exists(),
             transaction_manager=self._settings.spec.transaction_manager is not None,
+            further=self._settings.spec.recipe.further_keys,
         )
         self._start_from_disk(identity)
         try:
@@ -246,7 +247,9 @@ class Exchange:
         return keeping
 
 
-def own_identity(directory: Path, *, locked: bool, transaction_manager: bool = False) -> PublicIdentity:
+def own_identity(
+    directory: Path, *, locked: bool, transaction_manager: bool = False, further: FurtherKeys | None = None
+) -> PublicIdentity:
     """The node's identity, from its volume; made there at the first start, with a TM key where it needs one.
 
     The nodekey is written last. So without one there was never an identity that anybody knows, and what a killed first
@@ -256,7 +259,7 @@ def own_identity(directory: Path, *, locked: bool, transaction_manager: bool = F
         CorruptFileError: keys are damaged, or gone although the node is locked.
     """
     if (directory / NODEKEY).exists():
-        identity = load_identity(directory)
+        identity = load_identity(directory, further)
         if transaction_manager and identity.tm_key is None:
             raise CorruptFileError(
                 f"{directory / TM_KEY}: the transaction manager's key is missing",
@@ -272,7 +275,9 @@ def own_identity(directory: Path, *, locked: bool, transaction_manager: bool = F
     (directory / PASSWORD).unlink(missing_ok=True)
     for leftover in (directory / KEYSTORE).glob("*"):
         leftover.unlink()
-    secrets = generate_secrets(transaction_manager=transaction_manager)
+    secrets = generate_secrets(transaction_manager=transaction_manager, further=further)
+    for path in secrets.further:
+        (directory / path).unlink(missing_ok=True)
     write_secrets(directory, secrets)
     return secrets.identity
 

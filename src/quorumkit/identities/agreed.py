@@ -101,7 +101,10 @@ def write_down(
             f"{directory.path}: the nodes that run are not those that are known here, so it is another network",
             hint="put their disks back from a backup; or, to go on with those that run, remove nodes/ and genesis.json",
         )
-    identities = [PublicIdentity(Enode.key_in(status.enode), status.account, status.tm_key) for status in statuses]
+    identities = [
+        PublicIdentity(Enode.key_in(status.enode), status.account, status.tm_key, status.further_keys)
+        for status in statuses
+    ]
     network = plan(spec, identities, endpoints)
     with locked(directory):
         if not directory.genesis.exists():  # of a node that was replaced since, it names the old account

@@ -27,7 +27,14 @@ from quorumkit.files import (
     write_atomic,
     write_if_changed,
 )
-from quorumkit.identity import PublicIdentity, check_identity, generate_secrets, load_identity, write_secrets
+from quorumkit.identity import (
+    FurtherKeys,
+    PublicIdentity,
+    check_identity,
+    generate_secrets,
+    load_identity,
+    write_secrets,
+)
 from quorumkit.mark import ensure_mark
 from quorumkit.plan import Network, NodeEndpoints, node_name, node_names, plan
 from quorumkit.progress import Progress
@@ -128,7 +135,8 @@ def _identities(directory: NetworkDirectory, spec: NetworkSpec, progress: Progre
                 hint="put the directory back from a backup, or make a new network",
             )
     made = _make_nodes(directory, missing, spec, progress)
-    return [made.get(ordinal) or _identity_on_disk(directory.node(node_name(ordinal))) for ordinal in ordinals]
+    further = spec.recipe.further_keys
+    return [made.get(ordinal) or _identity_on_disk(directory.node(node_name(ordinal)), further) for ordinal in ordinals]
 
 
 def _peers_of(directory: NetworkDirectory, names: Iterable[str]) -> set[str]:
@@ -143,7 +151,9 @@ def _make_nodes(
     """New keys for these nodes, by ordinal. The nodes appear when all their keys are on the disk."""
     made: dict[int, PublicIdentity] = {}
     total = spec.nodes.total
-    make = partial(_make_node, transaction_manager=spec.transaction_manager is not None)
+    make = partial(
+        _make_node, transaction_manager=spec.transaction_manager is not None, further=spec.recipe.further_keys
+    )
     with ExitStack() as staging:
         stages = {n: staging.enter_context(staged_directory(directory.node(node_name(n)))) for n in ordinals}
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -154,17 +164,17 @@ def _make_nodes(
     return made
 
 
-def _make_node(stage: Path, *, transaction_manager: bool) -> PublicIdentity:
-    secrets = generate_secrets(transaction_manager=transaction_manager)
+def _make_node(stage: Path, *, transaction_manager: bool, further: FurtherKeys | None) -> PublicIdentity:
+    secrets = generate_secrets(transaction_manager=transaction_manager, further=further)
     write_secrets(stage, secrets, staged=True)
     return secrets.identity
 
 
-def _identity_on_disk(directory: Path) -> PublicIdentity:
+def _identity_on_disk(directory: Path, further: FurtherKeys | None) -> PublicIdentity:
     if not (directory / RECORD_NAME).exists():
-        return load_identity(directory)
+        return load_identity(directory, further)
     identity = read_record(directory).identity
-    check_identity(directory, identity)
+    check_identity(directory, identity, further)
     return identity
 
 

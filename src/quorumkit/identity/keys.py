@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -27,6 +29,10 @@ class PublicIdentity:
     """The account that seals and sends for the node: an EIP-55 checksummed address."""
     tm_key: str | None = None
     """The transaction manager's public key, in base64, where the node has one."""
+    further_keys: Mapping[str, Annotated[str, Field(pattern=r"^[0-9a-f]{1,128}$")]] = field(
+        default_factory=dict, hash=False
+    )
+    """The public halves in hex of what else its client needs, by name (`FurtherKeys`)."""
 
     @property
     def node_address(self) -> str:
@@ -36,6 +42,34 @@ class PublicIdentity:
     def __post_init__(self) -> None:
         if not _ENODE_KEY.fullmatch(self.enode_key):
             raise ValueError(f"not a public key of 64 bytes in hex: {self.enode_key!r}")
+
+
+@dataclass(frozen=True)
+class MadeKeys:
+    """New keys of a node."""
+
+    files: Mapping[Path, bytes] = field(repr=False)
+    """What is written, by path below the node's directory. Secrets."""
+    public: Mapping[str, str]
+    """The public halves in hex, by name."""
+
+
+class FurtherKeys(Protocol):
+    """The keys that a client needs beyond nodekey, account and transaction manager's key."""
+
+    names: tuple[str, ...]
+
+    def make(self) -> MadeKeys:
+        """New ones, from the operating system's randomness."""
+        ...
+
+    def read(self, directory: Path) -> Mapping[str, str]:
+        """The public halves of those in a node's directory, in hex, by name.
+
+        Raises:
+            CorruptFileError: one is missing, unreadable or not a key.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,9 +84,11 @@ class NodeSecrets:
     """Opens `keystore`: 256 random bits in URL-safe base64."""
     identity: PublicIdentity
     tm_key: KeyPair | None = field(default=None, repr=False)
+    further: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
+    """Files of further keys, by path below the node's directory."""
 
 
-def generate_secrets(*, transaction_manager: bool = False) -> NodeSecrets:
+def generate_secrets(*, transaction_manager: bool = False, further: FurtherKeys | None = None) -> NodeSecrets:
     """New keys from the operating system's randomness. Safe to call from several threads at once."""
     import coincurve
 
@@ -65,6 +101,7 @@ def generate_secrets(*, transaction_manager: bool = False) -> NodeSecrets:
     nodekey = coincurve.PrivateKey()
     account = coincurve.PrivateKey()
     password = secrets.token_urlsafe(32)
+    made = further.make() if further else None
     # An address is the last 20 bytes of the public key's hash (Yellow Paper, appendix F).
     address = keccak256(account.public_key.format(compressed=False)[1:])[12:].hex()
     return NodeSecrets(
@@ -75,8 +112,10 @@ def generate_secrets(*, transaction_manager: bool = False) -> NodeSecrets:
             enode_key=enode_key_of(nodekey.secret),
             account=checksum_address(address),
             tm_key=tm_key.public_base64 if tm_key else None,
+            further_keys=made.public if made else {},
         ),
         tm_key=tm_key,
+        further=made.files if made else {},
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quorumkit.errors import CorruptFileError, NodeError
 from quorumkit.files import SECRET_MODE, private_directory, write_atomic, write_new
-from quorumkit.identity.keys import NodeSecrets, PublicIdentity, enode_key_of
+from quorumkit.identity.keys import FurtherKeys, NodeSecrets, PublicIdentity, enode_key_of
 from quorumkit.identity.keystore import checksum_address, decrypt_key, keccak256
 from quorumkit.identity.keystores import find_account, find_keystore
 
@@ -30,7 +30,8 @@ def write_secrets(directory: Path, secrets: NodeSecrets, *, staged: bool = False
     Raises:
         FileExistsError: there are keys already; nothing was touched.
     """
-    if (directory / NODEKEY).exists() or (directory / PASSWORD).exists() or any((directory / KEYSTORE).glob("*")):
+    present = [directory / path for path in (NODEKEY, PASSWORD, *secrets.further)]
+    if any(path.exists() for path in present) or any((directory / KEYSTORE).glob("*")):
         raise FileExistsError(f"{directory} holds keys already")
     private_directory(directory)
     private_directory(directory / "data")
@@ -49,14 +50,19 @@ def write_secrets(directory: Path, secrets: NodeSecrets, *, staged: bool = False
         contents[TM_KEY] = encode_private_key(secrets.tm_key.private)
         # Without a line end: Tessera takes the whole file for the key (com.quorum.tessera.config FilesystemKeyPair).
         contents[TM_PUBLIC_KEY] = secrets.tm_key.public_base64.encode()
+    for path, content in secrets.further.items():
+        for folder in [*reversed(path.parents)][1:]:
+            private_directory(directory / folder)
+        contents[path] = content
     contents[NODEKEY] = secrets.nodekey.hex().encode()
     write = write_new if staged else write_atomic
     for path, content in contents.items():
         write(directory / path, content, mode=SECRET_MODE)
 
 
-def load_identity(directory: Path) -> PublicIdentity:
-    """The public identity behind the keys in a node's directory, derived from the keys themselves.
+def load_identity(directory: Path, further: FurtherKeys | None = None) -> PublicIdentity:
+    """The public identity behind the keys in a node's directory, derived from the keys themselves; `further` are what
+    its client needs beyond those that all have.
 
     Raises:
         CorruptFileError: a key is missing, unreadable or not a key.
@@ -65,11 +71,12 @@ def load_identity(directory: Path) -> PublicIdentity:
         enode_key=_read_enode_key(directory),
         account=checksum_address(_read_address(directory)),
         tm_key=_read_tm_key(directory),
+        further_keys=dict(further.read(directory)) if further else {},
     )
 
 
-def check_identity(directory: Path, identity: PublicIdentity) -> None:
-    """Checks that the keys in a node's directory are those of `identity`.
+def check_identity(directory: Path, identity: PublicIdentity, further: FurtherKeys | None = None) -> None:
+    """Checks that the keys in a node's directory are those of `identity`; `further` as with `load_identity`.
 
     Raises:
         CorruptFileError: a key is missing, unreadable, not a key, or another node's.
@@ -81,6 +88,9 @@ def check_identity(directory: Path, identity: PublicIdentity) -> None:
         raise CorruptFileError(
             f"{directory / TM_PUBLIC_KEY}: not the TM public key of this node's record", hint=_RESTORE
         )
+    if further is not None and (found := dict(further.read(directory))) != dict(identity.further_keys):
+        name = next(name for name in further.names if found.get(name) != identity.further_keys.get(name))
+        raise CorruptFileError(f"{directory}: its key `{name}` is not that of this node's record", hint=_RESTORE)
 
 
 def load_account_key(directory: Path, account: str) -> bytes:

@@ -96,7 +96,7 @@ class Preparation:
 
     def check_identity(self) -> None:
         """Whether the keys are those that the record names."""
-        check_identity(self._directory, self._record.identity)
+        check_identity(self._directory, self._record.identity, self._recipe.further_keys)
 
     async def _make_chain(self, binary: Binary, genesis: Genesis) -> None:
         marker = self._directory / GENESIS_MARKER

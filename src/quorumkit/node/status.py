@@ -39,6 +39,8 @@ class NodeStatus:
     """What validators name it by when they vote it in or out, where they do."""
     tm_key: str | None = None
     """Its transaction manager's public key in base64, where it has one."""
+    further_keys: dict[str, str] = field(default_factory=dict)
+    """The public halves in hex of what else its client has, by name."""
     pid: int | None = None
     """Of its client."""
     processes: dict[str, int] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class NodeStatus:
         )
         self.validator_address = address_to_vote_for(record.consensus.kind, record.identity)
         self.tm_key = record.identity.tm_key
+        self.further_keys = dict(record.identity.further_keys)
 
     @property
     def started(self) -> bool:

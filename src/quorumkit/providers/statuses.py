@@ -23,6 +23,7 @@ def stopped_status(network: Network, node: Node) -> NodeStatus:
         account=node.identity.account,
         validator_address=address_to_vote_for(network.spec.consensus.kind, node.identity),
         tm_key=node.identity.tm_key,
+        further_keys=dict(node.identity.further_keys),
     )
 
 
@@ -33,7 +34,7 @@ def completed(network: Network, status: NodeStatus) -> NodeStatus:
     status.rpc_url, status.enode, status.account, status.tm_key = (
         known.rpc_url, known.enode, known.account, known.tm_key,
     )  # fmt: skip
-    status.validator_address = known.validator_address
+    status.validator_address, status.further_keys = known.validator_address, known.further_keys
     status.role = status.role or known.role
     status.expected_peers = status.expected_peers or known.expected_peers
     return status

@@ -77,7 +77,7 @@ def keeping(network: Network, name: str, source: Path) -> Callable[[bytes, bytes
 
 
 def _peer(node: Node) -> PeerRecord:
-    return PeerRecord(name=node.name, enode=node.enode)
+    return PeerRecord(name=node.name, enode=node.enode, further_keys=dict(node.identity.further_keys))
 
 
 def _transaction_manager(network: Network, node: Node) -> TmRecord | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from quorumkit.engines.base import NONE_BESIDE, NeutralGenesis, Recipe
 from quorumkit.errors import EngineError, RestartNeededError
+from quorumkit.identity import FurtherKeys
 from quorumkit.plan import Network, Node
 from quorumkit.process_spec import Carrier, LoggedLine, PartSpec, ProcessSpec, SignOfLife, TaskSpec
 from quorumkit.record import NodeRecord
@@ -75,6 +76,7 @@ class FakeRecipe:
     default_version = "1.0.0"
     first_version: str | None = None
     last_version: str | None = None
+    further_keys: FurtherKeys | None = None
     genesis_fields: tuple[str, ...] = ()
     later_forks: tuple[str, ...] = ()
     spec_defaults: Mapping[str, Mapping[str, Any]] = {}

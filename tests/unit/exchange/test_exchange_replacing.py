@@ -129,7 +129,7 @@ def test_nobody_signs_for_who_has_another_nodes_account(play: Callable[..., None
         new.start()
         await until(lambda: "quorumkit node replace" in new.waits_for, new.waits_for)
         for each in (one, two):
-            with pytest.raises(NodeError, match="account or the transaction manager's key of another node"):
+            with pytest.raises(NodeError, match="account or a key of another node"):
                 await exchange_of(each).replace("node3")
             assert not exchange_of(each)._local.membership.admissions.signed
 

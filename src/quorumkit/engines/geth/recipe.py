@@ -14,8 +14,9 @@ from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
 from quorumkit.engines.geth.gas import gas_flags, suggestions
 
 if TYPE_CHECKING:
+    from quorumkit.identity import FurtherKeys
     from quorumkit.plan import Network, Node
-    from quorumkit.process_spec import ProcessSpec
+    from quorumkit.process_spec import PartSpec, ProcessSpec
     from quorumkit.record import NodeRecord
 
 _NO_ORIGIN = "https://none.invalid"
@@ -43,6 +44,7 @@ class GethRecipe:
     last_version: str | None = "1.13.15"
     consensus: tuple[str, ...] = ("clique",)
     gas_is_always_free = False
+    further_keys: FurtherKeys | None = None
     genesis_fields: tuple[str, ...] = ()
     later_forks: tuple[str, ...] = ()
     spec_defaults: Mapping[str, Mapping[str, Any]] = {}
@@ -182,7 +184,7 @@ class GethRecipe:
         *,
         admission: str | None = None,
         beside: Mapping[str, Path] = NONE_BESIDE,
-    ) -> list[ProcessSpec]:
+    ) -> Sequence[PartSpec]:
         command = [
             *(str(binary), *self._flags(record)),
             # The Engine API cannot be switched off; any free port of its own on loopback, behind its JWT secret.
