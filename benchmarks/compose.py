@@ -22,18 +22,19 @@ from pathlib import Path
 
 from measuring import Load, Table, options, quorumkit, ratios, rounds_of, run, skip, spread
 from quorumkit.record import read_record
+from support.clique import CLIQUE
 
 PATIENCE = 300.0  # seconds
 
 
 def ours(directory: Path, nodes: int, name: str) -> float:
     began = time.monotonic()
-    quorumkit("up", "-n", str(nodes), "--runtime", "compose", "--name", name, "--verify", "--json", directory)
+    quorumkit("up", *CLIQUE, "-n", str(nodes), "--runtime", "compose", "--name", name, "--verify", "--json", directory)
     return time.monotonic() - began
 
 
 def bare(directory: Path, nodes: int, name: str) -> float:
-    quorumkit("init", "-n", str(nodes), "--runtime", "compose", "--name", name, directory)
+    quorumkit("init", *CLIQUE, "-n", str(nodes), "--runtime", "compose", "--name", name, directory)
     records = [read_record(path) for path in directory.glob("nodes/*")]
     began = time.monotonic()
     run("docker", "compose", "up", "-d", cwd=directory)
@@ -70,7 +71,7 @@ def main() -> None:
     arguments = parser.parse_args()
     nodes, rounds = 2 if arguments.quick else arguments.nodes, rounds_of(arguments)
     check_engine()
-    quorumkit("image", "build")
+    quorumkit("image", "build", *CLIQUE)
     table = Table("nodes", "rounds", "load", "bare", "ours", "ours / bare")
     load = Load()
     seconds: dict[str, list[float]] = {"bare": [], "ours": []}

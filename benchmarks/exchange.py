@@ -33,7 +33,8 @@ from quorumkit.addresses import Endpoint
 from quorumkit.exchange.names import Names
 from quorumkit.exchange.run import Exchange, own_identity
 from quorumkit.exchange.settings import ExchangeSettings
-from quorumkit.spec import NetworkSpec, NodesSpec
+from quorumkit.spec import parse_spec
+from support.clique import on_clique
 from support.ports import free_ports
 
 WORKERS = 2
@@ -52,7 +53,7 @@ class Measured:
 def settings_of(folder: Path, ports: list[int], ordinal: int) -> ExchangeSettings:
     port = ports[ordinal - 1]
     return ExchangeSettings(
-        spec=NetworkSpec(name="bench", nodes=NodesSpec(validators=len(ports))),
+        spec=parse_spec(on_clique({"name": "bench", "nodes": {"validators": len(ports)}})),
         ordinal=ordinal,
         names=Names(1, tuple(Endpoint("127.0.0.1", each) for each in ports)),
         secret=folder / "join-secret",

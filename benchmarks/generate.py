@@ -30,7 +30,8 @@ from quorumkit.directory import NetworkDirectory
 from quorumkit.identities.generated import generate
 from quorumkit.progress import silent
 from quorumkit.providers import provider_of
-from quorumkit.spec import NetworkSpec, NodesSpec
+from quorumkit.spec import parse_spec
+from support.clique import on_clique
 
 LARGE, MANY = 100, 5
 """Networks of more nodes than that are measured not more often than that."""
@@ -54,7 +55,7 @@ def _bare_node(_: int) -> None:
 
 def ours(nodes: int, directory: NetworkDirectory) -> None:
     """What `quorumkit init` does once it is loaded."""
-    spec = NetworkSpec(name="bench", nodes=NodesSpec(validators=nodes))
+    spec = parse_spec(on_clique({"name": "bench", "nodes": {"validators": nodes}}))
     generate(directory, spec, provider_of(directory, spec).addresses, silent)
 
 

@@ -29,6 +29,7 @@ from typing import Any
 from measuring import QUORUMKIT, Load, Table, options, rounds_of, run, skip, spread
 from quorumkit.render.chart import chart_values
 from quorumkit.spec import parse_spec
+from support.clique import CLIQUE, on_clique
 
 CHART = Path(__file__).resolve().parent.parent / "charts/quorumkit"
 REQUESTS = {"cpu": "100m", "memory": "384Mi"}  # the chart's defaults
@@ -76,7 +77,7 @@ def install(namespace: str, image: str, nodes: int) -> None:
 
 
 def spec_of(nodes: int) -> Any:
-    return parse_spec({"name": "bench", "runtime": "kubernetes", "nodes": {"validators": nodes}})
+    return parse_spec(on_clique({"name": "bench", "runtime": "kubernetes", "nodes": {"validators": nodes}}))
 
 
 def ready(namespace: str, image: str, nodes: int) -> None:
@@ -95,7 +96,7 @@ def by_cli(namespace: str, image: str, nodes: int) -> None:
             "name": "bench", "runtime": "kubernetes", "nodes": {"validators": nodes},
             "kubernetes": {"namespace": namespace, "image": image},
         }  # fmt: skip
-        (Path(folder) / "quorumkit.yaml").write_text(json.dumps(spec))
+        (Path(folder) / "quorumkit.yaml").write_text(json.dumps(on_clique(spec)))
         run(*QUORUMKIT, "up", folder, "--verify", "--timeout", "600")
 
 
@@ -137,7 +138,7 @@ def image_of_this_checkout() -> str:
         skip(f"no --image, and {LOADER} does not say how to bring a local image into the cluster")
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
         skip("no --image, and no Docker engine to build one with")
-    image = str(json.loads(run(*QUORUMKIT, "image", "build", "--json"))["tag"])
+    image = str(json.loads(run(*QUORUMKIT, "image", "build", *CLIQUE, "--json"))["tag"])
     run(*shlex.split(loader), image)
     return image
 

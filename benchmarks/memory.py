@@ -18,6 +18,7 @@ import psutil
 
 from measuring import Load, Table, options, quorumkit, rounds_of, spread
 from quorumkit.node.info import INFO_NAME
+from support.clique import CLIQUE
 
 MIB = 2**20
 
@@ -50,7 +51,7 @@ def measure(nodes: int, settle: float, directory: Path) -> tuple[float, float, f
     network took to start."""
     try:
         began = time.monotonic()
-        quorumkit("up", directory, "-n", str(nodes), "--verify", "--json")
+        quorumkit("up", directory, *CLIQUE, "-n", str(nodes), "--verify", "--json")
         seconds = time.monotonic() - began
         time.sleep(settle)
         supervisor = psutil.Process(json.loads((directory / ".state" / INFO_NAME).read_bytes())["pid"])

@@ -31,12 +31,13 @@ from typing import Any
 from measuring import Load, Table, options, quorumkit, ratios, rounds_of, spread
 from quorumkit.contracts import storage_contract
 from quorumkit.directory import NetworkDirectory
-from quorumkit.engines import acquirer_of, recipe_of
+from quorumkit.engines import acquirer_of
 from quorumkit.plan import Network
 from quorumkit.process_spec import client_of
 from quorumkit.progress import silent
 from quorumkit.record import read_record
 from quorumkit.stages.transactions import contract_address
+from support.clique import CLIQUE
 
 PATIENCE = 120.0  # seconds
 
@@ -51,8 +52,10 @@ def ours(directory: Path) -> float:
 
 
 def bare(directory: Path, network: Network, *, mine: bool) -> float:
-    recipe = recipe_of(network.spec.engine.kind)
-    binary = acquirer_of(recipe.kind).acquire(network.spec.engine.version, progress=silent).path
+    recipe = network.spec.recipe
+    binary = (
+        acquirer_of(recipe.kind, network.spec.consensus.kind).acquire(network.spec.engine.version, progress=silent).path
+    )
     records = {node.name: read_record(directory / "nodes" / node.name) for node in network.nodes}
     clients: list[subprocess.Popen[bytes]] = []
     began = time.monotonic()
@@ -155,7 +158,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="qk") as folder:
         place = Path(folder)
         template = place / "template"
-        quorumkit("init", "-n", str(nodes), template)
+        quorumkit("init", *CLIQUE, "-n", str(nodes), template)
         network = NetworkDirectory(template).load()
         contenders = {
             "mine": lambda directory: bare(directory, network, mine=True),

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from quorumkit.engines import consensus_kinds, kinds, recipes, recipes_of
+from quorumkit.spec import EngineSpec, GenesisSpec
 
 _HEAD = """\
 {{/* What each client can, as Quorumkit's recipes say it. Written by scripts/chart_readme.py; run `make docs` after a
@@ -33,6 +34,9 @@ def _of(kind: str) -> dict[str, Any]:
             "privateTransactions": recipe.private_transactions,
             "apiModules": recipe.api_modules,
             "ourFlags": recipe.our_flags,
+            "state": recipe.spec_defaults.get("engine", {}).get("state", EngineSpec().state),
+            "gasLimit": recipe.spec_defaults.get("genesis", {}).get("gas_limit", GenesisSpec().gas_limit),
+            "freeGas": recipe.spec_defaults.get("genesis", {}).get("free_gas", False),
             "ports": {name: port.number for name, port in recipe.ports(consensus).items()},
         }
         for consensus, recipe in by.items()

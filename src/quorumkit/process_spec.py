@@ -40,8 +40,8 @@ class Upcheck:
     socket: Path
     """Below the node's directory."""
     path: str = "/upcheck"
-    word: str = "up!"
-    """What is in the answer."""
+    word: str = ""
+    """What must be in the answer."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from projects import Bank, Built, Project, complete, quorumkit, run
 
+from support.clique import CLIQUE
+
 
 def _lacks() -> str | None:
     """Why these tests cannot run here, if they cannot."""
@@ -33,7 +35,7 @@ def engine() -> None:
 def image(engine: None) -> Built:
     """Built once; anew where nobody waits for it, so that the test of that need not do it again."""
     anew = bool(os.environ.get("CI"))
-    answer = quorumkit("image", "build", "--json", *(["--no-cache"] if anew else [])).json
+    answer = quorumkit("image", "build", *CLIQUE, "--json", *(["--no-cache"] if anew else [])).json
     return Built(answer["tag"], answer["size"], answer["base"], anew)
 
 
@@ -55,7 +57,7 @@ def new_project(image: Built, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def started_bank(new_project: Callable[[str], Project]) -> Bank:
     project = new_project("bank")
-    return Bank(project, project.up("-n", "5", "--runtime", "compose", "--name", project.name, "--verify"))
+    return Bank(project, project.up(*CLIQUE, "-n", "5", "--runtime", "compose", "--name", project.name, "--verify"))
 
 
 @pytest.fixture

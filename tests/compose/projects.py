@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quorumkit.record import NodeRecord, read_record
+from support.clique import CLIQUE
 from support.commands import COMMAND, Result, poll
 
 PATIENCE = 240.0
@@ -66,9 +67,9 @@ class Project:
     name: str
 
     def init(self, nodes: int, *arguments: str, **options: Any) -> Result:
-        return quorumkit(
-            "init", "-n", str(nodes), "--runtime", "compose", "--name", self.name, *arguments, self.path, **options
-        )
+        """On Clique, where the arguments name no other client."""
+        words = [*(() if "--engine" in arguments else CLIQUE), "-n", str(nodes), "--runtime", "compose"]
+        return quorumkit("init", *words, "--name", self.name, *arguments, self.path, **options)
 
     def up(self, *arguments: str, **options: Any) -> Result:
         return quorumkit("up", *arguments, self.path, **options)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from projects import OTHER_USER, PATIENCE, Built, Project, quorumkit, run
 
+from support.clique import CLIQUE
 from support.ports import free_ports
 
 pytestmark = pytest.mark.compose
@@ -87,7 +88,7 @@ def test_docker_compose_1_runs_it_by_hand_and_for_the_commands(
 def test_twenty_nodes_are_verified_then_stopped_then_gone(new_project: Callable[[str], Project]) -> None:
     project = new_project("twenty")
     waited = str(2 * PATIENCE)
-    up = project.up("-n", "20", "--runtime", "compose", "--name", project.name, "--verify", "--json",
+    up = project.up(*CLIQUE, "-n", "20", "--runtime", "compose", "--name", project.name, "--verify", "--json",
                     "--timeout", waited)  # fmt: skip
     answer = up.json
     assert {node["state"] for node in answer["nodes"]} == {"running"}
@@ -115,7 +116,8 @@ def test_containers_of_ones_own_as_the_page_says(image: Built, tmp_path: Path) -
         "--network quorum": f"--network {mine}",
         "network create quorum": f"network create {mine}",
         "$((8544 + n))": f"$(echo {' '.join(ports)} | cut -d ' ' -f $n)",
-        "quorumkit/node:0.1.0-geth1.13.15": image.tag,
+        "--env QUORUMKIT_EXCHANGE=1": f"--env QUORUMKIT_EXCHANGE=1 --env QUORUMKIT_CONSENSUS={CLIQUE[1]}",
+        re.search(r"quorumkit/node:\S+", script)[0]: image.tag,  # type: ignore[index]
         "quorumkit verify": '"$PYTHON" -P -m quorumkit verify',
         "sudo ": "",
         **{f"--rpc http://127.0.0.1:{8545 + n}": f"--rpc http://127.0.0.1:{ports[n]}" for n in range(3)},

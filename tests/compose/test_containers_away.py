@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from projects import Project, docker, eventually
 
+from support.clique import CLIQUE
 from support.goquorum import GOQUORUM, needs_goquorum
 from support.validators_away import UP_TO_F_AND_MORE, goes_on, settled
 
@@ -42,7 +43,7 @@ def test_blocks_go_on_after_up_to_f_validators_were_restarted_or_created_again_a
     new_project: Callable[[str], Project], consensus: str
 ) -> None:
     project = new_project(f"away-{consensus}")
-    engine = [] if consensus == "geth" else [
+    engine = list(CLIQUE) if consensus == "geth" else [
         "--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(GOQUORUM),
     ]  # fmt: skip
     project.up("-n", "4", "--runtime", "compose", "--no-shared-data", "--name", project.name, *engine)

@@ -15,6 +15,7 @@ import pytest
 from projects import Built, docker, quorumkit
 
 from quorumkit import __version__
+from support.clique import CLIQUE
 
 pytestmark = pytest.mark.compose
 
@@ -121,14 +122,14 @@ def test_built_again_elsewhere_it_has_the_same_layers(image: Built) -> None:
         one = image.tag
         if not image.anew:
             one = tags[0]
-            quorumkit("image", "build", "--no-cache", "--tag", one)
-        answer = quorumkit("image", "build", "--no-cache", "--tag", tags[1], "--base", base, "--json").json
+            quorumkit("image", "build", *CLIQUE, "--no-cache", "--tag", one)
+        answer = quorumkit("image", "build", *CLIQUE, "--no-cache", "--tag", tags[1], "--base", base, "--json").json
         assert answer["base"] == base and answer["tag"] == tags[1]
         two = inspect(tags[1])
         assert two["RootFS"] == inspect(one)["RootFS"]
         assert two["Config"]["Labels"]["org.quorumkit.base"] == base  # type: ignore[index]
         # The base named once is the one that is asked for from then on: nothing is built now.
-        again = quorumkit("image", "build", "--tag", tags[1], "--json")
+        again = quorumkit("image", "build", *CLIQUE, "--tag", tags[1], "--json")
         assert again.json["id"] == answer["id"]
     finally:
         docker("image", "rm", *tags, base, code=None)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from projects import Project, docker, eventually, quorumkit
 
+from support.clique import CLIQUE
 from support.copied import copied
 
 pytestmark = pytest.mark.compose
@@ -92,7 +93,7 @@ def test_a_node_that_lost_its_disk_is_told_and_replaced(project: Project) -> Non
 
 def test_destroy_removes_the_volumes(new_project: Callable[[str], Project]) -> None:
     project = new_project("gone")
-    project.up("-n", "1", "--runtime", "compose", "--no-shared-data", "--name", project.name)
+    project.up(*CLIQUE, "-n", "1", "--runtime", "compose", "--no-shared-data", "--name", project.name)
     # One that the spec had once and has no more, whose keys are the network's too.
     [volume] = [name for name in docker("volume", "ls", "--format", "{{.Name}}").split() if project.name in name]
     mark = volume.rpartition("_")[2]

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from projects import Project, quorumkit
 
+from support.clique import CLIQUE
 from support.commands import Result
 
 pytestmark = pytest.mark.compose
+
+ONE_ON_CLIQUE = "nodes: {validators: 1}\nconsensus: {kind: clique}\n"
 
 COMMANDS = [["up"], ["status"], ["down"], ["verify"]]
 
@@ -50,7 +53,7 @@ def test_a_refusal_in_json(generated: Project, tmp_path: Path) -> None:
     assert "daemon does not run" in error["message"] and error["hint"]
 
 
-@pytest.mark.parametrize("command", [["status"], ["image", "build"]])
+@pytest.mark.parametrize("command", [["status"], ["image", "build", *CLIQUE]])
 def test_no_permission_on_the_socket(command: list[str], generated: Project, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can be somebody else")
@@ -73,7 +76,7 @@ def test_a_subnet_that_was_asked_for_is_in_use(
     project = new_project("asked")
     project.path.mkdir()
     spec = project.path / "quorumkit.yaml"
-    text = f"name: {project.name}\nruntime: compose\nnodes: {{validators: 1}}\ncompose: {{subnet: 10.213.%d.0/29}}\n"
+    text = f"name: {project.name}\nruntime: compose\n{ONE_ON_CLIQUE}compose: {{subnet: 10.213.%d.0/29}}\n"
     spec.write_text(text % 77)
     docker_network("10.213.77.0/24")
     refused(project.up(code=None), "10.213.77.0/29 overlaps 10.213.77.0/24", "set another compose.subnet")
@@ -100,8 +103,7 @@ def test_an_image_that_is_missing(new_project: Callable[[str], Project]) -> None
     project = new_project("imageless")
     project.path.mkdir()
     (project.path / "quorumkit.yaml").write_text(
-        f"name: {project.name}\nruntime: compose\nnodes: {{validators: 1}}\n"
-        "compose: {image: quorumkit.invalid/no:1}\n"
+        f"name: {project.name}\nruntime: compose\n{ONE_ON_CLIQUE}compose: {{image: quorumkit.invalid/no:1}}\n"
     )
     refused(project.up(code=None), "quorumkit.invalid/no:1 is not here", "docker pull quorumkit.invalid/no:1")
 
@@ -133,7 +135,7 @@ def test_a_port_that_was_asked_for_is_taken(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         (tmp_path / "quorumkit.yaml").write_text(
-            f"name: ported\nruntime: compose\nnodes: {{validators: 1}}\nports: {{rpc: {port}}}\n"
+            f"name: ported\nruntime: compose\n{ONE_ON_CLIQUE}ports: {{rpc: {port}}}\n"
         )
         refused(quorumkit("up", tmp_path, code=None), f"ports.rpc: port {port} is taken", "change ports.rpc")
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from projects import Project, docker, quorumkit
 
+from support.clique import CLIQUE
+
 pytestmark = pytest.mark.compose
 
 
@@ -41,7 +43,7 @@ def before_marks(new_project: Callable[[str], Project]) -> Project:
 def test_another_network_of_that_name_has_volumes_of_its_own(before_marks: Project, tmp_path: Path) -> None:
     old, new = before_marks, Project(tmp_path / "new", before_marks.name)
     mine = accounts(old)
-    new.up("-n", "1", "--runtime", "compose", "--no-shared-data", "--name", new.name)
+    new.up(*CLIQUE, "-n", "1", "--runtime", "compose", "--no-shared-data", "--name", new.name)
     assert accounts(new) != mine
     assert len(volumes(new)) == 2
     copy = Project(tmp_path / "copy", new.name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.clique import CLIQUE
 from support.commands import poll
 
 CHART = Path(__file__).parents[2] / "charts/quorumkit"
@@ -54,8 +55,9 @@ class Release:
         return json.loads(self.kubectl("get", "--output=json", *arguments))
 
     def install(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Installs the chart, or upgrades what is there."""
+        """Installs the chart, or upgrades what is there; on Clique, where the arguments say no other."""
         options = ["--namespace", self.namespace, "--set", f"image.repository={IMAGE},image.tag={TAG}"]
+        options += ["--set", f"network.consensus.kind={CLIQUE[1]}"]
         return command("helm", "upgrade", "--install", self.name, CHART, *options, *arguments, code=code)
 
     def test(self) -> str:

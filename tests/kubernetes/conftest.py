@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from cluster import IMAGE, LOADER, NEXT_TAG, TAG, Release, command
 
-from quorumkit.engines import acquirer_of, recipe_of
+from quorumkit.engines import acquirer_of, kinds, recipe_of
 from quorumkit.image import build_image
 from quorumkit.progress import silent
 
@@ -63,6 +63,17 @@ def image(cluster: None) -> str:
     for tag in (TAG, NEXT_TAG):
         command(*shlex.split(loader), f"{IMAGE}:{tag}")
     return f"{IMAGE}:{TAG}"
+
+
+@pytest.fixture(scope="session")
+def default_tag(image: str) -> str:
+    """The tag of the node image for the consensus that is the default, which is in the cluster too."""
+    recipe = recipe_of(kinds()[0])
+    tag = f"{TAG}-default"
+    binary = acquirer_of(recipe.kind).acquire(recipe.default_version, progress=silent)
+    build_image(f"{IMAGE}:{tag}", recipe, binary, silent)
+    command(*shlex.split(os.environ[LOADER]), f"{IMAGE}:{tag}")
+    return tag
 
 
 @pytest.fixture(scope="session")

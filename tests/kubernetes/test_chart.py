@@ -88,7 +88,7 @@ def test_defaults_are_those_of_the_spec() -> None:
 
 @pytest.mark.parametrize("validators", [1, 2, 3, 4, 5, 7, 10])
 def test_the_disruption_budget_keeps_a_quorum_of_the_validators_and_counts_no_observer(validators: int) -> None:
-    budget = documents("--set", f"replicaCount={validators + 2},validators={validators}")[
+    budget = documents("--set", f"replicaCount={validators + 2},validators={validators},network.consensus.kind=clique")[
         "PodDisruptionBudget", "mynet-validators"
     ]["spec"]
     assert budget["minAvailable"] == consensus_of("clique").quorum(validators)
@@ -143,7 +143,7 @@ def test_only_peers_reach_what_peers_use() -> None:
 
 
 def test_only_peers_reach_the_peer_and_exchange_ports() -> None:
-    policy = documents()["NetworkPolicy", "mynet"]["spec"]
+    policy = documents("--set", "network.consensus.kind=clique")["NetworkPolicy", "mynet"]["spec"]
     assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "node"
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     peers = {"podSelector": policy["podSelector"]}

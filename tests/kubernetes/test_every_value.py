@@ -19,13 +19,17 @@ from cluster import CHART, template
 from ruamel.yaml import YAML
 
 from quorumkit.client_settings import SAFE_MODULES
-from quorumkit.engines import kinds, recipe_of
+from quorumkit.engines import recipes
 from quorumkit.identity.keystore import checksum_address
 from quorumkit.notation import load_yaml
 from quorumkit.spec import NetworkSpec, parse_spec
 
 FIRST = Path(__file__).parent / "first-values.yaml"
 """All values that the chart had at first."""
+
+
+ON_CLIQUE = {"consensus": {"kind": "clique"}}
+"""Values of `network` for what is another with another consensus kind."""
 
 
 def defaults() -> dict[str, Any]:
@@ -299,7 +303,8 @@ def test_the_ingress_takes_hosts_and_one_host_and_json_rpc_answers_to_all() -> N
 
 def test_the_budget_is_what_is_asked_for_zero_too() -> None:
     def budget(**values: Any) -> dict[str, Any]:
-        spec = dict(rendered({"podDisruptionBudget": values})["PodDisruptionBudget", "mynet-validators"]["spec"])
+        budget = {"podDisruptionBudget": values, "network": ON_CLIQUE}
+        spec = dict(rendered(budget)["PodDisruptionBudget", "mynet-validators"]["spec"])
         return {name: spec[name] for name in ("minAvailable", "maxUnavailable") if name in spec}
 
     assert budget() == {"minAvailable": 6}
@@ -343,7 +348,8 @@ def test_the_test_may_reach_the_nodes_and_nobody_the_test() -> None:
 def test_what_json_rpc_serves_goes_into_the_spec() -> None:
     rpc = {"http": {"modules": ["eth", "debug"], "origins": ["https://app.example"]},
            "ws": {"enabled": True, "port": 8546}, "dangerousModules": ["debug", "admin"]}  # fmt: skip
-    documents = rendered({"rpc": rpc, "network": {"engine": {"verbosity": 5, "clientArguments": ["--snapshot=false"]}}})
+    engine = {"verbosity": 5, "clientArguments": ["--snapshot=false"]}
+    documents = rendered({"rpc": rpc, "network": {**ON_CLIQUE, "engine": engine}})
     spec = spec_in(documents)
     assert (spec.rpc.http.modules, spec.rpc.http.origins) == (("eth", "debug"), ("https://app.example",))
     assert (spec.rpc.ws.enabled, spec.rpc.ws.modules) == (True, SAFE_MODULES)
@@ -355,23 +361,23 @@ def test_what_json_rpc_serves_goes_into_the_spec() -> None:
 @pytest.mark.parametrize("module", ["admin", "debug", "personal", "miner", "clique"])
 @pytest.mark.parametrize("part", ["http", "ws"])
 def test_what_can_change_the_node_is_not_served_without_consent_by_name(part: str, module: str) -> None:
-    said = refused({"rpc": {part: {"modules": ["eth", module]}}})
+    said = refused({"rpc": {part: {"modules": ["eth", module]}}, "network": ON_CLIQUE})
     assert f"rpc.{part}.modules: with {module}, whoever reaches JSON-RPC can change the node" in said
 
 
 def test_the_chart_knows_the_clients_modules_and_the_flags_that_are_not_a_persons_to_set() -> None:
     schema = json.loads((CHART / "values.schema.json").read_bytes())
-    recipes = [recipe_of(kind) for kind in kinds()]
-    modules = {module for recipe in recipes for module in recipe.api_modules}
+    modules = {module for recipe in recipes() for module in recipe.api_modules}
     assert set(schema["definitions"]["modules"]["items"]["enum"]) == modules
     assert "geth has no istanbul" in refused({"rpc": {"dangerousModules": ["istanbul"]}})
     for flag in ("--datadir=/x", "--http.api=admin", "--ws", "--cache=1", "--unlock"):
-        said = refused({"network": {"engine": {"clientArguments": [flag]}}})
+        said = refused({"network": {**ON_CLIQUE, "engine": {"clientArguments": [flag]}}})
         assert f"network.engine.clientArguments: {flag.partition('=')[0]} is set by" in said
     for flag in ("attach", "-datadir", "--a b"):
-        values = {"network": {"engine": {"clientArguments": [flag]}}}
+        values = {"network": {**ON_CLIQUE, "engine": {"clientArguments": [flag]}}}
         assert flag == "--a b" or "/network/engine/clientArguments/0" in refused(values)
-    rendered({"network": {"engine": {"clientArguments": ["--cache.gc=5", "--rpc.gascap=0", "--identity=http"]}}})
+    flags = ["--cache.gc=5", "--rpc.gascap=0", "--identity=http"]
+    rendered({"network": {**ON_CLIQUE, "engine": {"clientArguments": flags}}})
 
 
 @pytest.mark.parametrize("kind", ["qbft", "raft"])

@@ -177,7 +177,8 @@ def test_scaling_down_is_refused_where_blocks_would_end(release: Release) -> Non
         assert f"blocks need {QUORUM} of the 4 validators, so {count} nodes would stop the chain" in said
     assert release.get("statefulset", "mynet")["spec"]["replicas"] == 5
     forced = command("helm", "--namespace", release.namespace, "upgrade", release.name, CHART,
-                     "--set", "replicaCount=2,force.scaleDown=true", "--dry-run=server")  # fmt: skip
+                     "--set", "network.consensus.kind=clique,replicaCount=2,force.scaleDown=true",
+                     "--dry-run=server")  # fmt: skip
     assert "CAUTION: 2 of the 4 validators in the genesis are scaled away" in forced.stdout
 
 

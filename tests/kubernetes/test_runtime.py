@@ -15,6 +15,7 @@ import pytest
 from cluster import PATIENCE, Release, command, eventually
 
 from quorumkit.errors import NodeError
+from support.clique import CLIQUE, on_clique
 from support.commands import COMMAND
 from support.copied import copied
 
@@ -35,7 +36,7 @@ class Network:
             "nodes": {"validators": validators, "observers": observers},
             "kubernetes": {"namespace": self.release.namespace, "image": self._image, "storage": "1Gi"} | kubernetes,
         }
-        (self.path / "quorumkit.yaml").write_text(json.dumps(spec))
+        (self.path / "quorumkit.yaml").write_text(json.dumps(on_clique(spec)))
 
     def run(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"QUORUMKIT_NETWORK": str(self.path)}
@@ -225,7 +226,7 @@ def test_a_cluster_that_does_not_answer_is_told(tmp_path: Path, cluster: None) -
     broken = tmp_path / "config"
     lines = ["server: https://127.0.0.1:1" if "server:" in line else line.strip("\n") for line in config.splitlines()]
     broken.write_text("\n".join(f"    {line}" if line.startswith("server:") else line for line in lines))
-    words = [*COMMAND, "up", str(tmp_path / "bank"), "--runtime", "kubernetes"]
+    words = [*COMMAND, "up", str(tmp_path / "bank"), "--runtime", "kubernetes", *CLIQUE]
     environment = os.environ | {"KUBECONFIG": str(broken)}
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE, env=environment)
     assert done.returncode == 1

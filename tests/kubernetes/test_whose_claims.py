@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cluster import PATIENCE, Release, eventually
 
+from support.clique import on_clique
 from support.commands import COMMAND
 
 LABEL = "quorumkit.org/network"
@@ -25,7 +26,7 @@ class Directory:
         self.path = path
         kubernetes = {"namespace": namespace, "image": image, "storage": "1Gi"}
         spec = {"name": "twin", "runtime": "kubernetes", "nodes": {"validators": 1}, "kubernetes": kubernetes}
-        (path / "quorumkit.yaml").write_text(json.dumps(spec))
+        (path / "quorumkit.yaml").write_text(json.dumps(on_clique(spec)))
 
     def run(self, *words: str, code: int = 0) -> str:
         environment = os.environ | {"QUORUMKIT_NETWORK": str(self.path)}
@@ -55,7 +56,7 @@ def one(release: Release, image: str, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_what_the_genesis_says_is_not_changed(release: Release, one: Directory) -> None:
     spec, pod = json.loads((one.path / "quorumkit.yaml").read_text()), release.pod(0)
-    (one.path / "quorumkit.yaml").write_text(json.dumps({**spec, "consensus": {"period": 5}}))
+    (one.path / "quorumkit.yaml").write_text(json.dumps({**spec, "consensus": {"kind": "clique", "period": 5}}))
     assert "error: consensus.period: 5 gives another genesis" in one.run("up", code=1)
     (one.path / "quorumkit.yaml").write_text(json.dumps(spec))
     for setting, named in {

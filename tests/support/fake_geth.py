@@ -41,6 +41,8 @@ class FakeGeth:
         self.synced = False
         """Whether an update of its head has succeeded since it started."""
         self.snap_syncing = False
+        self.without_state: set[str] = set()
+        """Blocks that it has, but not the state after them: it executes them again when they become its head."""
         self.peers_have: set[str] = set()
         """Blocks that it gets when they are named as its head."""
         self.methods = {"engine_forkchoiceUpdatedV3", "engine_newPayloadV4", "engine_getPayloadV5"}
@@ -51,7 +53,7 @@ class FakeGeth:
         self.logs: dict[str, list[dict[str, Any]]] = {}
         first = {"blockNumber": "0x0", "timestamp": "0x0", "parentHash": NO_HASH}
         self.genesis = block_hash(first, NO_HASH)
-        self._known = {self.genesis: first | {"blockHash": self.genesis, BEACON_ROOT: NO_HASH}}
+        self.known = {self.genesis: first | {"blockHash": self.genesis, BEACON_ROOT: NO_HASH}}
         self.chain = [self.genesis]
         """The hashes of its chain, which can reach beyond its head."""
         self.head = 0
@@ -79,7 +81,7 @@ class FakeGeth:
         self.head = number
         if not keep_blocks:
             for lost in self.chain[number + 1 :]:
-                self._elsewhere[lost] = self._known.pop(lost)
+                self._elsewhere[lost] = self.known.pop(lost)
             del self.chain[number + 1 :]
 
     @property
@@ -87,7 +89,7 @@ class FakeGeth:
         return self.chain[self.head]
 
     def payload(self, number: int) -> Payload:
-        fields = self._known[self.chain[number]]
+        fields = self.known[self.chain[number]]
         return Payload(fields=fields)
 
     # ---- its methods
@@ -101,10 +103,10 @@ class FakeGeth:
 
     def eth_getHeaderByNumber(self, which: str) -> Any:
         number = self.head if which == "latest" else int(which, 16)
-        return _header(self._known[self.chain[number]]) if number < len(self.chain) else None
+        return _header(self.known[self.chain[number]]) if number < len(self.chain) else None
 
     def eth_getHeaderByHash(self, name: str) -> Any:
-        return _header(self._known[name]) if name in self._known else None
+        return _header(self.known[name]) if name in self.known else None
 
     def eth_syncing(self) -> Any:
         return False
@@ -121,17 +123,18 @@ class FakeGeth:
 
     def engine_forkchoiceUpdatedV3(self, state: dict[str, str], attributes: dict[str, Any] | None) -> Any:
         name = state["headBlockHash"]
-        if name not in self._known:
+        if name not in self.known:
             if name not in self.peers_have:
                 return _verdict("SYNCING")
             self._fetch(name)
-        number = int(self._known[name]["blockNumber"], 16)
+        number = int(self.known[name]["blockNumber"], 16)
         if number < len(self.chain) and self.chain[number] == name:
             if number < self.head or (number > self.head and not self.synced):
                 return _verdict("VALID")  # and stays where it is
         else:
             self._make_canonical(name)
         self.head, self.synced = number, True
+        self.without_state.discard(name)
         if attributes is None:
             return _verdict("VALID")
         self._building["0x01"] = self._built(name, attributes)
@@ -141,10 +144,12 @@ class FakeGeth:
         name = block_hash(fields, root)
         if name != fields["blockHash"]:
             return {"status": "INVALID", "latestValidHash": None, "validationError": "blockhash mismatch"}
-        if name not in self._known:
-            if fields["parentHash"] not in self._known or (self.snap_syncing and fields["blockNumber"] != "0x1"):
+        if name not in self.known:
+            if fields["parentHash"] not in self.known or (self.snap_syncing and fields["blockNumber"] != "0x1"):
                 return {"status": "SYNCING", "latestValidHash": None, "validationError": None}
-            self._known[name] = fields | {BEACON_ROOT: root}
+            if fields["parentHash"] in self.without_state:
+                return {"status": "ACCEPTED", "latestValidHash": None, "validationError": None}
+            self.known[name] = fields | {BEACON_ROOT: root}
         return {"status": "VALID", "latestValidHash": name, "validationError": None}
 
     def testing_buildBlockV1(self, parent: str, attributes: dict[str, Any], _: None, __: None) -> dict[str, Any]:
@@ -158,7 +163,7 @@ class FakeGeth:
     # ---- inside
 
     def _built(self, parent: str, attributes: dict[str, Any]) -> dict[str, Any]:
-        number = int(self._known[parent]["blockNumber"], 16) + 1
+        number = int(self.known[parent]["blockNumber"], 16) + 1
         fields = {
             "parentHash": parent,
             "blockNumber": hex(number),
@@ -172,16 +177,16 @@ class FakeGeth:
         return {"executionPayload": fields, "executionRequests": []}
 
     def _fetch(self, name: str) -> None:
-        while name not in self._known:
-            self._known[name] = self._elsewhere[name]
-            name = self._known[name]["parentHash"]
+        while name not in self.known:
+            self.known[name] = self._elsewhere[name]
+            name = self.known[name]["parentHash"]
 
     def _make_canonical(self, name: str) -> None:
         branch = []
-        number = int(self._known[name]["blockNumber"], 16)
+        number = int(self.known[name]["blockNumber"], 16)
         while number >= len(self.chain) or self.chain[number] != name:
             branch.append(name)
-            name, number = self._known[name]["parentHash"], number - 1
+            name, number = self.known[name]["parentHash"], number - 1
         del self.chain[number + 1 :]
         self.chain += reversed(branch)
 

@@ -132,6 +132,23 @@ def test_what_geth_lost_it_gets_again_while_consensus_goes_on(tmp_path: Path, lo
     on_node(tmp_path, test, blocks=70)
 
 
+def test_a_block_that_geth_has_without_its_state_is_executed_again_before_the_next(tmp_path: Path) -> None:
+    async def test(node: Node) -> None:
+        node.geth.without_state.add(node.geth.chain[4])
+        payload = await node.build()
+        await node.geth.stop()
+        node.geth.fall_back(3, keep_blocks=True)
+        # It has block 4 yet, beside its chain, and not those after it.
+        for lost in node.geth.chain[5:]:
+            del node.geth.known[lost]
+        del node.geth.chain[4:]
+        await node.geth.start()
+        assert await node.execution.judge(payload) is None
+        assert node.geth.head == 8
+
+    on_node(tmp_path, test, blocks=8)
+
+
 def test_what_geth_lost_before_a_start_cometbft_replays(tmp_path: Path) -> None:
     async def test(node: Node) -> None:
         node.geth.fall_back(4)

@@ -13,7 +13,7 @@ import pytest
 from samples import planned, spec_of
 
 from quorumkit.engines import Binary, recipe_of
-from quorumkit.engines.geth.acquire import GethAcquirer
+from quorumkit.engines.go_acquirer import GoAcquirer
 from quorumkit.errors import RpcError
 from quorumkit.files import to_json
 from quorumkit.providers.inside import console_inside
@@ -37,7 +37,7 @@ def test_the_consoles_script_lies_where_only_the_node_writes(tmp_path: Path, mon
         (folder / "quorumkit-console.js").symlink_to(treasure)
         (folder / "console.js").symlink_to(treasure)
     monkeypatch.setattr(tempfile, "tempdir", str(common))
-    monkeypatch.setattr(GethAcquirer, "find", lambda *args, **given: Binary(Path("/bin/true"), "1", ""))
+    monkeypatch.setattr(GoAcquirer, "find", lambda *args, **given: Binary(Path("/bin/true"), "1", ""))
 
     command = console_inside(node, execute="1")
 

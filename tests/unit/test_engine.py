@@ -7,15 +7,15 @@ import json
 import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from samples import planned, spec_of
 
 from quorumkit.engines import acquirer_of, recipe_of
-from quorumkit.engines.geth import build as building
 from quorumkit.engines.geth.driver import GethDriver
-from quorumkit.engines.geth.go_toolchain import go_on_path
+from quorumkit.engines.go_toolchain import go_on_path
 from quorumkit.errors import EngineError, RpcError
 from quorumkit.process_spec import client_of
 from quorumkit.progress import silent
@@ -136,7 +136,7 @@ def test_another_version_cannot_be_built(cache: Path) -> None:
 
 
 def test_a_build_without_room_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "ROOM", 10**18)
+    monkeypatch.setattr("quorumkit.engines.go_build.shutil.disk_usage", lambda place: SimpleNamespace(free=10**9))
     with pytest.raises(EngineError, match="GB of disk") as caught:
         ACQUIRER.acquire("1.13.15", progress=silent)
     assert "QUORUMKIT_CACHE" in (caught.value.hint or "")

@@ -40,8 +40,7 @@ def named_in(path: Path, allowed: set[str]) -> list[str]:
 
 
 def modules() -> list[str]:
-    packages = [package for kind in kinds() for package in engines.PACKAGES[kind]]
-    folders = [PACKAGE / "engines" / package.rpartition(".")[2] for package in packages]
+    folders = [path for path in (PACKAGE / "engines").iterdir() if path.is_dir()]
     return [
         str(path.relative_to(PACKAGE))
         for path in sorted(PACKAGE.rglob("*.py"))

@@ -438,6 +438,6 @@ def test_one_is_ready_once_it_answers_by_http(tmp_path: Path, ready: bool) -> No
             await until(lambda: running.is_ready("c"))
         assert running.is_ready("c") is ready
 
-    check = Upcheck(Path("rpc.sock"), "/health", "")
+    check = Upcheck(Path("rpc.sock"), "/health")
     run(tmp_path, [one("c", argv=(sys.executable, "-c", script), ready=check)], play)
     assert (tmp_path / "asked").read_text() == "/health"

@@ -23,6 +23,7 @@ from quorumkit.providers import Command
 from quorumkit.stages.moved import Move
 from quorumkit.stages.verify import VALUE, Verification
 from quorumkit.stages.verify_private import PrivateVerification
+from support.clique import CLIQUE
 from support.fake_provider import FakeIdentities, FakeProvider
 
 Capture = pytest.CaptureFixture[str]
@@ -300,3 +301,9 @@ def test_the_image_of_a_network_is_built_with_its_client(
     assert built[1][1:3] == ("goquorum", ("24.4.1", binary))
     assert run(["image", "build", "--dir", str(generated.path), "--engine", "goquorum"]) == 2
     assert "its engine is geth, not goquorum" in capsys.readouterr().err
+    printed(capsys, "image", "build", *CLIQUE)
+    assert built[2][1:3] == ("geth", ("1.13.15", None))
+    assert run(["image", "build", "--dir", str(generated.path), "--consensus", "raft"]) == 2
+    assert "its consensus is clique, not raft" in capsys.readouterr().err
+    assert run(["image", "build", "--consensus", "raft"]) == 2
+    assert "consensus.kind: geth has no raft" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from samples import planned, spec_of
 
+from quorumkit.cli.showing import show_statuses
 from quorumkit.errors import NodeError, WaitTimeoutError
 from quorumkit.node.health import HealthServer
 from quorumkit.node.status import NodeStatus, State
@@ -118,6 +120,39 @@ def test_metrics_are_prometheus_text() -> None:
     assert samples["quorumkit_peers", "node1"] == 2
     assert samples["quorumkit_static_peers", "node2"] == 2
     assert samples["quorumkit_client_restarts_total", "node1"] == 3
+
+
+def test_figures_and_what_processes_take_are_metrics() -> None:
+    node = status(1, processes={"geth": os.getpid(), "cometbft": 2**22 + 1})
+    node.figures = {
+        "consensus_round": 2, "waits_for": "height 8", "layer_peers": {"geth": 3, "cometbft": 1}, "pruned": True,
+    }  # fmt: skip
+    ((_, text),) = ask([node, status(2)], "/metrics")
+    samples = {
+        (
+            sample.name,
+            *(sample.labels[name] for name in ("node", "process", "of") if name in sample.labels),
+        ): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    names = {name for name, *_ in samples}
+    assert samples["quorumkit_consensus_round", "node1"] == 2
+    assert samples["quorumkit_layer_peers", "node1", "cometbft"] == 1
+    assert samples["quorumkit_pruned", "node1"] == 1
+    assert "quorumkit_waits_for" not in names
+    assert samples["quorumkit_process_resident_bytes", "node1", "geth"] > 10**6
+    assert samples["quorumkit_process_cpu_seconds_total", "", "node program"] > 0
+    assert ("quorumkit_process_resident_bytes", "node1", "cometbft") not in samples  # it has ended
+
+
+def test_what_consensus_waits_for_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [status(1), status(2), status(3, error="height 8: node4 is missing"), status(4)]
+    for node in nodes[:3]:
+        node.figures = {"waits_for": "height 8: node4 is missing"}
+    show_statuses(spec_of(4), nodes, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["node3: height 8: node4 is missing", "node1, node2: height 8: node4 is missing"]
 
 
 class Watched:

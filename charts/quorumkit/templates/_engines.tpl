@@ -19,6 +19,9 @@
         "personal"
       ],
       "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "state": "archive",
+      "gasLimit": 30000000,
+      "freeGas": false,
       "ports": {}
     }
   },
@@ -43,6 +46,9 @@
         "quorumExtension"
       ],
       "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "state": "archive",
+      "gasLimit": 30000000,
+      "freeGas": false,
       "ports": {}
     },
     "ibft": {
@@ -64,6 +70,9 @@
         "quorumExtension"
       ],
       "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "state": "archive",
+      "gasLimit": 30000000,
+      "freeGas": false,
       "ports": {}
     },
     "raft": {
@@ -85,6 +94,9 @@
         "quorumExtension"
       ],
       "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "state": "archive",
+      "gasLimit": 30000000,
+      "freeGas": false,
       "ports": {
         "raft": 50400
       }
@@ -108,6 +120,9 @@
         "quorumExtension"
       ],
       "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "state": "archive",
+      "gasLimit": 30000000,
+      "freeGas": false,
       "ports": {}
     }
   }

@@ -198,6 +198,9 @@ nodes:
 consensus:
   kind: {{ include "quorumkit.consensus" . }}
   period: {{ int64 $network.consensus.period }}
+  {{- if eq (toString $network.consensus.emptyBlocks) "false" }}
+  empty_blocks: false
+  {{- end }}
   epoch: {{ int64 $network.consensus.epoch }}
   {{- if has "qbft" (splitList " " (get (include "quorumkit.engines" . | fromJson) $network.engine.kind).all) }}
   request_timeout: {{ int64 $network.consensus.requestTimeout }}
@@ -207,7 +210,7 @@ consensus:
 engine:
   kind: {{ $network.engine.kind }}
   version: {{ include "quorumkit.engineVersion" . | toJson }}
-  state: {{ $network.engine.state }}
+  state: {{ $network.engine.state | default $engine.state }}
   cache: {{ int64 $network.engine.cache }}
   {{- with $network.engine.verbosity }}
   verbosity: {{ int . }}
@@ -219,9 +222,15 @@ engine:
 transaction_manager: {{ if include "quorumkit.hasManager" . }}{kind: builtin}{{ else }}null{{ end }}
 {{- end }}
 genesis:
-  gas_limit: {{ int64 $network.genesis.gasLimit }}
-  {{- if $network.genesis.freeGas }}
-  free_gas: true
+  gas_limit: {{ int64 ($network.genesis.gasLimit | default $engine.gasLimit) }}
+  {{- if or $network.genesis.freeGas (and $engine.freeGas (kindIs "bool" $network.genesis.freeGas)) }}
+  free_gas: {{ $network.genesis.freeGas }}
+  {{- end }}
+  {{- range $field, $wei := dict "base_fee" $network.genesis.baseFee "gas_price" $network.genesis.gasPrice }}
+  {{- $amount := include "quorumkit.amount" ($wei | default "0") }}
+  {{- if not (has ($amount | replace "\"" "") (list "" "0")) }}
+  {{ $field }}: {{ $amount }}
+  {{- end }}
   {{- end }}
   node_balance: {{ include "quorumkit.amount" $network.genesis.nodeBalance }}
   {{- with include "quorumkit.alloc" . | fromYaml }}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from quorumkit.cli.engine_words import DEFAULT_ENGINE, ENGINE
+from quorumkit.cli.engine_words import CONSENSUS, DEFAULT_CONSENSUS, DEFAULT_ENGINE, ENGINE
 from quorumkit.cli.options import json_option
 from quorumkit.cli.output import ProgressLine, done, print_json
 
@@ -31,6 +31,11 @@ def image() -> None:
 @click.option("--tag", metavar="NAME", help="The image's name.  [default: quorumkit/node:VERSION-ENGINEVERSION]")
 @click.option("--engine", type=ENGINE, help=f"The client in it.  [default: that of --dir, else {DEFAULT_ENGINE}]")
 @click.option(
+    "--consensus",
+    type=CONSENSUS,
+    help=f"The consensus kind that it is for.  [default: that of --dir, else {DEFAULT_CONSENSUS}]",
+)
+@click.option(
     "--engine-binary",
     type=click.Path(path_type=Path),
     metavar="PATH",
@@ -47,6 +52,7 @@ def build(
     directory: Path | None,
     tag: str | None,
     engine: str | None,
+    consensus: str | None,
     engine_binary: Path | None,
     base: str | None,
     again: bool,
@@ -66,8 +72,9 @@ def build(
 
     with ProgressLine(quiet=as_json) as progress:
         built = build_node_image(
-            progress, directory=directory, engine=engine, engine_binary=engine_binary, tag=tag, base=base, again=again
-        )
+            progress, directory=directory, engine=engine, consensus=consensus, engine_binary=engine_binary, tag=tag,
+            base=base, again=again,
+        )  # fmt: skip
     if as_json:
         print_json(built.to_json())
     else:

@@ -104,6 +104,19 @@ def show_statuses(spec: NetworkSpec, statuses: Sequence[NodeStatus], *, as_json:
     for status in statuses:
         for text in filter(None, [status.error, status.trouble]):
             say(f"{status.name}: {text}")
+    for text, names in _waits(statuses).items():
+        say(f"{', '.join(names)}: {text}")
+
+
+def _waits(statuses: Sequence[NodeStatus]) -> dict[str, list[str]]:
+    """The nodes whose consensus takes longer than it should for a block, by what they wait for; but where their state
+    says so already."""
+    waits: dict[str, list[str]] = {}
+    for status in statuses:
+        text = status.figures.get("waits_for")
+        if text and text != status.error:
+            waits.setdefault(str(text), []).append(status.name)
+    return waits
 
 
 def show_verification(verification: Verification) -> None:

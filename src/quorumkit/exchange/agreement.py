@@ -119,7 +119,7 @@ class Agreement:
         """Takes a document. `terms` are those of the node it came from, where it spoke for itself.
 
         Raises:
-            Refusal: chain_id, spec, identity_changed, or ordinal_taken (a dispute then waits to be resolved).
+            Refusal: chain_id, spec, shared_key, or ordinal_taken (a dispute then waits to be resolved).
         """
         document = proven.document
         name = node_name(document.ordinal)
@@ -288,13 +288,13 @@ class Agreement:
         what they say: neither is agreed on together with the other.
 
         Raises:
-            Refusal: identity_changed: another node has its account or one of its keys.
+            Refusal: shared_key: another node has its account or one of its keys.
         """
         other = self._sharing(document)
         if other is not None:
             one, two = sorted((document.ordinal, other))
             raise Refusal(
-                "identity_changed",
+                "shared_key",
                 f"{source}: {node_name(one)} and {node_name(two)} have an account or a key in common: one of them is "
                 "a copy of the other",
             )

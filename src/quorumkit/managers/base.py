@@ -97,7 +97,7 @@ def manager_process(
         title="transaction manager",
         argv=tuple(argv),
         environment=environment or {},
-        ready=Upcheck(TM_SOCKET),
+        ready=Upcheck(TM_SOCKET, word="up!"),
         ready_within=ready_within,
         starts_alone=True,
         is_elsewhere=apart,

@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+import psutil
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -50,6 +52,24 @@ class _NodeMetrics(Collector):
                 block.add_metric(values, float(status.block))
         yield from (ready, up, block, peers, expected, restarts)
         yield from self._figures(labels)
+        yield from self._processes()
+
+    def _processes(self) -> Iterator[Metric]:
+        """What each of the nodes' processes takes of the machine, and the node program for all of them."""
+        labels = ["network", "node", "process"]
+        cpu = CounterMetricFamily("quorumkit_process_cpu_seconds", "Processor time it has taken", labels=labels)
+        memory = GaugeMetricFamily("quorumkit_process_resident_bytes", "Memory it has now", labels=labels)
+        running = [("", "node program", os.getpid())]
+        for status in self._statuses():
+            running += [(status.name, name, pid) for name, pid in status.processes.items()]
+        for node, name, pid in running:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                with process.oneshot():
+                    times, resident = process.cpu_times(), process.memory_info().rss
+                cpu.add_metric([self._network, node, name], times.user + times.system)
+                memory.add_metric([self._network, node, name], float(resident))
+        yield from (cpu, memory)
 
     def _figures(self, labels: list[str]) -> Iterator[Metric]:
         """What engines publish: whatever is a number, or numbers by what they are of."""

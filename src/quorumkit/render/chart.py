@@ -27,6 +27,7 @@ def chart_values(spec: NetworkSpec, *, image: str, mark: str) -> dict[str, Any]:
             "consensus": {
                 "kind": spec.consensus.kind,
                 "period": spec.consensus.period,
+                "emptyBlocks": spec.consensus.empty_blocks,
                 "epoch": spec.consensus.epoch,
                 "requestTimeout": spec.consensus.request_timeout,
                 "maxRequestTimeout": spec.consensus.max_request_timeout,
@@ -44,6 +45,8 @@ def chart_values(spec: NetworkSpec, *, image: str, mark: str) -> dict[str, Any]:
             "genesis": {
                 "gasLimit": spec.genesis.gas_limit,
                 "freeGas": spec.genesis.free_gas,
+                "baseFee": str(spec.genesis.base_fee),
+                "gasPrice": str(spec.genesis.gas_price),
                 # Helm's numbers are floating-point ones.
                 "nodeBalance": str(spec.genesis.node_balance),
                 "alloc": {account: str(wei) for account, wei in spec.genesis.alloc.items()},

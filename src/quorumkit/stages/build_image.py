@@ -17,16 +17,18 @@ def build_node_image(
     *,
     directory: Path | None = None,
     engine: str | None = None,
+    consensus: str | None = None,
     engine_binary: Path | None = None,
     tag: str | None = None,
     base: str | None = None,
     again: bool = False,
 ) -> Image:
-    """Builds it for the network in `directory`, or else for the newest version of that engine (the default one). With
-    `again`, builds it even where nothing changed.
+    """Builds it for the network in `directory`, or else for the newest version of that engine (the default one) that
+    runs that consensus kind (its default one). With `again`, builds it even where nothing changed.
 
     Raises:
-        UsageError: the network has another engine.
+        UsageError: the network has another engine or consensus kind.
+        SpecError: the engine does not run that consensus kind.
         EngineError: the client cannot be had.
         RuntimeUnavailableError: Docker is not there, or refuses.
     """
@@ -36,9 +38,14 @@ def build_node_image(
         spec = network.read_spec()
         if engine not in (None, spec.engine.kind):
             raise UsageError(f"{directory}: its engine is {spec.engine.kind}, not {engine}", hint="leave --engine out")
+        if consensus not in (None, spec.consensus.kind):
+            raise UsageError(
+                f"{directory}: its consensus is {spec.consensus.kind}, not {consensus}", hint="leave --consensus out"
+            )
         override = override or network.engine_override(spec)
     else:
-        spec = parse_spec({"name": "image", "engine": {"kind": engine or kinds()[0]}})
+        chosen = {"consensus": {"kind": consensus}} if consensus else {}
+        spec = parse_spec({"name": "image", "engine": {"kind": engine or kinds()[0]}, **chosen})
     wanted, recipe = spec.engine, spec.recipe
     acquirer = acquirer_of(recipe.kind, spec.consensus.kind)
     binary = acquirer.acquire(wanted.version, override=override, image=wanted.image, progress=progress)

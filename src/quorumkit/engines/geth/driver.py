@@ -7,11 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quorumkit.addresses import Enode
 from quorumkit.consensus import consensus_of
 from quorumkit.engines.base import Care, Driver, Report, Standing
 from quorumkit.engines.geth.branches import BranchSearch
 from quorumkit.engines.geth.care import GethCare
+from quorumkit.engines.geth.peers import GethPeers
 from quorumkit.engines.geth.recipe import GethRecipe
 from quorumkit.errors import EngineError, RpcError
 from quorumkit.rpc import IpcRpc
@@ -26,7 +26,7 @@ _FETCHES_WITHIN = 3.0
 """Seconds: from its first peer on it fetches at once (`GethRecipe._sync_settings`)."""
 
 
-class GethDriver:
+class GethDriver(GethPeers):
     """Over its unix socket; see `Driver` and `SealingClient`."""
 
     async def connect(self, directory: Path, record: NodeRecord) -> IpcRpc:
@@ -82,20 +82,6 @@ class GethDriver:
         while await rpc.call("eth_mining"):  # noqa: ASYNC110
             await asyncio.sleep(_SOON)
 
-    async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
-        peers = await rpc.call("admin_peers")
-        return frozenset(Enode.key_in(peer["enode"]) for peer in peers)
-
-    async def add_peer(self, rpc: Rpc, enode: str) -> None:
-        await rpc.call("admin_addTrustedPeer", enode)
-        await rpc.call("admin_addPeer", enode)
-
-    async def drop_peer(self, rpc: Rpc, enode: str) -> None:
-        """Trust ends first, so that the peer cannot come back in between. A static peer must be dropped to be given
-        another address: geth ignores a second one of the same key (p2p/dial.go, addStaticCh)."""
-        await rpc.call("admin_removeTrustedPeer", enode)
-        await rpc.call("admin_removePeer", enode)
-
     async def admit(self, rpc: Rpc, enode: str, replaced: Collection[str] | None = None) -> str:
         raise NotImplementedError("no node of geth's needs it")
 
@@ -107,9 +93,6 @@ class GethDriver:
 
     def seal_method(self, record: NodeRecord) -> str | None:
         return "miner_start"
-
-    def seals_before_peers(self, record: NodeRecord) -> bool:
-        return False
 
 
 def standing_among(record: NodeRecord, validators: list[str]) -> Standing:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Protocol
 
-from quorumkit.engines.base import Report
 from quorumkit.errors import RpcError
 from quorumkit.rpc import IpcRpc
 
@@ -14,7 +14,21 @@ LONGEST_PEER_PAUSE = 15.0
 """Seconds between two counts of the peers without an event."""
 
 
-async def follow_heads(rpc: IpcRpc, report: Report) -> None:
+class Heads(Protocol):
+    """The part of a `Report` that takes heads."""
+
+    def see_first_head(self, number: int, block_hash: str) -> None: ...
+
+    def see_head(self, number: int, block_hash: str) -> None: ...
+
+
+class PeerCount(Protocol):
+    """The part of a `Report` that takes how many peers there are."""
+
+    def see_peers(self, count: int) -> None: ...
+
+
+async def follow_heads(rpc: IpcRpc, report: Heads) -> None:
     """Takes every new head; returns when the connection is gone."""
     with contextlib.suppress(RpcError, ValueError, KeyError, TypeError):
         async with contextlib.aclosing(rpc.subscribe("newHeads")) as heads:
@@ -24,7 +38,7 @@ async def follow_heads(rpc: IpcRpc, report: Report) -> None:
                 report.see_head(int(head["number"], 16), str(head["hash"]))
 
 
-async def follow_peers(rpc: IpcRpc, report: Report) -> None:
+async def follow_peers(rpc: IpcRpc, report: PeerCount) -> None:
     """Counts peers at each event, and now and then without one; returns when the connection is gone.
 
     geth answers a subscription a moment before it takes effect (node/api.go, PeerEvents), and the first peers come in

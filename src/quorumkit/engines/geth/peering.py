@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from quorumkit.addresses import Enode
-from quorumkit.engines.geth.sealing_client import SealingClient
+from quorumkit.engines.geth.sealing_client import PeeringClient
 from quorumkit.errors import RpcError
 from quorumkit.rpc import IpcRpc
 
@@ -26,7 +26,7 @@ OLD_ADDRESS_LOOK = 3.0
 class Peering:
     """Of one run of the client."""
 
-    def __init__(self, client: SealingClient, record: NodeRecord, say: Callable[[str, str], None]) -> None:
+    def __init__(self, client: PeeringClient, record: NodeRecord, say: Callable[[str, str], None]) -> None:
         self._client = client
         self._record = record
         self._say = say

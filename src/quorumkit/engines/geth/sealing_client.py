@@ -13,7 +13,40 @@ if TYPE_CHECKING:
     from quorumkit.rpc import Rpc
 
 
-class SealingClient(Protocol):
+class PeeringClient(Protocol):
+    """What can be asked of a running client about its peers."""
+
+    def seals_before_peers(self, record: NodeRecord) -> bool:
+        """Whether the client has no peers until it is given them (`add_peer`), which must be after sealing began; else
+        it has them from its start, and seals once it is connected."""
+        ...
+
+    async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
+        """The enode keys of the peers that the running client is connected to.
+
+        Raises:
+            RpcError: it cannot be asked.
+        """
+        ...
+
+    async def add_peer(self, rpc: Rpc, enode: str) -> None:
+        """Has the running client dial that static peer, and let it in.
+
+        Raises:
+            RpcError: it refuses, or does not answer.
+        """
+        ...
+
+    async def drop_peer(self, rpc: Rpc, enode: str) -> None:
+        """Has the running client forget that static peer, and let it in no more; a connection to it ends.
+
+        Raises:
+            RpcError: it refuses, or does not answer.
+        """
+        ...
+
+
+class SealingClient(PeeringClient, Protocol):
     """What can be asked of a running client that seals only when it is told to, as geth and what was made from it."""
 
     async def set_up(self, rpc: Rpc, record: NodeRecord) -> None:
@@ -26,11 +59,6 @@ class SealingClient(Protocol):
 
     def seal_method(self, record: NodeRecord) -> str | None:
         """The JSON-RPC method that makes a validator seal; None where it does so by itself."""
-        ...
-
-    def seals_before_peers(self, record: NodeRecord) -> bool:
-        """Whether the client has no peers until it is given them (`add_peer`), which must be after sealing began; else
-        it has them from its start, and seals once it is connected."""
         ...
 
     async def accept_blocks(self, rpc: Rpc) -> None:
@@ -80,30 +108,6 @@ class SealingClient(Protocol):
 
     async def stop_sealing(self, rpc: Rpc) -> None:
         """Makes the client seal no more; it goes on following.
-
-        Raises:
-            RpcError: it refuses, or does not answer.
-        """
-        ...
-
-    async def connected_keys(self, rpc: Rpc) -> frozenset[str]:
-        """The enode keys of the peers that the running client is connected to.
-
-        Raises:
-            RpcError: it cannot be asked.
-        """
-        ...
-
-    async def add_peer(self, rpc: Rpc, enode: str) -> None:
-        """Has the running client dial that static peer, and let it in.
-
-        Raises:
-            RpcError: it refuses, or does not answer.
-        """
-        ...
-
-    async def drop_peer(self, rpc: Rpc, enode: str) -> None:
-        """Has the running client forget that static peer, and let it in no more; a connection to it ends.
 
         Raises:
             RpcError: it refuses, or does not answer.

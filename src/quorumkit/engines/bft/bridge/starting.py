@@ -226,9 +226,13 @@ async def restore(geth: Geth, store: BlockStore, target: Head, say: Say) -> None
 
 
 async def _feed(geth: Geth, store: BlockStore, head: Head, target: Head) -> None:
-    fed = 0
+    last, since_move = head.hash, 0
     async for payload in store.payloads(head.height + 1, target.height):
         verdict = await geth.execute(payload)
+        if not verdict.valid and not verdict.invalid and await geth.moves_to(last):
+            # A block that it still knows it does not execute, although the state after it may be lost: that it does
+            # when the block becomes its head.
+            verdict = await geth.execute(payload)
         if verdict.invalid:
             raise ExecutionError(
                 f"geth finds block {payload.number} invalid, which the validators decided at height {payload.height}:"
@@ -236,6 +240,7 @@ async def _feed(geth: Geth, store: BlockStore, head: Head, target: Head) -> None
             )
         if not verdict.valid:
             return  # it does not hang on what geth has
-        fed += 1
-        if fed % _MOVE_EVERY == 0:
-            await geth.moves_to(payload.hash)
+        last, since_move = payload.hash, since_move + 1
+        if since_move == _MOVE_EVERY:
+            since_move = 0
+            await geth.moves_to(last)

@@ -39,7 +39,7 @@ class GoToolchain:
     """What may be removed when the build is done: the toolchain and caches that were only fetched for it."""
 
 
-def go_on_path() -> GoToolchain | None:
+def go_on_path(oldest: tuple[int, int] = OLDEST) -> GoToolchain | None:
     """The user's own Go, where it is new enough."""
     command = shutil.which("go")
     if command is None:
@@ -56,7 +56,7 @@ def go_on_path() -> GoToolchain | None:
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.match(r"go(\d+)\.(\d+)", answer)
-    if match is None or (int(match[1]), int(match[2])) < OLDEST:
+    if match is None or (int(match[1]), int(match[2])) < oldest:
         return None
     return GoToolchain(command, answer, dict(os.environ), disposable=None)
 

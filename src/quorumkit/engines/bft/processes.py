@@ -1,0 +1,70 @@
+"""What a node consists of while it runs: its signer, geth, the bridge and CometBFT, in that order. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from quorumkit.engines.geth.log import why_it_ends
+from quorumkit.process_spec import Carrier, LoggedLine, Noise, PartSpec, ProcessSpec, SignOfLife, TaskSpec, Upcheck
+from quorumkit.record import NodeRecord
+
+COMETBFT = "cometbft"
+"""The name of its process, and of its program beside geth's."""
+
+_BLOCK_BY_BLOCK = Noise(
+    re.compile(
+        r"(Imported new potential chain segment|Chain head was updated|Starting work on payload|Updated payload"
+        r"|Stopping work on payload|Ignoring already known beacon payload)"
+    ),
+    "what geth does with each block",
+)
+_PANIC = re.compile(r"panic: (?P<why>.*)|^ERROR: (?P<error>.*)")
+"""Not the errors that it logs: it goes on after each."""
+
+
+def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_flags: Sequence[str]) -> list[PartSpec]:
+    """Its client first."""
+    return [
+        ProcessSpec(
+            name=record.engine.kind,
+            title="client",
+            argv=(str(binary), *geth_flags),
+            after=("signer",),
+            ready=LoggedLine(lambda line: "IPC endpoint opened" in line),
+            sign_of_life=SignOfLife(Path("data/geth.ipc"), "eth_blockNumber"),
+            why_it_ends=why_it_ends,
+            noise=_BLOCK_BY_BLOCK,
+        ),
+        TaskSpec(name="signer", run=_sign, title="signer"),
+        TaskSpec(name="bridge", run=_bridge, title="bridge", after=(record.engine.kind,)),
+        ProcessSpec(
+            name=COMETBFT,
+            title="CometBFT",
+            argv=(str(beside[COMETBFT]), "start", "--home", "cometbft"),
+            after=("bridge",),
+            ready=Upcheck(Path("cometbft/rpc.sock"), "/health"),
+            sign_of_life=SignOfLife(Path("cometbft/rpc.sock"), "health", is_http=True),
+            log_prefix="CometBFT: ",
+            why_it_ends=_why_it_panics,
+            unlink_first=(Path("cometbft/rpc.sock"),),
+        ),
+    ]
+
+
+async def _sign(carrier: Carrier) -> None:
+    from quorumkit.engines.bft.signer import serve
+
+    await serve(carrier)
+
+
+async def _bridge(carrier: Carrier) -> None:
+    from quorumkit.engines.bft.bridge import serve
+
+    await serve(carrier)
+
+
+def _why_it_panics(line: str) -> str | None:
+    match = _PANIC.search(line)
+    return next((text for text in match.groups() if text), None) if match else None
