@@ -47,8 +47,8 @@ def test_blocks_go_on_after_up_to_f_validators_were_restarted_or_created_again_a
         "--engine", "goquorum", "--consensus", consensus, "--engine-binary", str(GOQUORUM),
     ]  # fmt: skip
     project.up("-n", "4", "--runtime", "compose", "--no-shared-data", "--name", project.name, *engine)
-    for send_away in (restart, create_again):
-        for victims in UP_TO_F_AND_MORE:
+    for send_away, rounds in ((restart, UP_TO_F_AND_MORE), (create_again, UP_TO_F_AND_MORE[1::2])):
+        for victims in rounds:
             known = settled(map(project.height, NODES))
             known_hash = project.block_hash(1, known)
             send_away(project, victims)

@@ -184,8 +184,10 @@ def test_a_missing_image_is_told_at_once_and_another_takes_its_place(make: Calla
 def test_pods_that_no_node_takes_are_told(make: Callable[[str], Network]) -> None:
     network = make("noroom")
     network.write(validators=1, observers=0, values={"nodeSelector": {"example/none": "here"}})
-    assert "node1 is starting (unschedulable: 0/1 nodes are available" in up_fails(network, "--timeout", "10")
-    assert "unschedulable" in network.run("up", "--timeout", "10", code=1).stderr.partition("error:")[0]
+    said = network.run("up", "--timeout", "10", code=1).stderr
+    progress, _, error = said.partition("error: ")
+    assert "node1 is starting (unschedulable: 0/1 nodes are available" in error
+    assert "unschedulable" in progress
 
 
 def test_interrupted_up_leaves_no_pods(make: Callable[[str], Network]) -> None:

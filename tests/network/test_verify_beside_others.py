@@ -22,7 +22,7 @@ pytestmark = pytest.mark.network
 
 RATE = 80
 """Transactions a second."""
-AGAIN = 5
+AGAIN = 3
 NOWHERE = "0x" + "00" * 19 + "99"
 
 

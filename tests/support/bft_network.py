@@ -151,6 +151,23 @@ class BftNode:
             await asyncio.wait({self._bridge})
             self._bridge = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its parts run."""
+        return (
+            self.geth.runs
+            and self._cometbft is not None
+            and self._cometbft.poll() is None
+            and self._bridge is not None
+            and not self._bridge.done()
+        )
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the bridge ended, if it did by itself."""
+        ended = self._bridge is not None and self._bridge.done() and not self._bridge.cancelled()
+        return self._bridge.exception() if ended and self._bridge is not None else None
+
     async def bridge_failed(self) -> BaseException | None:
         """Why the bridge ended by itself, once it has."""
         assert self._bridge is not None
@@ -253,7 +270,7 @@ class BftNetwork:
                 "persistent_peers_max_dial_period": "2s", "send_rate": 104857600, "recv_rate": 104857600,
                 "max_packet_msg_payload_size": 65536,
             },
-            "mempool": {"type": "flood", "broadcast": not self.empty_blocks},
+            "mempool": {"type": "flood", "broadcast": False},
             "consensus": {
                 "timeout_propose": f"{self.period * 1000 + 1500}ms", "timeout_propose_delta": "250ms",
                 "timeout_prevote": "300ms", "timeout_prevote_delta": "100ms", "timeout_precommit": "300ms",

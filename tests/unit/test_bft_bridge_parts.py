@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from quorumkit.engines.bft.bridge.engine_api import ExecutionError, methods_of
 from quorumkit.engines.bft.bridge.head import Head
+from quorumkit.engines.bft.bridge.remembered import Committed, Remembered
 from quorumkit.engines.bft.bridge.retention import kept_blocks, retain_height
+from quorumkit.errors import QuorumkitError
 
 
 def test_cometbft_keeps_what_geth_can_lose() -> None:
@@ -33,3 +37,24 @@ def test_a_head_is_read_from_a_header() -> None:
     assert Head.of(header) == Head(number=5, hash="0x01", timestamp=16, height=7)
     # Whatever the first block has there, consensus did not decide it.
     assert Head.of({**header, "number": "0x0", "parentBeaconBlockRoot": None}).height == 0
+
+
+def test_what_was_committed_is_noted_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "committed.json"
+    (tmp_path / ".committed.json.killed.partial").write_text("{")
+    remembered = Remembered(path)
+    assert not (tmp_path / ".committed.json.killed.partial").exists()
+    assert remembered.is_first
+    remembered.commit(7, "0x" + "12" * 32)
+    remembered.drop_below(5)
+    remembered.drop_below(3)
+    remembered.commit(8, "0x" + "34" * 32)
+    again = Remembered(path)
+    assert not again.is_first
+    assert again.last == Committed(8, "0x" + "34" * 32, base=5)
+
+
+def test_a_note_that_cannot_be_written_is_an_error_and_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(QuorumkitError, match="must be noted"):
+        Remembered(tmp_path / "data" / "committed.json").commit(1, "0x" + "12" * 32)

@@ -197,6 +197,9 @@ def test_an_empty_store_of_cometbft_begins_at_the_first_block_whatever_geth_has(
         (tmp_path / "committed.json").unlink()
         (tmp_path / "blockstore.db").rmdir()
         assert (await node.anew().start()).number == 0
+        # It was ended before it decided anything.
+        (tmp_path / "blockstore.db").mkdir()
+        assert (await node.anew().start()).number == 0
 
     on_node(tmp_path, test, blocks=5)
 
@@ -231,8 +234,9 @@ def test_a_geth_that_snap_syncs_with_its_head_there_ends_the_node(tmp_path: Path
     async def test(node: Node) -> None:
         payload = await node.build()
         node.geth.snap_syncing = True
-        with pytest.raises(ExecutionError, match="snap sync"):
+        with pytest.raises(ExecutionError, match="snap sync") as caught:
             await node.execution.judge(payload)
+        assert caught.value.restarts_at_once
         with pytest.raises(ExecutionError, match="snap sync"):
             await node.execution.take(payload)
 

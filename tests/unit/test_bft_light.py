@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey
 
+from quorumkit.addresses import Enode
 from quorumkit.engines.bft import joining, light
 from quorumkit.engines.bft.joining import Height, Shown, find_state_sync, state_sync_settings, trusted_height
 from quorumkit.engines.bft.light import InvalidLightBlock, Signed, UnknownValidators, genesis_validators, parse, verify
 from quorumkit.errors import RpcError
+from quorumkit.record import PeerRecord
 
 RECORDED = json.loads((Path(__file__).parent / "bft_light_blocks.json").read_bytes())
 CHAIN = RECORDED["genesis"]["chain_id"]
@@ -301,3 +303,74 @@ def test_two_slow_ones_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
         return await members.ask(url, method, params)
 
     assert asyncio.run(find_state_sync(GENESIS, ["http://a", "http://b"], ask)) is not None
+
+
+class Record:
+    """Of it, what is read here."""
+
+    peers = (
+        PeerRecord(name="a", enode=Enode.parse(f"enode://{'ab' * 64}@a.example:30303?discport=0&light=7001")),
+        PeerRecord(
+            name="b",
+            enode=Enode.parse(f"enode://{'ab' * 64}@[::1]:30303?light=7002"),
+            further_keys={"validator": "00" * 32},
+        ),
+        PeerRecord(name="old", enode=Enode.parse(f"enode://{'ab' * 64}@10.0.0.1:30303")),
+    )
+
+
+def node(directory: Path) -> Path:
+    (directory / "cometbft/config").mkdir(parents=True)
+    (directory / "cometbft/config/genesis.json").write_text(json.dumps(GENESIS))
+    (directory / "cometbft/config/config.toml").write_text('moniker = "x"\n')
+    (directory / "geth.toml").write_text('[Eth]\nSyncMode = "full"\n')
+    return directory
+
+
+def prepare(directory: Path, members: Members) -> list[str]:
+    said: list[str] = []
+    record: Any = Record()
+    asyncio.run(joining.prepare(directory, record, lambda level, text: said.append(f"{level} {text}"), members.ask))
+    return said
+
+
+@pytest.mark.usefixtures("near")
+def test_a_node_without_blocks_starts_from_a_block_of_others_and_one_with_blocks_by_itself(tmp_path: Path) -> None:
+    directory = node(tmp_path)
+    config, client = directory / "cometbft/config/config.toml", directory / "geth.toml"
+    members = Members({"http://a.example:7001": (34, 1), "http://[::1]:7002": (34, 1)})
+
+    assert prepare(directory, members) == [
+        "INFO others are far ahead: it starts from a block that they signed, above height 33"
+    ]
+    state_sync = tomllib.loads(config.read_text())["statesync"]
+    assert set(state_sync["rpc_servers"].split(",")) == {"http://a.example:7001", "http://[::1]:7002"}
+    assert tomllib.loads(client.read_text()) == {"Eth": {"SyncMode": "snap"}}
+
+    (directory / "cometbft/committed.json").write_text("{}")
+    members.asked.clear()
+    assert prepare(directory, members) == []
+    assert members.asked == [], "nobody is asked"
+    assert config.read_text() == 'moniker = "x"\n'
+    assert tomllib.loads(client.read_text()) == {"Eth": {"SyncMode": "full"}}
+
+
+@pytest.mark.usefixtures("near")
+def test_where_nobody_answers_it_begins_at_the_first_block(tmp_path: Path) -> None:
+    directory = node(tmp_path)
+
+    assert prepare(directory, Members({})) == []
+
+    assert "statesync" not in (directory / "cometbft/config/config.toml").read_text()
+    assert tomllib.loads((directory / "geth.toml").read_text()) == {"Eth": {"SyncMode": "full"}}
+
+
+@pytest.mark.usefixtures("near")
+def test_files_that_cannot_be_written_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, content: bytes) -> bool:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(joining, "write_if_changed", refuse)
+    members = Members({"http://a.example:7001": (34, 1), "http://[::1]:7002": (34, 1)})
+
+    assert "Read-only file system" in prepare(node(tmp_path), members)[-1]

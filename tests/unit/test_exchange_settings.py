@@ -57,10 +57,10 @@ def test_the_spec_is_what_was_asked_for() -> None:
 
 def test_a_spec_file_and_options_do_not_go_together(tmp_path: Path) -> None:
     file = tmp_path / "quorumkit.yaml"
-    file.write_text("name: bank\nnodes: {validators: 2}\n")
-    assert settings(spec=file).spec.name == "bank"
+    file.write_text("name: bank\nnodes: {validators: 2}\nconsensus: {kind: clique}\n")
+    assert settings(spec=file, consensus=None).spec.name == "bank"
     with pytest.raises(UsageError, match=r"--spec and nodes\.validators, chain_id were both given"):
-        settings(spec=file, validators=2, chain_id=1)
+        settings(spec=file, consensus=None, validators=2, chain_id=1)
 
 
 def test_json_rpc_is_reached_where_it_is_served() -> None:

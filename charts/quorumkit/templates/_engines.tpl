@@ -3,7 +3,7 @@
 {{- define "quorumkit.engines" -}}
 {
   "geth": {
-    "all": "clique",
+    "all": "clique bft",
     "clique": {
       "version": "1.13.15",
       "privateTransactions": false,
@@ -23,6 +23,27 @@
       "gasLimit": 30000000,
       "freeGas": false,
       "ports": {}
+    },
+    "bft": {
+      "version": "1.17.10",
+      "privateTransactions": false,
+      "apiModules": [
+        "eth",
+        "net",
+        "web3",
+        "txpool",
+        "admin",
+        "debug",
+        "miner"
+      ],
+      "ourFlags": "(cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?)|(state\\.scheme|cache\\.gc|history\\.state|blobpool\\.datacap|beacon|synctarget)(\\..*)?",
+      "state": "pruned",
+      "gasLimit": 1000000000,
+      "freeGas": true,
+      "ports": {
+        "bft": 26656,
+        "light": 26657
+      }
     }
   },
   "goquorum": {

@@ -17,8 +17,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from quorumkit.addresses import Endpoint
+from quorumkit.engines.bft.files import LIGHT_PORT
+from quorumkit.engines.bft.keys import VALIDATOR
 from quorumkit.engines.bft.light import (
     InvalidLightBlock,
     LightBlock,
@@ -28,7 +31,15 @@ from quorumkit.engines.bft.light import (
     parse,
     verify,
 )
+from quorumkit.engines.bft.validators import POWER
 from quorumkit.errors import QuorumkitError, RpcError
+from quorumkit.files import write_if_changed
+
+if TYPE_CHECKING:
+    from quorumkit.record import NodeRecord
+
+CONFIG = Path("cometbft/config/config.toml")
+GENESIS = Path("cometbft/config/genesis.json")
 
 FAR_AHEAD = 500
 """Blocks that others must be ahead: fewer are there sooner one by one (about 70 a second) than state sync begins."""
@@ -130,11 +141,9 @@ async def find_state_sync(
     begin at the first block. `genesis` is CometBFT's genesis.json. One who does not answer, or slowly, holds nobody up
     for more than some seconds.
 
-    `named` are the validators that the node's own files name. They serve where nothing leads from those of the genesis
-    block to the present ones, for they are gone and members no longer have the blocks between.
-
-    Raises:
-        TwoChains: see there.
+    `named` are the members that the node's own files name, all of which count as validators. They serve where nothing
+    leads from those of the genesis block to the present ones, for they are gone and members no longer have the blocks
+    between.
     """
     heights = await _heights(genesis["chain_id"], urls, ask)
     height = trusted_height(heights)
@@ -148,6 +157,46 @@ async def find_state_sync(
     return state_sync_settings(
         await _gathered([_show(member, roots, heights[member.url].earliest, height) for member in members])
     )
+
+
+async def prepare(directory: Path, record: NodeRecord, say: Callable[[str, str], None], ask: Ask | None = None) -> None:
+    """Before a node's parts start: writes into the files of CometBFT and geth how they come into step. geth fetches a
+    state only where it is told to; it goes back to executing all blocks by itself, and at the next start by its file.
+
+    Raises:
+        TwoChains: see there.
+    """
+    settings = None
+    if has_no_blocks(directory):
+        genesis = json.loads((directory / GENESIS).read_bytes())
+        named = {bytes.fromhex(peer.further_keys[VALIDATOR]): POWER for peer in record.peers if peer.further_keys}
+        settings = await find_state_sync(genesis, light_urls(record), ask or ask_by_http, named=named)
+    if settings is not None:
+        say(
+            "INFO",
+            f"others are far ahead: it starts from a block that they signed, above height {settings['trust_height']}",
+        )
+    config, client = directory / CONFIG, directory / "geth.toml"
+    try:
+        write_if_changed(config, with_state_sync(config.read_bytes(), settings))
+        write_if_changed(client, with_sync_mode(client.read_bytes(), snap=settings is not None))
+    except OSError as error:
+        say("WARN", f"{error.filename}: {error.strerror}: the node takes all blocks one by one")
+
+
+def with_sync_mode(config: bytes, *, snap: bool) -> bytes:
+    """`geth.toml` as it was rendered, with that way to get blocks from peers."""
+    modes = (b'SyncMode = "full"', b'SyncMode = "snap"')
+    return config.replace(modes[not snap], modes[snap])
+
+
+def light_urls(record: NodeRecord) -> list[str]:
+    """Where the node's peers tell those who join. One whose port the record does not tell is left out."""
+    return [
+        f"http://{Endpoint(peer.enode.place.host, int(port))}"
+        for peer in record.peers
+        if (port := peer.enode.fields.get(LIGHT_PORT, "")).isdecimal()
+    ]
 
 
 async def ask_by_http(url: str, method: str, params: Mapping[str, Any]) -> Any:

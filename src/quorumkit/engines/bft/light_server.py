@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.addresses import Endpoint
+from quorumkit.engines.bft.files import LIGHT_PORT
 from quorumkit.errors import PortError
 from quorumkit.foreign import one_line
 from quorumkit.rpc.sockets import short_socket_path
@@ -26,6 +27,8 @@ from quorumkit.serving.guard import Bounds, Guard
 if TYPE_CHECKING:
     import aiohttp
     from aiohttp import web
+
+    from quorumkit.process_spec import Carrier
 
 _BOUNDS = Bounds(first_request=5.0, resting=30.0, field=8190, connections=64)
 _LARGEST_REQUEST = 4096  # bytes
@@ -46,6 +49,20 @@ _NUMBERS: Mapping[str, Mapping[str, int]] = {
     "consensus_params": {"height": 1 << 62},
 }
 """The methods, and of each of their parameters, which are all positive numbers, how large it may be."""
+
+
+async def serve(carrier: Carrier) -> None:
+    """Decides how the node of `carrier` comes into step, and then tells others who join, until it is cancelled.
+
+    Raises:
+        QuorumkitError: members show two chains, or the port cannot be had.
+    """
+    from quorumkit.engines.bft.joining import prepare
+
+    record = carrier.record()
+    await prepare(carrier.directory, record, carrier.say)
+    bind = Endpoint(record.endpoints.p2p_bind.host, record.endpoints.ports[LIGHT_PORT])
+    await LightServer(carrier.directory / "cometbft/rpc.sock").serve(bind, ready=carrier.ready)
 
 
 class _Refused(Exception):

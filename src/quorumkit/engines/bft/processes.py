@@ -1,14 +1,19 @@
-"""What a node consists of while it runs: its signer, geth, the bridge and CometBFT, in that order. Pure."""
+"""What a node consists of while it runs: its signer, what it tells those who join, geth, the
+bridge and CometBFT, in that order. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from quorumkit.engines.geth.log import why_it_ends
 from quorumkit.process_spec import Carrier, LoggedLine, Noise, PartSpec, ProcessSpec, SignOfLife, TaskSpec, Upcheck
-from quorumkit.record import NodeRecord
+
+if TYPE_CHECKING:
+    from quorumkit.record import NodeRecord
 
 COMETBFT = "cometbft"
 """The name of its process, and of its program beside geth's."""
@@ -31,14 +36,16 @@ def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_
             name=record.engine.kind,
             title="client",
             argv=(str(binary), *geth_flags),
-            after=("signer",),
+            after=("signer", "light"),
             ready=LoggedLine(lambda line: "IPC endpoint opened" in line),
             sign_of_life=SignOfLife(Path("data/geth.ipc"), "eth_blockNumber"),
             why_it_ends=why_it_ends,
             noise=_BLOCK_BY_BLOCK,
         ),
-        TaskSpec(name="signer", run=_sign, title="signer"),
-        TaskSpec(name="bridge", run=_bridge, title="bridge", after=(record.engine.kind,)),
+        TaskSpec(name="signer", run=_task(".signer"), title="signer"),
+        # Before geth, for it also decides how the node comes into step.
+        TaskSpec(name="light", run=_task(".light_server"), title="data for those who join", ready_within=60.0),
+        TaskSpec(name="bridge", run=_task(".bridge"), title="bridge", after=(record.engine.kind,)),
         ProcessSpec(
             name=COMETBFT,
             title="CometBFT",
@@ -53,16 +60,13 @@ def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_
     ]
 
 
-async def _sign(carrier: Carrier) -> None:
-    from quorumkit.engines.bft.signer import serve
+def _task(module: str) -> Callable[[Carrier], Coroutine[Any, Any, None]]:
+    """What that module serves, loaded when it runs: only the node program needs it."""
 
-    await serve(carrier)
+    async def run(carrier: Carrier) -> None:
+        await import_module(module, __package__).serve(carrier)
 
-
-async def _bridge(carrier: Carrier) -> None:
-    from quorumkit.engines.bft.bridge import serve
-
-    await serve(carrier)
+    return run
 
 
 def _why_it_panics(line: str) -> str | None:

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from quorumkit.record import NodeRecord
-
-
-class Carrier(Protocol):
-    """What the bridge needs of the node program."""
-
-    @property
-    def directory(self) -> Path: ...
-
-    def say(self, level: str, text: str) -> None: ...
-
-    def ready(self) -> None: ...
-
-    def record(self) -> NodeRecord: ...
-
-    def publish(self, name: str, value: Any) -> None: ...
+    from quorumkit.process_spec import Carrier
 
 
 async def serve(carrier: Carrier) -> None:
@@ -31,15 +14,15 @@ async def serve(carrier: Carrier) -> None:
     Raises:
         QuorumkitError: the node cannot go on so; its processes are to be started again.
     """
-    import hashlib
-
     from quorumkit.engines.bft.bridge.bridge import BridgeSettings, serve
+    from quorumkit.engines.bft.keys import PEER, node_id
 
     record = carrier.record()
 
     def members() -> frozenset[str]:
-        keys = (peer.further_keys["bft"] for peer in carrier.record().peers if "bft" in peer.further_keys)
-        return frozenset(hashlib.sha256(bytes.fromhex(key)).hexdigest()[:40] for key in keys)
+        return frozenset(
+            node_id(peer.further_keys[PEER]) for peer in carrier.record().peers if PEER in peer.further_keys
+        )
 
     settings = BridgeSettings(
         directory=carrier.directory,

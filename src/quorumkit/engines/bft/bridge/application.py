@@ -12,6 +12,7 @@ kept here: the height stands in geth's block.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,7 @@ statesync/stateprovider.go)."""
 _KEPT_WHEN_PRUNED = 10_000
 """geth's blocks that CometBFT keeps: 60 to 100 MB, and hours in which a node may be away."""
 
+_LOOK = 0.05  # seconds between two looks for transactions, in a height that waits for them
 _REFUSED = 1  # any code but 0
 _FILTER_BY_ADDRESS = "/p2p/filter/addr/"
 _FILTER_BY_ID = "/p2p/filter/id/"
@@ -137,6 +139,8 @@ class Application:
         """How many there were at this height, also the same one again."""
         self._signed: Instant | None = None
         """When the last height was decided, if this node was there."""
+        self._decided_at = -math.inf
+        """When the last height was decided, by the steady clock."""
         self._in_a_row = 0
         """Heights that this node took part in without a gap."""
         self._last: Released | None = None
@@ -231,7 +235,7 @@ class Application:
         longest = pacing.lead(1 << 30, rules.period)
         await self._until(due - longest)
         # Those that come while this node waits are few next to those that are there.
-        pending = await self._execution.pending()
+        pending = await (self._execution.pending() if rules.empty_blocks else self._something_to_do())
         if not pending and not rules.empty_blocks:
             return None
         lead = pacing.lead(pending, rules.period)
@@ -249,6 +253,15 @@ class Application:
         await self._until(due)
         mark = pacing.mark(due, self._now(), rules.period)
         return Payload(fields=payload.fields, requests=payload.requests, mark=mark)
+
+    async def _something_to_do(self) -> int:
+        """How many transactions there are for a height on demand. One without any is not over before a period has
+        passed since the last one: else a hostile validator could have heights follow each other as fast as can be, by
+        ringing (`doorbell.py`)."""
+        over = self._decided_at + self._rules.period
+        while not (pending := await self._execution.pending()) and (left := over - self._now().steady) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left, _LOOK))
+        return pending
 
     async def process_proposal(self, request: abci.RequestProcessProposal) -> abci.ResponseProcessProposal:
         """Whether this node votes for a proposal."""
@@ -274,6 +287,8 @@ class Application:
             return str(error)
         if payload is None:
             return None
+        if not self._rules.empty_blocks and not payload.fields["transactions"]:
+            return "a block without transactions, where they come on demand"
         self._seen.setdefault(_key(payload), now)
         head = self._execution.head
         times = pacing.acceptable(head.timestamp, _seconds(request.time), self._clock, now, seen=self._proposals)
@@ -393,7 +408,11 @@ class Application:
         result = abci.ResponseApplySnapshotChunk.Result
         if self._offered is None:
             return abci.ResponseApplySnapshotChunk(result=result.ABORT)
-        head = await self._execution.adopt(self._offered)
+        try:
+            head = await self._execution.adopt(self._offered)
+        except ExecutionError as error:
+            self._say("WARN", f"{error.message}: another snapshot is tried")
+            return abci.ResponseApplySnapshotChunk(result=result.REJECT_SNAPSHOT)
         self._set_height(head.height)
         return abci.ResponseApplySnapshotChunk(result=result.ACCEPT)
 
@@ -418,6 +437,7 @@ class Application:
         took_part = self._proposals > 0
         self._in_a_row = self._in_a_row + 1 if took_part else 0
         self._signed = now if self._in_a_row > 1 else None
+        self._decided_at = now.steady
         if payload is not None:
             self._last = Released(payload.mark, self._seen.get(_key(payload), now))
 

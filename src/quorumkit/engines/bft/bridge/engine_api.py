@@ -15,7 +15,7 @@ import orjson
 
 from quorumkit.engines.bft.bridge.head import Head
 from quorumkit.engines.bft.bridge.payload import BEACON_ROOT, Payload
-from quorumkit.errors import QuorumkitError, RpcError
+from quorumkit.errors import QuorumkitError, RestartNeededError, RpcError
 from quorumkit.rpc import IpcRpc
 from quorumkit.rpc.base import expecting, quantity
 
@@ -30,6 +30,10 @@ _REORGING = "beacon syncer reorging"
 
 class ExecutionError(QuorumkitError):
     """The node cannot go on so: its processes end, and are started again."""
+
+
+class NewStartError(ExecutionError, RestartNeededError):
+    """It can as soon as they are started again, and failed of nothing."""
 
 
 @dataclass(frozen=True)

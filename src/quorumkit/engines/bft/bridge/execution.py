@@ -19,7 +19,14 @@ from typing import TypeVar
 
 from quorumkit.engines.bft.bridge import building, retention, starting
 from quorumkit.engines.bft.bridge.block_store import BlockStore
-from quorumkit.engines.bft.bridge.engine_api import ExecutionError, Geth, GethGoneError, Verdict, methods_of
+from quorumkit.engines.bft.bridge.engine_api import (
+    ExecutionError,
+    Geth,
+    GethGoneError,
+    NewStartError,
+    Verdict,
+    methods_of,
+)
 from quorumkit.engines.bft.bridge.head import Head
 from quorumkit.engines.bft.bridge.payload import Payload
 from quorumkit.engines.bft.bridge.remembered import Remembered
@@ -264,7 +271,7 @@ class Execution:
                 return verdict
             # Its head fell back to the first block while others outlived it, or lost its state. Then geth turns to
             # snap sync whatever its flags say, and takes no payload until it is started again with a head.
-            raise ExecutionError("geth has the last block and yet executes none on it (snap sync): it is started again")
+            raise NewStartError("geth has the last block and yet executes none on it (snap sync): it is started again")
 
         return await self._asking(ask)
 
@@ -304,9 +311,13 @@ class Execution:
     async def _first_head(self, geth: Geth) -> Head:
         remembered = self._remembered
         try:
-            return await starting.first_head(geth, remembered.last, nothing_yet=remembered.is_first, say=self._say)
+            head = await starting.first_head(geth, remembered.last, nothing_yet=remembered.is_first, say=self._say)
         except RpcError as error:
             raise _ended_by(error) from None
+        if remembered.is_first:
+            # CometBFT is about to make its store: that it was empty is known only now.
+            remembered.commit(0, head.hash)
+        return head
 
     async def _come_back(self, geth: Geth) -> None:
         """geth was started again while consensus went on."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from quorumkit.files import SECRET_MODE, write_atomic
+from quorumkit.errors import QuorumkitError
+from quorumkit.files import SECRET_MODE, remove_leftovers, write_atomic
 
 _STORE = "blockstore.db"
 
@@ -35,6 +36,8 @@ class Remembered:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if path.parent.is_dir():
+            remove_leftovers(path.parent)
         self.last = _read(path)
         """None: nothing was committed yet, or the file was lost."""
 
@@ -45,7 +48,11 @@ class Remembered:
 
     def commit(self, height: int, block_hash: str, *, base: int | None = None) -> None:
         """Not synced to the disk, for that would take longer than the rest: after a loss of power it may be older than
-        what CometBFT has, which replays some blocks more."""
+        what CometBFT has, which replays some blocks more.
+
+        Raises:
+            QuorumkitError: it cannot be written.
+        """
         if base is None:
             base = self.last.base if self.last else 1
         self._write(Committed(height, block_hash, base))
@@ -56,9 +63,12 @@ class Remembered:
             self._write(replace(self.last, base=height))
 
     def _write(self, committed: Committed) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         value = {"height": committed.height, "hash": committed.hash, "base": committed.base}
-        write_atomic(self._path, json.dumps(value).encode() + b"\n", mode=SECRET_MODE, durable=False)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._path, json.dumps(value).encode() + b"\n", mode=SECRET_MODE, durable=False)
+        except OSError as error:
+            raise QuorumkitError(f"{self._path}: {error.strerror or error}: what is committed must be noted") from None
         self.last = committed
 
 

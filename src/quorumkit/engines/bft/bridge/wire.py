@@ -47,6 +47,7 @@ class Server:
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def listen(self, path: Path) -> None:
@@ -78,6 +79,7 @@ class Server:
 
     async def close(self) -> None:
         """Ends all connections and whatever is being answered."""
+        self._closing = True
         if self._server is not None:
             self._server.close()
         if self._path is not None:
@@ -95,7 +97,8 @@ class Server:
         assert task is not None
         self._connections.add(task)
         try:
-            await self._serve(reader, writer)
+            if not self._closing:  # one that was accepted before comes up after the end
+                await self._serve(reader, writer)
         except asyncio.CancelledError:
             pass  # `close`; the event loop would complain of a cancelled one
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -1,0 +1,99 @@
+"""A node that has nothing joins members that are far ahead: CometBFT's own light client and state sync, by what members
+tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorumkit.addresses import Endpoint
+from quorumkit.engines.bft import joining
+from quorumkit.engines.bft.bridge import application, pacing
+from quorumkit.engines.bft.bridge.bridge import RPC_SOCKET
+from quorumkit.engines.bft.bridge.proposal import Times
+from quorumkit.engines.bft.light_server import LightServer
+from support.bft_network import BftNetwork, BftNode, until
+from support.ports import free_ports
+
+pytestmark = pytest.mark.network
+
+FAR = 120
+
+
+@pytest.fixture
+def binaries() -> dict[str, Any]:
+    found = {"geth": os.environ.get("QUORUMKIT_BFT_GETH"), "cometbft": os.environ.get("QUORUMKIT_BFT_COMETBFT")}
+    for name, path in found.items():
+        if not path:
+            pytest.skip(f"QUORUMKIT_BFT_{name.upper()} names no binary")
+    return {name: Path(path) for name, path in found.items() if path}
+
+
+@pytest.fixture
+def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks come as fast as they can, with times ahead of the clock, which nobody minds."""
+
+    async def at_once(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(application.Application, "_until", at_once)
+    monkeypatch.setattr(pacing, "acceptable", lambda parent, *_, seen: Times(parent + 1, 1 << 40))
+
+
+@pytest.mark.usefixtures("hurrying")
+def test_a_node_with_an_empty_disk_trusts_what_the_validators_signed(
+    tmp_path: Path, binaries: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "FAR_AHEAD", FAR)
+
+    async def main() -> None:
+        network = BftNetwork(tmp_path, **binaries, validators=1, observers=2)
+        network.write_files()
+        *members, joiner = network.nodes
+        try:
+            await network.start(*members)
+            await members[1].reached(FAR + joining.BEHIND_HEAD // 2, timeout=120)
+            monkeypatch.undo()  # from here on at the network's pace
+            async with contextlib.AsyncExitStack() as serving:
+                urls = [await serving.enter_async_context(light_of(member)) for member in members]
+                settings = await joining.find_state_sync(network.consensus_genesis(), urls, joining.ask_by_http)
+                assert settings is not None
+                config = joiner.directory / "cometbft/config/config.toml"
+                config.write_bytes(joining.with_state_sync(config.read_bytes(), settings))
+                await joiner.start()
+
+                async def in_step() -> bool:
+                    with contextlib.suppress(OSError):
+                        return await joiner.number() >= await members[0].number() - 1 > FAR
+                    return False
+
+                await until(in_step, what="in step")
+            number = await joiner.number()
+            assert (await joiner.block(number))["hash"] == (await members[0].block(number))["hash"]
+            store = (await joiner.consensus("status"))["sync_info"]
+            assert int(store["earliest_block_height"]) > settings["trust_height"], "it fetched no older blocks"
+        finally:
+            await network.stop()
+
+    asyncio.run(main())
+
+
+@contextlib.asynccontextmanager
+async def light_of(member: BftNode) -> AsyncIterator[str]:
+    (port,) = free_ports(1)
+    listens = asyncio.Event()
+    serving = asyncio.create_task(
+        LightServer(member.directory / RPC_SOCKET).serve(Endpoint("127.0.0.1", port), ready=listens.set)
+    )
+    try:
+        await listens.wait()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        serving.cancel()
+        await asyncio.wait({serving})
