@@ -7,16 +7,22 @@ import hashlib
 import json
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from samples import endpoints_number, identity_number, spec_of
 
 from quorumkit.engines.bft.keys import KEYS, NODE_KEY, SIGNED, VALIDATOR_KEY, node_id
 from quorumkit.errors import CorruptFileError
 from quorumkit.exchange.run import own_identity
+from quorumkit.files import to_json
 from quorumkit.identity import PublicIdentity, check_identity, generate_secrets, load_identity, write_secrets
 from quorumkit.identity.store import NODEKEY
+from quorumkit.plan import plan
+from quorumkit.record import read_record
+from quorumkit.render.node_files import record_of
 
 
 @pytest.fixture
@@ -98,3 +104,15 @@ def test_a_first_start_that_was_killed_before_its_last_key_begins_anew(
 def test_secrets_are_in_no_text(leak: Callable[[object], str]) -> None:
     secrets = generate_secrets(further=KEYS)
     assert "priv_key" not in leak(secrets) + leak(KEYS.make())
+
+
+def test_a_record_without_them_is_what_it_was(tmp_path: Path) -> None:
+    """Versions that do not know them refuse a record that has the field."""
+    identities = [identity_number(1), replace(identity_number(2), further_keys={"bft": "02" * 32})]
+    network = plan(spec_of(2), identities, [endpoints_number(n) for n in (1, 2)])
+    plain, further = (record_of(network, node) for node in network.nodes)
+    assert "further_keys" not in plain.model_dump()["node"]["identity"]
+    assert "further_keys" not in further.model_dump()["peers"][0]
+    for record in (plain, further):
+        (tmp_path / "node.json").write_bytes(to_json(record.model_dump()))
+        assert read_record(tmp_path) == record
