@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from quorumkit.identity import generate_secrets, write_secrets
 
 
 def cometbft() -> str:
-    path = os.environ.get("QUORUMKIT_COMETBFT") or shutil.which("cometbft")
-    if path is None:
-        pytest.skip("no CometBFT here: name one with QUORUMKIT_COMETBFT")
+    if not (path := os.environ.get("QUORUMKIT_BFT_COMETBFT")):
+        pytest.skip("QUORUMKIT_BFT_COMETBFT names no binary of CometBFT")
     return path
 
 
