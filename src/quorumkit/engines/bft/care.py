@@ -12,6 +12,7 @@ from quorumkit.engines.base import Report
 from quorumkit.engines.bft.comet_rpc import RPC_SOCKET, CometRpc
 from quorumkit.engines.bft.dialing import Dialing
 from quorumkit.engines.bft.progress import Progress
+from quorumkit.engines.bft.seed import keep_suggesting_nothing
 from quorumkit.engines.geth.following import follow_heads, follow_peers
 from quorumkit.engines.geth.peering import Peering
 from quorumkit.engines.geth.peers import GethPeers
@@ -62,6 +63,8 @@ class BftCare:
                 self._look_at_pool(ipc),
             )
         ]
+        if self._record.free_gas:
+            tasks.append(asyncio.create_task(keep_suggesting_nothing(ipc, self._record.chain_id)))
         opening = asyncio.create_task(self._account_opens(ipc))
         try:
             # One that ends, because an answer took too long, is taken up again with the others.

@@ -20,6 +20,7 @@ COMETBFT = "cometbft"
 
 _BLOCK_BY_BLOCK = Noise(
     re.compile(
+        r"(INFO|WARN) *\[[^\]]*\] "
         r"(Imported new potential chain segment|Chain head was updated|Starting work on payload|Updated payload"
         r"|Stopping work on payload|Ignoring already known beacon payload)"
     ),
@@ -40,7 +41,7 @@ def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_
             ready=LoggedLine(lambda line: "IPC endpoint opened" in line),
             sign_of_life=SignOfLife(Path("data/geth.ipc"), "eth_blockNumber"),
             why_it_ends=why_it_ends,
-            noise=_BLOCK_BY_BLOCK,
+            noise=None if record.engine.verbosity else _BLOCK_BY_BLOCK,
         ),
         TaskSpec(name="signer", run=_task(".signer"), title="signer"),
         # Before geth, for it also decides how the node comes into step.
