@@ -4,6 +4,7 @@
 {
   "geth": {
     "all": "clique bft",
+    "unmarked": "clique",
     "clique": {
       "version": "1.13.15",
       "privateTransactions": false,
@@ -48,6 +49,7 @@
   },
   "goquorum": {
     "all": "qbft ibft raft clique",
+    "unmarked": "qbft",
     "qbft": {
       "version": "24.4.1",
       "privateTransactions": true,
