@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -245,5 +246,45 @@ def test_a_member_that_answers_nonsense_gives_an_error(tmp_path: Path) -> None:
                     await ask_by_http(f"http://127.0.0.1:{runner.addresses[0][1]}/x", "commit", {})
         finally:
             await runner.cleanup()
+
+    asyncio.run(main())
+
+
+class Carrier:
+    """The node program, for a node that has blocks."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.directory = directory
+        self.listens = asyncio.Event()
+        self.said: list[str] = []
+        ends = SimpleNamespace(p2p_bind=Endpoint("127.0.0.1", 1), ports={"light": port})
+        self._record = SimpleNamespace(endpoints=ends, peers=())
+
+    def record(self) -> Any:
+        return self._record
+
+    def say(self, level: str, text: str) -> None:
+        self.said.append(f"{level} {text}")
+
+    def ready(self) -> None:
+        self.listens.set()
+
+
+def test_a_nodes_part_listens_at_its_port_before_cometbft_does(tmp_path: Path) -> None:
+    (tmp_path / "cometbft/config").mkdir(parents=True)
+    (tmp_path / "cometbft/config/config.toml").write_text("")
+    (tmp_path / "cometbft/committed.json").write_text("{}")
+    (tmp_path / "geth.toml").write_text("")
+
+    async def main() -> None:
+        [port] = free_ports(1)
+        carrier: Any = Carrier(tmp_path, port)
+        serving = asyncio.create_task(light_server.serve(carrier))
+        await asyncio.wait_for(carrier.listens.wait(), 5)
+        with pytest.raises(RpcError, match="refused"):
+            await ask_by_http(f"http://127.0.0.1:{port}", "status", {})
+        serving.cancel()
+        await asyncio.wait({serving})
+        assert carrier.said == []
 
     asyncio.run(main())

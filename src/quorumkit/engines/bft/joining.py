@@ -169,7 +169,11 @@ async def prepare(directory: Path, record: NodeRecord, say: Callable[[str, str],
     settings = None
     if has_no_blocks(directory):
         genesis = json.loads((directory / GENESIS).read_bytes())
-        named = {bytes.fromhex(peer.further_keys[VALIDATOR]): POWER for peer in record.peers if peer.further_keys}
+        named = {
+            bytes.fromhex(peer.further_keys[VALIDATOR]): POWER
+            for peer in record.peers
+            if VALIDATOR in peer.further_keys
+        }
         settings = await find_state_sync(genesis, light_urls(record), ask or ask_by_http, named=named)
     if settings is not None:
         say(
