@@ -117,9 +117,9 @@ class EngineSpec(Part):
     Only with goquorum: geth is built."""
     state: Literal["archive", "pruned"] = "archive"
     """Which state is kept: `archive`, that of every block; `pruned`, the default with bft, that of the last 128 blocks.
-    With another consensus kind than bft, `pruned` keeps state in memory for up to an hour: a client that is killed falls
-    back to its last flush and takes the rest from its peers, and a network whose clients are all killed at once loses
-    those blocks."""
+    With another consensus kind than bft, `pruned` keeps state in memory for up to an hour: a client that is killed
+    falls back to its last flush and takes the rest from its peers, and a network whose clients are all killed at once
+    loses those blocks."""
     cache: int = Field(default=128, ge=32, le=65536)
     """MiB that the client may use to cache its database (geth's `--cache`)."""
     verbosity: int | None = Field(default=None, ge=3, le=5)
