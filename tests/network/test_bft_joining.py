@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from quorumkit.addresses import Endpoint
+from quorumkit.engines import Binary
 from quorumkit.engines.bft import joining
 from quorumkit.engines.bft.bridge import application, pacing
 from quorumkit.engines.bft.bridge.bridge import RPC_SOCKET
@@ -27,12 +27,8 @@ FAR = 120
 
 
 @pytest.fixture
-def binaries() -> dict[str, Any]:
-    found = {"geth": os.environ.get("QUORUMKIT_BFT_GETH"), "cometbft": os.environ.get("QUORUMKIT_BFT_COMETBFT")}
-    for name, path in found.items():
-        if not path:
-            pytest.skip(f"QUORUMKIT_BFT_{name.upper()} names no binary")
-    return {name: Path(path) for name, path in found.items() if path}
+def binaries(bft: Binary) -> dict[str, Any]:
+    return {"geth": bft.path, "cometbft": bft.beside["cometbft"].path}
 
 
 @pytest.fixture
