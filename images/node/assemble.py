@@ -1,9 +1,10 @@
 """Runs inside the image build: gathers the files of the final image, and nothing that they don't need.
 
-    python3 assemble.py CONTEXT TARGET CLIENT
+    python3 assemble.py CONTEXT TARGET
 
-Takes Python's interpreter and library, the Python packages, the client, busybox, certificates, and the shared libraries
-that any of these is linked to. All files get one fixed time and one order, so that the same input gives the same layer.
+Takes Python's interpreter and library, the Python packages, the client and the programs beside it, busybox,
+certificates, and the shared libraries that any of these is linked to. All files get one fixed time and one order, so
+that the same input gives the same layer.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ USER = 10001
 EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
 
 
-def main(context: Path, target: Path, client: str) -> None:
+def main(context: Path, target: Path) -> None:
     for folder in ("etc/ssl/certs", "node", "proc", "sys", "dev", "tmp", "usr/bin", "usr/local/bin", "usr/share/sbom"):
         (target / folder).mkdir(parents=True, exist_ok=True)
     for link, aim in (("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64"), ("sbin", "usr/bin")):
         (target / aim).mkdir(parents=True, exist_ok=True)
         (target / link).symlink_to(aim)
     python(context, target)
-    commands(context, target, client)
+    commands(context, target)
     settings(target)
     libraries(target)
     bill_of_materials(context, target)
@@ -56,13 +57,14 @@ def python(context: Path, target: Path) -> None:
     tree(context / "site", target / SITE.relative_to("/"), NOT_OF_SITE)
 
 
-def commands(context: Path, target: Path, client: str) -> None:
+def commands(context: Path, target: Path) -> None:
     copy(Path("/bin/busybox"), target, name="usr/bin/busybox")
     for command in COMMANDS:
         (target / "usr/bin" / command).symlink_to("busybox")
-    program = target / "usr/local/bin" / client
-    shutil.copyfile(context / "client", program)
-    program.chmod(0o755)
+    for source in sorted((context / "programs").iterdir()):
+        program = target / "usr/local/bin" / source.name
+        shutil.copyfile(source, program)
+        program.chmod(0o755)
     script = target / "usr/local/bin/quorumkit"
     script.write_text("#!/usr/bin/python3 -P\nfrom quorumkit.cli.main import main\n\nmain()\n")
     script.chmod(0o755)
@@ -158,4 +160,4 @@ def tree(source: Path, aim: Path, without: set[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

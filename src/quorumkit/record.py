@@ -16,6 +16,7 @@ from pydantic import (
     PlainSerializer,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_serializer,
     model_serializer,
 )
 
@@ -105,6 +106,14 @@ class NodeRecord(_Part):
     tm: TmRecord | None = None
     node: Node
     peers: tuple[PeerRecord, ...]
+
+    @field_serializer("node", mode="wrap")
+    def _without_keys_that_are_not_there(self, node: Node, rest: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As with `PeerRecord`."""
+        fields: dict[str, Any] = rest(node)
+        if not node.identity.further_keys:
+            del fields["identity"]["further_keys"]
+        return fields
 
     @property
     def name(self) -> str:

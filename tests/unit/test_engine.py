@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import tempfile
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,17 +16,19 @@ from typing import Any, cast
 import pytest
 from samples import planned, spec_of
 
-from quorumkit.engines import acquirer_of, recipe_of
+from quorumkit.engines import acquirer_of, go_build, recipe_of
 from quorumkit.engines.geth.driver import GethDriver
-from quorumkit.engines.go_toolchain import go_on_path
+from quorumkit.engines.go_modules import GoModule
+from quorumkit.engines.go_toolchain import GoToolchain, go_on_path
 from quorumkit.errors import EngineError, RpcError
 from quorumkit.process_spec import client_of
-from quorumkit.progress import silent
+from quorumkit.progress import Progress, silent
 from quorumkit.render.node_files import record_of
 from quorumkit.rpc import Rpc
 
 GETH = recipe_of("geth", "clique")
 ACQUIRER = acquirer_of("geth", "clique")
+BFT = acquirer_of("geth", "bft")
 
 
 def program(path: Path, script: str) -> Path:
@@ -150,6 +155,76 @@ def test_a_build_that_fails_tells_the_compilers_reason(
     with pytest.raises(EngineError, match="geth could not be built: dial tcp: no route"):
         ACQUIRER.acquire("1.13.15", progress=silent)
     assert ACQUIRER.find("1.13.15") is None
+
+
+FAKE_GO = """
+test "$1" = env && echo go1.26.0 && exit
+grep -q cometbft go.mod && echo 'dial tcp: no route' >&2 && exit 1
+exec sleep 30
+"""
+
+
+def test_where_one_of_two_cannot_be_built_the_other_is_not_waited_for(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "bin/go", FAKE_GO)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    told: list[str] = []
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="CometBFT could not be built: dial tcp: no route"):
+        BFT.acquire("1.17.10", progress=lambda what, done=0, total=0: told.append(what))
+    assert time.monotonic() - began < 20
+    assert set(told) == {"building geth 1.17.10 and CometBFT 0.40.0 with go1.26.0 (once)"}
+    assert list(temporary.iterdir()) == []
+
+
+def test_two_builds_with_a_fetched_compiler_take_turns_and_leave_none(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "go-toolchain"
+    monkeypatch.setattr(go_build, "go_on_path", lambda oldest: None)
+
+    def fetch(progress: Progress) -> GoToolchain:
+        home.mkdir()  # not there: nobody else is in it
+        return GoToolchain(str(tmp_path / "go"), "go1.26.6", {}, disposable=home)
+
+    def built(programs: object, toolchain: GoToolchain, progress: Progress) -> None:
+        time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(go_build, "go_from_wheel", fetch)
+    monkeypatch.setattr(go_build, "_build_all", built)
+    with ThreadPoolExecutor() as pool:
+        ended = [pool.submit(each.acquire, version, progress=silent)
+                 for each, version in ((ACQUIRER, "1.13.15"), (BFT, "1.17.10"))]  # fmt: skip
+        assert [type(each.exception()) for each in ended] == [KeyboardInterrupt, KeyboardInterrupt]
+    assert not home.exists()
+
+
+def comet(path: Path, monkeypatch: pytest.MonkeyPatch, version: str = "v0.40.0") -> Path:
+    modules = {path: [GoModule("github.com/cometbft/cometbft", version)]}
+    monkeypatch.setattr("quorumkit.engines.bft.acquire.go_modules", lambda path: modules.get(path, []))
+    return program(path, "echo 0.39.0")
+
+
+def test_cometbft_is_the_one_beside_the_geth_that_was_named(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = geth(tmp_path / "bin/geth", "1.17.10")
+    assert BFT.find("1.17.10", override=named) is None
+    path = comet(tmp_path / "bin/cometbft", monkeypatch)
+    found = BFT.find("1.17.10", override=named)
+    assert found is not None
+    assert (found.path, found.beside["cometbft"].path, found.beside["cometbft"].version) == (named, path, "0.40.0")
+    comet(path, monkeypatch, "v0.38.0")
+    with pytest.raises(EngineError, match=r"CometBFT v0\.38\.0, where 0\.40\.0 is needed"):
+        BFT.find("1.17.10", override=named)
+    comet(tmp_path / "elsewhere", monkeypatch)
+    with pytest.raises(EngineError, match="not CometBFT"):
+        BFT.find("1.17.10", override=named)
 
 
 @pytest.mark.parametrize(

@@ -441,3 +441,17 @@ def test_one_is_ready_once_it_answers_by_http(tmp_path: Path, ready: bool) -> No
     check = Upcheck(Path("rpc.sock"), "/health")
     run(tmp_path, [one("c", argv=(sys.executable, "-c", script), ready=check)], play)
     assert (tmp_path / "asked").read_text() == "/health"
+
+
+def test_what_stood_on_one_that_ended_ends_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waits for the other, which waits for what has ended, does not hear its signal."""
+    monkeypatch.setattr("quorumkit.node.group.ORPHANS_END_WITHIN", 0.2)
+    (tmp_path / "c.does").write_text("stubborn")
+
+    async def play(running: Running) -> None:
+        await until(lambda: running.is_ready("c"))
+        running.kill("a")
+        async with asyncio.timeout(5):
+            assert await running.ending() == Ending("its a: killed by SIGKILL")
+
+    assert "the c did not end in 0.2 s and is killed" in run(tmp_path, with_task(), play).log

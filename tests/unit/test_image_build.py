@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quorumkit.engines import Binary, recipe_of
+from quorumkit.engines.go_modules import GoModule
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.image import build
 from quorumkit.image.base import Base
@@ -89,11 +93,51 @@ def test_the_digest_follows_base_and_client_and_own_files(tmp_path: Path, monkey
     (package / "__pycache__/a.pyc").write_bytes(b"compiled")
     assert inputs_digest(BINARY, BASE) == first
     changed = [inputs_digest(BINARY, "debian:12"), inputs_digest(Binary(Path("geth"), "1.13.15", "1" * 64), BASE)]
+    for sha256 in "0" * 64, "1" * 64:
+        beside = {"cometbft": Binary(Path("cometbft"), "0.40.0", sha256)}
+        changed.append(inputs_digest(replace(BINARY, beside=beside), BASE))
     (package / "a.py").write_text("a = 2\n")
     changed.append(inputs_digest(BINARY, BASE))
     (package / "a.py").rename(package / "b.py")
     changed.append(inputs_digest(BINARY, BASE))
-    assert len({first, *changed}) == 5
+    assert len({first, *changed}) == 7
+
+
+def test_what_runs_beside_the_client_is_in_the_image_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    built: dict[str, Any] = {}
+
+    def look(context: Path, tag: str, arguments: object, labels: dict[str, str], *_: object, **__: object) -> None:
+        built.update(
+            programs={path.name: path.read_text() for path in (context / "programs").iterdir()},
+            materials=json.loads((context / "sbom.json").read_bytes())["components"],
+            engine=labels["org.quorumkit.engine"],
+        )
+
+    (tmp_path / "site").mkdir()
+    monkeypatch.setattr(build, "settle_base", lambda name, progress, accept: Base(name, "sha256:1", None))
+    monkeypatch.setattr(build, "_locked_packages", lambda progress: tmp_path / "site")
+    monkeypatch.setattr(build, "find_image", lambda tag: Image(tag, "sha256:1", "", BASE, 1))
+    monkeypatch.setattr(build, "docker", lambda *arguments: "")
+    monkeypatch.setattr(build, "_build", look)
+    monkeypatch.setattr(
+        build,
+        "go_modules",
+        lambda path: [GoModule(f"example/{path.name}", "v1.0.0"), GoModule("stdlib", "1.26")],
+    )
+    for name in "geth", "cometbft":
+        (tmp_path / name).write_text(f"program {name}")
+    comet = Binary(tmp_path / "cometbft", "0.40.0", "c" * 64)
+    client = Binary(tmp_path / "geth", "1.17.10", "a" * 64, {"cometbft": comet})
+    build.build_image("tag", recipe_of("geth", "bft"), client, silent)
+    assert built["programs"] == {"geth": "program geth", "cometbft": "program cometbft"}
+    assert built["engine"] == "geth 1.17.10 and cometbft 0.40.0"
+    materials = [(each["type"], each["purl"]) for each in built["materials"] if "golang" in each["purl"]]
+    assert materials == [
+        ("application", "pkg:golang/github.com/ethereum/go-ethereum@v1.17.10"),
+        ("application", "pkg:golang/example/cometbft@v0.40.0"),
+        ("library", "pkg:golang/stdlib@1.26"),
+    ]
+    assert built["materials"][1]["hashes"] == [{"alg": "SHA-256", "content": "c" * 64}]
 
 
 def test_a_tag_is_one_that_docker_takes(monkeypatch: pytest.MonkeyPatch) -> None:

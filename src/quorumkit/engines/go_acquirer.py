@@ -73,9 +73,9 @@ class GoAcquirer:
 
 def _built(program: GoProgram) -> Finding:
     if binary := find_built(program, program.version):
-        return Finding(program.name, "ok", f"{binary.version} built, SHA-256 {binary.sha256[:16]}…")
+        return Finding(program.title, "ok", f"{binary.version} built, SHA-256 {binary.sha256[:16]}…")
     text = f"{program.version} is not built yet"
-    return Finding(program.name, "note", text, "the first `quorumkit up` that needs it builds it, in 1 to 3 minutes")
+    return Finding(program.title, "note", text, "the first `quorumkit up` that needs it builds it, in 1 to 3 minutes")
 
 
 def _go(programs: Sequence[GoProgram]) -> Finding:

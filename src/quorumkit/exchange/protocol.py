@@ -89,7 +89,7 @@ def _further(ports: dict[str, int]) -> dict[str, int]:
 
 PortName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
 FurtherPublicKeys = Annotated[
-    dict[PortName, Annotated[str, Field(pattern=r"^[0-9a-f]{64,128}$")]], Field(min_length=1, max_length=4)
+    dict[PortName, Annotated[str, Field(pattern=r"^([0-9a-f]{2}){32,64}$")]], Field(min_length=1, max_length=4)
 ]
 FurtherPorts = Annotated[dict[PortName, Port], Field(max_length=8), AfterValidator(_further)]
 
@@ -147,12 +147,13 @@ class Document(_Part):
 
     @property
     def parts(self) -> tuple[object, ...]:
-        """What it has beside its client: alike on all nodes of a network, for the terms are."""
+        """What it has beside its client, and the lengths of its keys: alike on all nodes of a network, for the terms
+        are."""
         return (
             self.tm_key is not None,
             self.tm_url is not None,
             tuple(sorted(self.ports)),
-            tuple(sorted(self.further_keys or ())),
+            tuple(sorted((name, len(key)) for name, key in (self.further_keys or {}).items())),
         )
 
     @property
@@ -163,6 +164,15 @@ class Document(_Part):
     def same_identity(self, other: Document) -> bool:
         """Whether both are one node: all that the genesis or a transaction manager rests on is the same."""
         return self.identity == other.identity
+
+    def shares_with(self, other: Document) -> bool:
+        """Whether both have one account, or a key in common beside their nodekeys: what is due to the one would come
+        to the other."""
+        return (
+            self.account.lower() == other.account.lower()
+            or (self.tm_key is not None and self.tm_key == other.tm_key)
+            or not set((self.further_keys or {}).values()).isdisjoint((other.further_keys or {}).values())
+        )
 
 
 class Commitment(_Part):

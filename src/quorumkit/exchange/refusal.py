@@ -23,6 +23,7 @@ Code = Literal[
     "spec",
     "ordinal_taken",
     "identity_changed",
+    "shared_key",
     "replaced",
     "not_admitted",
 ]
@@ -43,6 +44,7 @@ STATUS: dict[Code, int] = {
     "spec": 409,
     "ordinal_taken": 409,
     "identity_changed": 409,
+    "shared_key": 409,
     "replaced": 403,
     "not_admitted": 403,
 }
@@ -64,6 +66,7 @@ HINTS: dict[Code, str] = {
     "spec": "start every node with the same settings",
     "ordinal_taken": "give each node its own ordinal or name, and stop the one that should not be there",
     "identity_changed": "if the node lost its disk, admit its new identity: quorumkit node replace NAME",
+    "shared_key": "stop the one that is a copy, empty its directory and start it again",
     "replaced": "another identity has its place for good: stop it, or start it with new keys and admit them",
     "not_admitted": "more than half of the sitting validators must sign it: quorumkit node replace NAME on their nodes",
 }

@@ -69,7 +69,7 @@ async def replace(local: LocalNode, keeping: Keeping | None, name: str) -> Repla
         raise NodeError(f"{name}: has the identity that is agreed on", hint="there is nothing to replace")
     if old is None or old == new.enode_key:
         raise NodeError(
-            f"{name}: has the nodekey that is agreed on, and another account or transaction manager's key",
+            f"{name}: has the nodekey that is agreed on, and another account or another key beside it",
             hint="put those back from a backup; or empty its directory, start it and try again",
         )
     if step is not None and old == step.old and members.standing(ordinal, old, new.enode_key).complete:
@@ -117,7 +117,7 @@ async def _asked(local: LocalNode, members: Membership, ordinal: int) -> Proven:
         raise NodeError(f"{name}: {node_name(new.ordinal)} answers at that name", hint="look at names and addresses")
     if members.takes_anothers(new):
         raise NodeError(
-            f"{name}: has the account or the transaction manager's key of another node",
+            f"{name}: has the account or a key of another node",
             hint="empty its directory, start it and try again",
         )
     return proven

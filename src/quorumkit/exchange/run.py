@@ -276,6 +276,8 @@ def own_identity(
     for leftover in (directory / KEYSTORE).glob("*"):
         leftover.unlink()
     secrets = generate_secrets(transaction_manager=transaction_manager, further=further)
+    for path in secrets.further:
+        (directory / path).unlink(missing_ok=True)
     write_secrets(directory, secrets)
     return secrets.identity
 

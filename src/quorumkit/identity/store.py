@@ -30,7 +30,8 @@ def write_secrets(directory: Path, secrets: NodeSecrets, *, staged: bool = False
     Raises:
         FileExistsError: there are keys already; nothing was touched.
     """
-    if (directory / NODEKEY).exists() or (directory / PASSWORD).exists() or any((directory / KEYSTORE).glob("*")):
+    present = [directory / path for path in (NODEKEY, PASSWORD, *secrets.further)]
+    if any(path.exists() for path in present) or any((directory / KEYSTORE).glob("*")):
         raise FileExistsError(f"{directory} holds keys already")
     private_directory(directory)
     private_directory(directory / "data")

@@ -1,4 +1,5 @@
-"""Builds the node image from what is here already: this package, its locked packages, the client's static binary.
+"""Builds the node image from what is here already: this package, its locked packages, the client's static binary
+and those of the programs beside it.
 
 The build itself needs the network for nothing but the base image and Debian packages.
 """
@@ -104,7 +105,9 @@ def build_image(
         context = Path(folder)
         shutil.copytree(site, context / "site")
         _copy_own_package(context / "site")
-        shutil.copyfile(binary.path, context / "client")
+        (context / "programs").mkdir()
+        for name, program in {engine.program: binary, **binary.beside}.items():
+            shutil.copyfile(program.path, context / "programs" / name)
         for name in ("Dockerfile", "assemble.py"):
             (context / name).write_bytes(files(__package__).joinpath("context", name).read_bytes())
         (context / "sbom.json").write_bytes(to_json(_bill_of_materials(context / "site", engine, binary)))
@@ -112,8 +115,8 @@ def build_image(
             INPUTS_LABEL: inputs,
             "org.opencontainers.image.title": "Quorumkit node",
             "org.opencontainers.image.version": __version__,
-            "org.opencontainers.image.licenses": "MIT AND GPL-3.0-only AND LGPL-3.0-only",
-            "org.quorumkit.engine": f"{engine.kind} {binary.version}",
+            "org.opencontainers.image.licenses": "MIT AND Apache-2.0 AND GPL-3.0-only AND LGPL-3.0-only",
+            "org.quorumkit.engine": _programs(engine, binary),
             _BASE_LABEL: base,
             "org.opencontainers.image.base.name": base,
             "org.opencontainers.image.base.digest": settled.digest or settled.id,
@@ -133,10 +136,18 @@ def build_image(
 def inputs_digest(binary: Binary, base: str) -> str:
     """A digest of all that decides an image's content."""
     digest = hashlib.sha256(f"{base}\n{binary.sha256}\n{__version__}\n".encode())
+    for name, program in sorted(binary.beside.items()):
+        digest.update(f"{name} {program.sha256}\n".encode())
     for path in sorted(_own_files(), key=str):
         content = hashlib.sha256((_package_root() / path).read_bytes()).hexdigest()
         digest.update(f"{path} {content}\n".encode())
     return digest.hexdigest()
+
+
+def _programs(engine: Recipe, binary: Binary) -> str:
+    """All that run in it, with their versions, the client first."""
+    beside = [f"{name} {program.version}" for name, program in sorted(binary.beside.items())]
+    return " and ".join([f"{engine.kind} {binary.version}", *beside])
 
 
 def _build(
@@ -276,16 +287,15 @@ def _copy_own_package(site: Path) -> None:
 
 def _bill_of_materials(site: Path, engine: Recipe, binary: Binary) -> dict[str, Any]:
     """A CycloneDX 1.5 document of what this side puts into the image; the build adds its Debian packages."""
-    components: list[dict[str, Any]] = [
-        {
-            "type": "application",
-            "name": engine.package.rpartition("/")[2],
-            "version": binary.version,
-            "purl": f"{engine.package}@v{binary.version}",
-            "hashes": [{"alg": "SHA-256", "content": binary.sha256}],
-        }
-    ]
-    components += [_module(module) for module in go_modules(binary.path)[1:]]  # the first one is the client itself
+    client = _application(engine.package.rpartition("/")[2], f"{engine.package}@v{binary.version}", binary)
+    components = [client]
+    # The first module of a program is the program itself.
+    modules = {(each.path, each.version): each for each in go_modules(binary.path)[1:]}
+    for name, program in sorted(binary.beside.items()):
+        main, *others = go_modules(program.path) or [GoModule(name, f"v{program.version}")]
+        components.append(_application(name, f"pkg:golang/{main.path}@v{program.version}", program))
+        modules |= {(each.path, each.version): each for each in others}
+    components += [_module(module) for module in modules.values()]
     for distribution in sorted(metadata.distributions(path=[str(site)]), key=lambda found: found.name.lower()):
         name = distribution.name.lower()
         components.append(
@@ -297,6 +307,16 @@ def _bill_of_materials(site: Path, engine: Recipe, binary: Binary) -> dict[str, 
             }
         )
     return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "components": components}
+
+
+def _application(name: str, package: str, binary: Binary) -> dict[str, Any]:
+    return {
+        "type": "application",
+        "name": name,
+        "version": binary.version,
+        "purl": package,
+        "hashes": [{"alg": "SHA-256", "content": binary.sha256}],
+    }
 
 
 def _module(module: GoModule) -> dict[str, Any]:

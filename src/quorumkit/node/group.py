@@ -17,6 +17,9 @@ from quorumkit.node.task import CarriedTask, Ground
 from quorumkit.node.trouble import Troubles
 from quorumkit.process_spec import GROUP_STOP_WITHIN, PartSpec, TaskSpec, in_order, stop_share
 
+ORPHANS_END_WITHIN = 5.0
+"""Seconds that those get to end that stood on one which ended by itself. They wait for it, or for each other."""
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -99,6 +102,10 @@ class Group:
         had: what another stood on may have ended before it, and is only seen to have now."""
         until = time.monotonic() + GROUP_STOP_WITHIN
         left = list(self._parts)
+        if ended is not None:
+            for name in reversed(left):
+                if ended in self._below(name):
+                    self._parts[name].stop(ORPHANS_END_WITHIN)
         while left:
             name = left.pop()
             part = self._parts[name]

@@ -68,7 +68,7 @@ def _twins(directory: NetworkDirectory, others: list[Path]) -> list[Path]:
 
 
 def _marks(path: Path) -> set[str]:
-    """What tells the network in a directory from others: its mark, and its first node's key where that is known."""
+    """What tells the network in a directory from others: its mark, and its first node's keys where those are known."""
     marks = set()
     directory = NetworkDirectory(path)
     with contextlib.suppress(QuorumkitError, OSError):
@@ -76,7 +76,8 @@ def _marks(path: Path) -> set[str]:
     with contextlib.suppress(QuorumkitError, OSError):
         first = directory.node(node_name(1))
         if (first / RECORD_NAME).exists():
-            marks.add(read_record(first).identity.enode_key)
+            identity = read_record(first).identity
+            marks |= {identity.enode_key, *identity.further_keys.values()}
     return marks
 
 

@@ -16,6 +16,7 @@ from quorumkit.files import sha256_of
 
 GETH = GoProgram(
     name="geth",
+    title="geth",
     version="1.17.10",
     package="github.com/ethereum/go-ethereum/cmd/geth",
     module=f"{__package__}.module_geth",
@@ -26,6 +27,7 @@ GETH = GoProgram(
 )
 COMET = GoProgram(
     name=COMETBFT,
+    title="CometBFT",
     version="0.40.0",
     package="github.com/cometbft/cometbft/cmd/cometbft",
     module=f"{__package__}.module_cometbft",
@@ -42,7 +44,7 @@ def check_comet(path: Path, program: GoProgram) -> Binary:
     Raises:
         EngineError: it is not executable, or another program or version.
     """
-    hint = f"put a {program.name} {program.version} there, or take it away and Quorumkit builds one"
+    hint = f"put a {program.title} {program.version} there, or take it away and Quorumkit builds one"
     if not os.access(path, os.X_OK):
         raise EngineError(f"{path}: not executable", hint=f"chmod +x {path}")
     module = "github.com/cometbft/cometbft"

@@ -78,7 +78,9 @@ class BftCare:
                 raise result
 
     async def _account_opens(self, rpc: IpcRpc) -> None:
-        """The signer is asked by geth: what it lists can sign."""
+        """The signer is asked by geth: what it lists can sign. But a node whose CometBFT has not taken up its work yet
+        is not in step, whatever blocks come: they are old ones."""
+        await self._progress.is_known.wait()
         own = self._record.identity.account.lower()
         while rpc.is_open:
             accounts = await rpc.call("eth_accounts")

@@ -60,6 +60,11 @@ class ConsensusKeys:
         )
 
     def read(self, directory: Path) -> dict[str, str]:
+        if not (directory / SIGNED).is_file():
+            raise CorruptFileError(
+                f"{directory / SIGNED}: what the validator signed last is missing",
+                hint="put back the file that the node had when it was stopped: with an older one it may sign twice",
+            )
         return {name: _public_half(directory / path) for name, path in _FILES.items()}
 
 

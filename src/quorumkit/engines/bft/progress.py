@@ -44,6 +44,9 @@ class Progress:
         self._standing: Standing | None = None
         self._is_behind = False
         self._news = asyncio.Event()
+        self.is_known = asyncio.Event()
+        """Set once CometBFT has told of the node's part. It takes up its work only after it has had geth execute what
+        that lacks of its blocks."""
 
     def take(self, record: NodeRecord) -> None:
         """The node's files were written again."""
@@ -81,6 +84,7 @@ class Progress:
         self._publish(state, seconds, waits_for)
         self._standing = Standing(validates, len(state.prevotes), trouble=trouble)
         self._report.stand(self._standing)
+        self.is_known.set()
 
     async def _what_it_waits_for(self, state: RoundState, seconds: float) -> str | None:
         if seconds < self._record.consensus.period + SLOW_AFTER:

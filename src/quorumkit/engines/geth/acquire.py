@@ -14,6 +14,7 @@ VERSION_LINE = re.compile(r"^Geth\nVersion: (?P<version>\d+\.\d+\.\d+)", re.MULT
 
 GETH = GoProgram(
     name="geth",
+    title="geth",
     version="1.13.15",
     package="github.com/ethereum/go-ethereum/cmd/geth",
     module=f"{__package__}.module",
