@@ -23,7 +23,7 @@ from support.ports import free_ports
 
 pytestmark = pytest.mark.network
 
-FAR = 120
+FAR = 64
 
 
 @pytest.fixture
@@ -33,12 +33,12 @@ def binaries(bft: Binary) -> dict[str, Any]:
 
 @pytest.fixture
 def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks come as fast as they can, with times ahead of the clock, which nobody minds."""
+    """Blocks come as fast as an observer can follow, with times ahead of the clock, which nobody minds."""
 
-    async def at_once(*_: object) -> None:
-        pass
+    async def soon(*_: object) -> None:
+        await asyncio.sleep(0.1)
 
-    monkeypatch.setattr(application.Application, "_until", at_once)
+    monkeypatch.setattr(application.Application, "_until", soon)
     monkeypatch.setattr(pacing, "acceptable", lambda parent, *_, seen: Times(parent + 1, 1 << 40))
 
 
@@ -46,16 +46,16 @@ def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_node_with_an_empty_disk_trusts_what_the_validators_signed(
     tmp_path: Path, binaries: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(joining, "FAR_AHEAD", FAR)
-
     async def main() -> None:
         network = BftNetwork(tmp_path, **binaries, validators=1, observers=2)
         network.write_files()
         *members, joiner = network.nodes
         try:
             await network.start(*members)
-            await members[1].reached(FAR + joining.BEHIND_HEAD // 2, timeout=120)
+            await asyncio.gather(*(member.reached(FAR + 16, timeout=120) for member in members))
             monkeypatch.undo()  # from here on at the network's pace
+            monkeypatch.setattr(joining, "FAR_AHEAD", FAR)
+            monkeypatch.setattr(joining, "BEHIND_HEAD", FAR - 8)
             async with contextlib.AsyncExitStack() as serving:
                 urls = [await serving.enter_async_context(light_of(member)) for member in members]
                 settings = await joining.find_state_sync(network.consensus_genesis(), urls, joining.ask_by_http)
