@@ -217,6 +217,20 @@ def test_what_a_pool_dropped_is_sent_again() -> None:
     assert len(node.raw) == 2
 
 
+def test_a_key_that_the_chain_does_not_know_sends_one_at_a_time() -> None:
+    node = Node(1, price=0)
+    sender = KeySender(cast(Rpc, node), key_of(b"\1" * 32), chain_id=1337, gas_price=0)
+    asyncio.run(sender.send(to=None, data="0x00", gas=1))
+    node.errors = [
+        "in-flight transaction limit reached for delegated accounts",
+        "already known",
+        "gapped-nonce tx from delegated accounts",  # the pool lost the first one meanwhile
+    ]
+    assert asyncio.run(sender.send(to=None, data="0x01", gas=1)) == ("0xe2", 1)
+    first, again, second = node.raw
+    assert first == again != second
+
+
 def test_a_private_contract_comes_from_a_node_whose_account_waits_for_nothing() -> None:
     assert asyncio.run(first_free(connections(stuck(Node(1)), Node(2)))) == "node2"
     assert asyncio.run(first_free(connections(stuck(Node(1)), busy(Node(2))))) == "node1"

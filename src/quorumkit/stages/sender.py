@@ -23,6 +23,8 @@ _TOO_EARLY = ("authentication needed", "indexing is in progress")
 _TAKEN = ("replacement transaction underpriced", "nonce too low", "already known")
 """What geth answers where somebody else got the nonce that it had just chosen."""
 _NO_FUNDS = "insufficient funds"
+_ONE_AT_A_TIME = ("in-flight transaction limit reached", "gapped-nonce tx from delegated")
+"""What geth answers from 1.15 on to the second transaction of an account that the chain does not know yet."""
 _RECENT = 3
 """Blocks: an account that sent in so many is not idle, though its transactions are mined."""
 _TRANSFER_GAS = 21_000
@@ -98,8 +100,10 @@ class KeySender:
             try:
                 hash_ = str(await self._rpc.call("eth_sendRawTransaction", raw))
             except RpcError as error:
+                if self._sent and any(text in error.message for text in _ONE_AT_A_TIME):
+                    await self.send_again()
                 # The pool looks at a block's balances a moment after the block is announced.
-                if not (self._gas_price and _NO_FUNDS in error.message):
+                elif not (self._gas_price and _NO_FUNDS in error.message):
                     raise
             else:
                 self._sent.append(raw)
