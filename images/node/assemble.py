@@ -22,10 +22,12 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 STDLIB = Path(f"/usr/lib/python{VERSION}")
 SITE = Path(f"/usr/local/lib/python{VERSION}/dist-packages")
 # Parts of the library that no server needs; `pip` and tests of the packages likewise.
-NOT_OF_STDLIB = {"__pycache__", "curses", "dbm", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test",
-                 "tkinter", "turtledemo", "unittest", "xmlrpc"}  # fmt: skip
-NOT_LINKED = re.compile(r"_(ctypes_test|curses.*|dbm|gdbm|test.*|tkinter|xx.*)\.cpython-")
-NOT_OF_SITE = {"SelfTest", "__pycache__", "bin", "test", "tests"}
+NOT_OF_STDLIB = {"__pycache__", "curses", "dbm", "distutils", "doctest.py", "ensurepip", "idlelib", "lib2to3",
+                 "pydoc_data", "test", "tkinter", "turtle.py", "turtledemo", "unittest", "venv",
+                 "xmlrpc"}  # fmt: skip
+NOT_LINKED = re.compile(r"(_(ctypes_test|curses.*|dbm|gdbm|test.*|tkinter|xx.*)|nis|readline)\.cpython-")
+# Math, PublicKey and Signature are pycryptodome's: of that, a node needs a cipher and a hash.
+NOT_OF_SITE = {"Math", "PublicKey", "SelfTest", "Signature", "__pycache__", "bin", "test", "tests"}
 NOT_SUFFIXES = {".a", ".c", ".h", ".pxd", ".pyi", ".pyx"}
 COMMANDS = """
     cat cp df du env find grep head hostname id ip kill less ls mkdir mv nc netstat nslookup ping ps pwd rm sed sh sleep
@@ -54,7 +56,10 @@ def python(context: Path, target: Path) -> None:
     copy(Path(f"/usr/bin/python{VERSION}"), target)
     (target / "usr/bin/python3").symlink_to(f"python{VERSION}")
     tree(STDLIB, target / STDLIB.relative_to("/"), NOT_OF_STDLIB | {path.name for path in STDLIB.glob("config-*")})
-    tree(context / "site", target / SITE.relative_to("/"), NOT_OF_SITE)
+    site = target / SITE.relative_to("/")
+    tree(context / "site", site, NOT_OF_SITE)
+    # Wheels come with symbols, which are most of some of them.
+    subprocess.run(["strip", "--strip-unneeded", *map(str, sorted(site.rglob("*.so")))], check=True)
 
 
 def commands(context: Path, target: Path) -> None:

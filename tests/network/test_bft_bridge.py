@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from quorumkit.engines import Binary
 from quorumkit.engines.bft.bridge import abci_pb2 as abci
 from quorumkit.engines.bft.bridge import proposal
 from quorumkit.engines.bft.bridge.application import Application
@@ -26,12 +26,8 @@ STEADY_BLOCKS = 10
 
 
 @pytest.fixture(scope="module")
-def binaries() -> dict[str, Any]:
-    found = {"geth": os.environ.get("QUORUMKIT_BFT_GETH"), "cometbft": os.environ.get("QUORUMKIT_BFT_COMETBFT")}
-    for name, path in found.items():
-        if not path:
-            pytest.skip(f"QUORUMKIT_BFT_{name.upper()} names no binary")
-    return {name: Path(path) for name, path in found.items() if path}
+def binaries(bft: Binary) -> dict[str, Any]:
+    return {"geth": bft.path, "cometbft": bft.beside["cometbft"].path}
 
 
 Rubbish = Callable[[abci.ResponsePrepareProposal], None]

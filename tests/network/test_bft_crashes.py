@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from quorumkit.engines import Binary
 from quorumkit.engines.bft.bridge.application import Application
 from quorumkit.errors import QuorumkitError, RpcError
 from support.bft_geth import CHAIN_ID
@@ -145,12 +146,8 @@ async def chain_of(node: BftNode, last: int) -> list[tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def binaries() -> tuple[Path, Path]:
-    named = [os.environ.get(f"QUORUMKIT_BFT_{name}") for name in ("GETH", "COMETBFT")]
-    if None in named:
-        pytest.skip("QUORUMKIT_BFT_GETH and QUORUMKIT_BFT_COMETBFT name no binaries")
-    geth, cometbft = (Path(each) for each in named if each)
-    return geth, cometbft
+def binaries(bft: Binary) -> tuple[Path, Path]:
+    return bft.path, bft.beside["cometbft"].path
 
 
 ROUNDS = int(os.environ.get("QUORUMKIT_BFT_CRASHES", "4"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from quorumkit.engines import Binary
 from quorumkit.engines.bft.bridge import engine_api
 from quorumkit.engines.bft.bridge.execution import Execution, ExecutionError
 from quorumkit.engines.bft.bridge.payload import Payload
@@ -102,10 +102,8 @@ class Node:
 
 
 @pytest.fixture(scope="module")
-def binary() -> Path:
-    if not (path := os.environ.get("QUORUMKIT_BFT_GETH")):
-        pytest.skip("QUORUMKIT_BFT_GETH names no binary of current geth")
-    return Path(path)
+def binary(bft: Binary) -> Path:
+    return bft.path
 
 
 @pytest.fixture

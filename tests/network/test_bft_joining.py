@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from quorumkit.addresses import Endpoint
+from quorumkit.engines import Binary
 from quorumkit.engines.bft import joining
 from quorumkit.engines.bft.bridge import application, pacing
 from quorumkit.engines.bft.bridge.bridge import RPC_SOCKET
@@ -23,26 +23,22 @@ from support.ports import free_ports
 
 pytestmark = pytest.mark.network
 
-FAR = 120
+FAR = 64
 
 
 @pytest.fixture
-def binaries() -> dict[str, Any]:
-    found = {"geth": os.environ.get("QUORUMKIT_BFT_GETH"), "cometbft": os.environ.get("QUORUMKIT_BFT_COMETBFT")}
-    for name, path in found.items():
-        if not path:
-            pytest.skip(f"QUORUMKIT_BFT_{name.upper()} names no binary")
-    return {name: Path(path) for name, path in found.items() if path}
+def binaries(bft: Binary) -> dict[str, Any]:
+    return {"geth": bft.path, "cometbft": bft.beside["cometbft"].path}
 
 
 @pytest.fixture
 def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks come as fast as they can, with times ahead of the clock, which nobody minds."""
+    """Blocks come as fast as an observer can follow, with times ahead of the clock, which nobody minds."""
 
-    async def at_once(*_: object) -> None:
-        pass
+    async def soon(*_: object) -> None:
+        await asyncio.sleep(0.1)
 
-    monkeypatch.setattr(application.Application, "_until", at_once)
+    monkeypatch.setattr(application.Application, "_until", soon)
     monkeypatch.setattr(pacing, "acceptable", lambda parent, *_, seen: Times(parent + 1, 1 << 40))
 
 
@@ -50,16 +46,16 @@ def hurrying(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_node_with_an_empty_disk_trusts_what_the_validators_signed(
     tmp_path: Path, binaries: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(joining, "FAR_AHEAD", FAR)
-
     async def main() -> None:
         network = BftNetwork(tmp_path, **binaries, validators=1, observers=2)
         network.write_files()
         *members, joiner = network.nodes
         try:
             await network.start(*members)
-            await members[1].reached(FAR + joining.BEHIND_HEAD // 2, timeout=120)
+            await asyncio.gather(*(member.reached(FAR + 16, timeout=120) for member in members))
             monkeypatch.undo()  # from here on at the network's pace
+            monkeypatch.setattr(joining, "FAR_AHEAD", FAR)
+            monkeypatch.setattr(joining, "BEHIND_HEAD", FAR - 8)
             async with contextlib.AsyncExitStack() as serving:
                 urls = [await serving.enter_async_context(light_of(member)) for member in members]
                 settings = await joining.find_state_sync(network.consensus_genesis(), urls, joining.ask_by_http)

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from quorumkit.engines import Binary
 from quorumkit.engines.bft.keys import KEYS, node_id
 from quorumkit.identity import generate_secrets, write_secrets
 
-
-def cometbft() -> str:
-    if not (path := os.environ.get("QUORUMKIT_BFT_COMETBFT")):
-        pytest.skip("QUORUMKIT_BFT_COMETBFT names no binary of CometBFT")
-    return path
+pytestmark = pytest.mark.network
 
 
-def test_cometbft_takes_them_for_its_own(tmp_path: Path) -> None:
-    program = cometbft()
+def test_cometbft_takes_them_for_its_own(bft: Binary, tmp_path: Path) -> None:
+    program = str(bft.beside["cometbft"].path)
     secrets = generate_secrets(further=KEYS)
     write_secrets(tmp_path, secrets)
     home = tmp_path / "cometbft"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
+from quorumkit.engines import Binary
 from quorumkit.errors import RpcError
 from quorumkit.identity import generate_secrets, write_secrets
 from quorumkit.rpc import IpcRpc
@@ -28,10 +28,8 @@ BLOBS = {"target": 3, "max": 6, "baseFeeUpdateFraction": 3338477}
 
 
 @pytest.fixture(scope="module")
-def bft_geth() -> str:
-    if not (path := os.environ.get("QUORUMKIT_BFT_GETH")):
-        pytest.skip("QUORUMKIT_BFT_GETH names no binary of current geth")
-    return path
+def bft_geth(bft: Binary) -> str:
+    return str(bft.path)
 
 
 @pytest.fixture

@@ -174,8 +174,11 @@ def test_a_format_that_never_was_is_refused(written: Any) -> None:
 def test_defaults_are_those_of_the_documentation() -> None:
     spec = parse_spec({"name": "bank"})
     assert (spec.nodes.validators, spec.nodes.observers, spec.nodes.total) == (5, 0, 5)
-    assert (spec.chain_id, spec.consensus.kind, spec.consensus.period) == (1337, "clique", 1)
-    assert (spec.engine.kind, spec.engine.version, spec.engine.binary) == ("geth", "1.13.15", None)
+    assert (spec.chain_id, spec.consensus.kind, spec.consensus.period) == (1337, "bft", 1)
+    assert (spec.engine.kind, spec.engine.version, spec.engine.binary) == ("geth", "1.17.10", None)
+    assert (spec.engine.state, spec.genesis.gas_limit, spec.gas_is_free) == ("pruned", 1_000_000_000, True)
+    light = parse_spec({"name": "bank", "consensus": {"kind": "clique"}})
+    assert (light.engine.version, light.engine.state, light.gas_is_free) == ("1.13.15", "archive", False)
 
 
 def read(text: str | bytes, tmp_path: Path) -> NetworkSpec:

@@ -158,7 +158,7 @@ def test_values_of_the_chart_keep_their_kinds(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_cannot_do_it_is_told_with_the_one_that_can(tmp_path: Path) -> None:
-    assert "consensus.kind: geth has no qbft (it has clique, bft); engine.kind goquorum has" in refusal(
+    assert "consensus.kind: geth has no qbft (it has bft, clique); engine.kind goquorum has" in refusal(
         tmp_path, "consensus: {kind: qbft}"
     )
 

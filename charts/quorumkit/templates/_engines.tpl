@@ -3,27 +3,7 @@
 {{- define "quorumkit.engines" -}}
 {
   "geth": {
-    "all": "clique bft",
-    "clique": {
-      "version": "1.13.15",
-      "privateTransactions": false,
-      "apiModules": [
-        "eth",
-        "net",
-        "web3",
-        "txpool",
-        "admin",
-        "clique",
-        "debug",
-        "miner",
-        "personal"
-      ],
-      "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
-      "state": "archive",
-      "gasLimit": 30000000,
-      "freeGas": false,
-      "ports": {}
-    },
+    "all": "bft clique",
     "bft": {
       "version": "1.17.10",
       "privateTransactions": false,
@@ -44,6 +24,26 @@
         "bft": 26656,
         "light": 26657
       }
+    },
+    "clique": {
+      "version": "1.13.15",
+      "privateTransactions": false,
+      "apiModules": [
+        "eth",
+        "net",
+        "web3",
+        "txpool",
+        "admin",
+        "clique",
+        "debug",
+        "miner",
+        "personal"
+      ],
+      "ourFlags": "cache|rpc|rpc\\.enabledeprecatedpersonal|rpc(addr|port|api|corsdomain|vhosts)|blobpool\\.datadir|pprof\\.addr|pprofaddr|txpool\\.(pricelimit|nolocals|locals)|(config|datadir|raftlogdir|keystore|nodekey|nodekeyhex|ipcpath|ipcdisable|usb|nousb|signer|unlock|password|port|nat|bootnodes|nodiscover|v5disc|discovery|netrestrict|maxpeers|maxpendpeers|permissioned|qlight|networkid|mainnet|goerli|sepolia|holesky|rinkeby|ropsten|yolov3|dev|override|syncmode|gcmode|synctarget|exitwhensynced|mine|miner|gpo|istanbul|raft[a-z]*|fakepow|catalyst|http|ws|authrpc|allow-insecure-unlock|verbosity|ptm|help|version)(\\..*)?",
+      "state": "archive",
+      "gasLimit": 30000000,
+      "freeGas": false,
+      "ports": {}
     }
   },
   "goquorum": {

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 PACKAGES: dict[str, tuple[str, ...]] = {
-    "geth": (f"{__name__}.geth", f"{__name__}.bft"),
+    "geth": (f"{__name__}.bft", f"{__name__}.geth"),
     "goquorum": (f"{__name__}.goquorum",),
 }
 """By kind, the default first: its packages, the default first. Each is for other consensus kinds, and consists of

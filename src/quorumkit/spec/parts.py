@@ -76,7 +76,7 @@ class ConsensusSpec(Part):
     """The consensus kind and its parameters."""
 
     kind: Annotated[str, OneOf(consensus_kinds)] = consensus_kinds()[0]
-    """Default: clique with geth, qbft with goquorum."""
+    """Default: bft with geth, qbft with goquorum."""
     period: int = Field(default=1, ge=1, le=3600)
     """Seconds between blocks (Clique's `period`, EIP-225). Raft has none: a block comes when there are transactions."""
     empty_blocks: bool = True
@@ -109,16 +109,17 @@ class EngineSpec(Part):
     kind: Annotated[str, OneOf(kinds)] = kinds()[0]
     """The client: go-ethereum, or GoQuorum for BFT consensus and private transactions."""
     version: str = Field(default=recipe_of(kinds()[0]).default_version, pattern=r"^\d+\.\d+\.\d+$")
-    """Default: 1.13.15 of geth, 24.4.1 of goquorum; the last releases that seal."""
+    """Default: 1.17.10 of geth; with clique 1.13.15, the last that seals; 24.4.1 of goquorum."""
     binary: str | None = None
     """A client binary to use instead of the one that would be built; relative to the network directory."""
     image: str | None = Field(default=None, pattern=IMAGE)
     """The image that the client binary is taken out of, where none is named; default: quorumengineering/quorum:VERSION.
     Only with goquorum: geth is built."""
     state: Literal["archive", "pruned"] = "archive"
-    """Whether each block's state goes to disk with the block. With `pruned`, state is kept in memory for up to an
-    hour: a client that is killed falls back to its last flush and takes the rest from its peers, and a network whose
-    clients are all killed at once loses those blocks."""
+    """Which state is kept: `archive`, that of every block; `pruned`, the default with bft, that of the last 128 blocks.
+    With another consensus kind than bft, `pruned` keeps state in memory for up to an hour: a client that is killed
+    falls back to its last flush and takes the rest from its peers, and a network whose clients are all killed at once
+    loses those blocks."""
     cache: int = Field(default=128, ge=32, le=65536)
     """MiB that the client may use to cache its database (geth's `--cache`)."""
     verbosity: int | None = Field(default=None, ge=3, le=5)
