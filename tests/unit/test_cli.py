@@ -321,7 +321,9 @@ def test_doctor_tells_what_there_is(capsys: Capture) -> None:
     code = run(["doctor", "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is (code == 0)
-    assert {"python", "geth", "go", "disk", "memory", "open files"} <= {one["subject"] for one in answer["findings"]}
+    assert {"python", "geth 1.13.15", "CometBFT 0.40.0", "go", "disk", "memory", "open files"} <= {
+        one["subject"] for one in answer["findings"]
+    }
     assert all(one["verdict"] in ("ok", "note", "missing") for one in answer["findings"])
     assert run(["doctor"]) == code
     assert "python" in capsys.readouterr().out

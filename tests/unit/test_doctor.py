@@ -38,6 +38,15 @@ def test_all_there(programs: Callable[[str, str], None]) -> None:
     assert [findings[name].verdict for name in ("docker", "compose", "node image")] == ["ok"] * 3
 
 
+def test_every_program_that_networks_run_is_told_of(programs: Callable[[str, str], None]) -> None:
+    programs("go", "echo go1.24.1")
+    findings = found()
+    for program, kind in ("geth 1.13.15", "clique"), ("geth 1.17.10", "bft"), ("CometBFT 0.40.0", "bft"):
+        assert findings[program].text == f"not built yet; for consensus kind {kind}"
+    # It is new enough for the one, and not for the other.
+    assert findings["go"].verdict == "note" and "no Go 1.25 or newer" in findings["go"].text
+
+
 def test_an_image_that_is_not_built_yet(programs: Callable[[str, str], None]) -> None:
     programs("docker", DOCKER.format(image=MISSING))
     image = found()["node image"]

