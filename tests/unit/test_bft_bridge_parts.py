@@ -45,6 +45,7 @@ def test_what_was_committed_is_noted_whole_or_not_at_all(tmp_path: Path) -> None
     remembered = Remembered(path)
     assert not (tmp_path / ".committed.json.killed.partial").exists()
     assert remembered.is_first
+    (tmp_path / "blockstore.db").mkdir()
     remembered.commit(7, "0x" + "12" * 32)
     remembered.drop_below(5)
     remembered.drop_below(3)
@@ -52,6 +53,22 @@ def test_what_was_committed_is_noted_whole_or_not_at_all(tmp_path: Path) -> None
     again = Remembered(path)
     assert not again.is_first
     assert again.last == Committed(8, "0x" + "34" * 32, base=5)
+
+
+def test_a_store_has_no_blocks_until_its_first_one_is_committed(tmp_path: Path) -> None:
+    path, store = tmp_path / "committed.json", tmp_path / "blockstore.db"
+    assert Remembered(path).is_empty
+    store.mkdir()
+    assert not Remembered(path).is_empty, "the file was lost, the store was not"
+    Remembered(path).commit(0, "0x" + "12" * 32)
+    assert Remembered(path).is_empty, "killed before its first block"
+    Remembered(path).commit(600, "0x" + "12" * 32, base=601)
+    assert Remembered(path).is_empty, "killed while it took a snapshot"
+    Remembered(path).commit(601, "0x" + "34" * 32)
+    assert not Remembered(path).is_empty
+    store.rmdir()
+    assert Remembered(path).is_empty, "the store was removed, the file was not"
+    assert Remembered(path).is_first
 
 
 def test_a_note_that_cannot_be_written_is_an_error_and_not_passed_over(tmp_path: Path) -> None:

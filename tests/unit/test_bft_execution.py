@@ -192,11 +192,16 @@ def test_a_start_with_an_older_copy_of_cometbfts_store_answers_its_height(tmp_pa
     on_node(tmp_path, test, blocks=5)
 
 
-def test_an_empty_store_of_cometbft_begins_at_the_first_block_whatever_geth_has(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [False, True], ids=["its note too", "its note left"])
+def test_an_empty_store_of_cometbft_begins_at_the_first_block_whatever_geth_has(tmp_path: Path, left: bool) -> None:
     async def test(node: Node) -> None:
-        (tmp_path / "committed.json").unlink()
+        Remembered(tmp_path / "committed.json").drop_below(3)
+        if not left:
+            (tmp_path / "committed.json").unlink()
         (tmp_path / "blockstore.db").rmdir()
         assert (await node.anew().start()).number == 0
+        assert (last := Remembered(tmp_path / "committed.json").last) is not None
+        assert (last.height, last.base) == (0, 1)
         # It was ended before it decided anything.
         (tmp_path / "blockstore.db").mkdir()
         assert (await node.anew().start()).number == 0

@@ -17,6 +17,7 @@ from nacl.signing import SigningKey
 
 from quorumkit.addresses import Enode
 from quorumkit.engines.bft import joining, light
+from quorumkit.engines.bft.bridge.remembered import REMEMBERED, Remembered
 from quorumkit.engines.bft.joining import Height, Shown, find_state_sync, state_sync_settings, trusted_height
 from quorumkit.engines.bft.light import InvalidLightBlock, Signed, UnknownValidators, genesis_validators, parse, verify
 from quorumkit.errors import RpcError
@@ -327,6 +328,12 @@ def node(directory: Path) -> Path:
     return directory
 
 
+def with_blocks(directory: Path) -> None:
+    """What a bridge and its CometBFT leave there."""
+    (directory / "cometbft/data/blockstore.db").mkdir(parents=True)
+    Remembered(directory / REMEMBERED).commit(34, "0x" + "12" * 32)
+
+
 def prepare(directory: Path, members: Members) -> list[str]:
     said: list[str] = []
     record: Any = Record()
@@ -347,7 +354,7 @@ def test_a_node_without_blocks_starts_from_a_block_of_others_and_one_with_blocks
     assert set(state_sync["rpc_servers"].split(",")) == {"http://a.example:7001", "http://[::1]:7002"}
     assert tomllib.loads(client.read_text()) == {"Eth": {"SyncMode": "snap"}}
 
-    (directory / "cometbft/committed.json").write_text("{}")
+    with_blocks(directory)
     members.asked.clear()
     assert prepare(directory, members) == []
     assert members.asked == [], "nobody is asked"

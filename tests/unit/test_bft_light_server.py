@@ -273,7 +273,7 @@ class Carrier:
 def test_a_nodes_part_listens_at_its_port_before_cometbft_does(tmp_path: Path) -> None:
     (tmp_path / "cometbft/config").mkdir(parents=True)
     (tmp_path / "cometbft/config/config.toml").write_text("")
-    (tmp_path / "cometbft/committed.json").write_text("{}")
+    (tmp_path / "cometbft/data/blockstore.db").mkdir(parents=True)
     (tmp_path / "geth.toml").write_text("")
 
     async def main() -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.addresses import Endpoint
+from quorumkit.engines.bft.bridge.remembered import REMEMBERED, Remembered
 from quorumkit.engines.bft.files import LIGHT_PORT
 from quorumkit.engines.bft.keys import VALIDATOR
 from quorumkit.engines.bft.light import (
@@ -129,9 +130,10 @@ def with_state_sync(config: bytes, settings: Mapping[str, Any] | None) -> bytes:
 
 
 def has_no_blocks(directory: Path) -> bool:
-    """Whether a node, by its directory, has yet to get its first block. CometBFT looks by itself, too: it takes no
-    state where it has one."""
-    return not (directory / "cometbft/committed.json").exists()
+    """Whether a node, by its directory, has yet to get its first block. One that has blocks must not be told to fetch a
+    state: CometBFT does not by itself, but geth would, where it was killed and fell back, and take no block until then.
+    """
+    return Remembered(directory / REMEMBERED).is_empty
 
 
 async def find_state_sync(

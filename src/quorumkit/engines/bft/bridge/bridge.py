@@ -13,13 +13,13 @@ from quorumkit.engines.bft.bridge.application import Application, Figures, Rules
 from quorumkit.engines.bft.bridge.block_store import CometBlockStore
 from quorumkit.engines.bft.bridge.doorbell import Doorbell, Mempool, first_transaction
 from quorumkit.engines.bft.bridge.execution import Execution
+from quorumkit.engines.bft.bridge.remembered import REMEMBERED
 from quorumkit.engines.bft.bridge.wire import Server
 from quorumkit.errors import QuorumkitError
 
 GETH_IPC: Final = Path("data/geth.ipc")
 ABCI_SOCKET: Final = Path("cometbft/abci.sock")
 RPC_SOCKET: Final = Path("cometbft/rpc.sock")
-REMEMBERED: Final = Path("cometbft/data/committed.json")
 
 
 @dataclass(frozen=True)

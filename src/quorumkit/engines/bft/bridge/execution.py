@@ -316,7 +316,7 @@ class Execution:
             raise _ended_by(error) from None
         if remembered.is_first:
             # CometBFT is about to make its store: that it was empty is known only now.
-            remembered.commit(0, head.hash)
+            remembered.commit(0, head.hash, base=1)
         return head
 
     async def _come_back(self, geth: Geth) -> None:

@@ -11,10 +11,13 @@ import contextlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from quorumkit.errors import QuorumkitError
 from quorumkit.files import SECRET_MODE, remove_leftovers, write_atomic
+
+REMEMBERED: Final = Path("cometbft/data/committed.json")
+"""In the directory of a node."""
 
 _STORE = "blockstore.db"
 
@@ -43,8 +46,15 @@ class Remembered:
 
     @property
     def is_first(self) -> bool:
-        """Whether CometBFT has nothing yet: it starts from genesis or from a snapshot, whatever geth has."""
-        return self.last is None and not (self._path.parent / _STORE).exists()
+        """Whether CometBFT has no store yet: it starts from genesis or from a snapshot, whatever geth has. Then
+        what the file tells is of a store that was removed."""
+        return not (self._path.parent / _STORE).exists()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether CometBFT has no block yet, as far as can be told. It may have been killed on its way to its first
+        one, which it then begins anew. Where the file was lost its store counts as one with blocks."""
+        return self.is_first or (self.last is not None and self.last.height < self.last.base)
 
     def commit(self, height: int, block_hash: str, *, base: int | None = None) -> None:
         """Not synced to the disk, for that would take longer than the rest: after a loss of power it may be older than
