@@ -15,6 +15,9 @@ _HEAD = """\
      change. */}}
 """
 
+_UNMARKED = {"geth": "clique", "goquorum": "qbft"}
+"""What a network is of that nobody named a consensus kind for, by a chart that did not yet mark what it made."""
+
 
 def template() -> str:
     """The template's text."""
@@ -26,7 +29,8 @@ def template() -> str:
 
 
 def _of(kind: str) -> dict[str, Any]:
-    """By consensus kind, what an engine can with it; `all` names those kinds, the default first."""
+    """By consensus kind, what an engine can with it; `all` names those kinds, the default first; `unmarked`
+    the one of networks that have no mark of theirs."""
     by = {consensus: recipe for recipe in recipes_of(kind) for consensus in recipe.consensus}
     known = {
         consensus: {
@@ -41,7 +45,7 @@ def _of(kind: str) -> dict[str, Any]:
         }
         for consensus, recipe in by.items()
     }
-    return {"all": " ".join(by), **known}
+    return {"all": " ".join(by), "unmarked": _UNMARKED.get(kind, ""), **known}
 
 
 def put_into_schema(schema: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ node image with, and in QUORUMKIT_TEST_IMAGE_LOADER the command that brings a lo
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 from cluster import IMAGE, LOADER, NEXT_TAG, TAG, Release, command
 
-from quorumkit.engines import acquirer_of, kinds, recipe_of
+from quorumkit.engines import acquirer_of, recipe_of
 from quorumkit.image import build_image
 from quorumkit.progress import silent
 
@@ -66,14 +67,24 @@ def image(cluster: None) -> str:
 
 
 @pytest.fixture(scope="session")
-def default_tag(image: str) -> str:
+def tag_of(image: str) -> Callable[[str], str]:
+    """Builds geth's node image for a consensus kind and brings it into the cluster; its tag."""
+
+    @functools.cache
+    def tag_of(consensus: str) -> str:
+        recipe, tag = recipe_of("geth", consensus), f"{TAG}-{consensus}"
+        binary = acquirer_of("geth", consensus).acquire(recipe.default_version, progress=silent)
+        build_image(f"{IMAGE}:{tag}", recipe, binary, silent)
+        command(*shlex.split(os.environ[LOADER]), f"{IMAGE}:{tag}")
+        return tag
+
+    return tag_of
+
+
+@pytest.fixture(scope="session")
+def default_tag(tag_of: Callable[[str], str]) -> str:
     """The tag of the node image for the consensus that is the default, which is in the cluster too."""
-    recipe = recipe_of(kinds()[0])
-    tag = f"{TAG}-default"
-    binary = acquirer_of(recipe.kind).acquire(recipe.default_version, progress=silent)
-    build_image(f"{IMAGE}:{tag}", recipe, binary, silent)
-    command(*shlex.split(os.environ[LOADER]), f"{IMAGE}:{tag}")
-    return tag
+    return tag_of(recipe_of("geth").consensus[0])
 
 
 @pytest.fixture(scope="session")

@@ -118,11 +118,12 @@ def test_null_is_a_default_or_refused_by_name() -> None:
 
 
 def test_values_kept_from_the_chart_of_before_are_enough(tmp_path: Path) -> None:
-    """`helm upgrade --reuse-values` gives the new templates the old chart's values and no others."""
+    """`helm upgrade --reuse-values` gives the new templates the old chart's values and no others. The consensus kind of
+    then, of which those values are, is read back from the cluster."""
     chart = tmp_path / "quorumkit"
     shutil.copytree(CHART, chart)
     shutil.copy(FIRST, chart / "values.yaml")
-    assert rendered(chart=chart) == rendered()
+    assert rendered({"network": ON_CLIQUE}, chart) == rendered({"network": ON_CLIQUE})
 
 
 def test_probes_that_are_null_are_left_out() -> None:

@@ -4,6 +4,7 @@
 {
   "geth": {
     "all": "bft clique",
+    "unmarked": "clique",
     "bft": {
       "version": "1.17.10",
       "privateTransactions": false,
@@ -48,6 +49,7 @@
   },
   "goquorum": {
     "all": "qbft ibft raft clique",
+    "unmarked": "qbft",
     "qbft": {
       "version": "24.4.1",
       "privateTransactions": true,

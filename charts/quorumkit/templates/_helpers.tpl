@@ -33,15 +33,22 @@
 {{ .Values.network.engine.version | default (include "quorumkit.engine" . | fromJson).version }}
 {{- end -}}
 
-{{/* The consensus kind; only one that the client has. */}}
+{{/* The consensus kind; only one that the client has. Where none is named, a network keeps its own, whatever the default
+     of a new one has become. */}}
 {{- define "quorumkit.consensus" -}}
 {{- $engine := .Values.network.engine.kind -}}
 {{- $by := get (include "quorumkit.engines" . | fromJson) $engine -}}
 {{- $known := splitList " " $by.all -}}
-{{- $kind := .Values.network.consensus.kind | default (first $known) -}}
+{{- $kind := .Values.network.consensus.kind -}}
+{{- if not $kind -}}
+{{- $kept := include "quorumkit.keptConsensus" . -}}
+{{- $kind = ternary $kept (first $known) (has $kept $known) -}}
+{{- end -}}
 {{- if not (has $kind $known) -}}
 {{- fail (printf "network.consensus.kind: %s has no %s (it has %s)" $engine $kind (join ", " $known)) -}}
 {{- end -}}
+{{- /* Many templates ask; the cluster is asked once. */ -}}
+{{- $_ := set .Values.network.consensus "kind" $kind -}}
 {{- $kind -}}
 {{- end -}}
 
@@ -89,6 +96,37 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 
+{{/* The consensus kind that the network here was made with; empty where there is none. It stands in the same places. The
+     spec that an earlier chart left tells it too; claims alone, of an earlier one, bear only what all of them do: they are
+     of the default of then. */}}
+{{- define "quorumkit.keptConsensus" -}}
+{{- $set := include "quorumkit.present" . | fromJson -}}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace (include "quorumkit.firstClaim" .) -}}
+{{- $label := "quorumkit.org/consensus" -}}
+{{- $kept := (dig "metadata" "labels" $label "" $set) | default (dig "metadata" "labels" $label "" $claim) -}}
+{{- if and $set (not $kept) -}}
+{{- $spec := lookup "v1" "ConfigMap" .Release.Namespace (printf "%s-spec" (include "quorumkit.name" .)) -}}
+{{- $kept = regexFind "(?m)^consensus:\n  kind: .*$" (dig "data" "quorumkit.yaml" "" $spec) | regexFind "[a-z]+$" -}}
+{{- end -}}
+{{- if or $kept (not (or $set (dig "metadata" "labels" "quorumkit.org/validators" "" $claim))) -}}
+{{- $kept -}}
+{{- else -}}
+{{- get (get (include "quorumkit.engines" . | fromJson) .Values.network.engine.kind) "unmarked" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A label of new claims: what the network is given as, or nothing where a StatefulSet's own templates of claims, which
+     never change, have none. */}}
+{{- define "quorumkit.claimsConsensus" -}}
+{{- $set := include "quorumkit.present" . | fromJson -}}
+{{- if $set -}}
+{{- $template := first ($set.spec.volumeClaimTemplates | default (list dict)) -}}
+{{- dig "metadata" "labels" "quorumkit.org/consensus" "" $template -}}
+{{- else -}}
+{{- include "quorumkit.consensus" . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The mark of the network that the claims and the StatefulSet of this name bear; where they bear another than the one
      that is given, or the claims one that is not, they are another network's. */}}
 {{- define "quorumkit.networkId" -}}
@@ -118,11 +156,13 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* How many validators must be up. Clique: a signer may seal one of any floor(N/2)+1 blocks in a row (EIP-225). raft: a
-     majority. QBFT and IBFT: ceil(2N/3). */}}
+     majority. QBFT and IBFT: ceil(2N/3). BFT: more than two thirds. */}}
 {{- define "quorumkit.quorum" -}}
 {{- $validators := int (include "quorumkit.validators" .) -}}
 {{- if has (include "quorumkit.consensus" .) (list "qbft" "ibft") -}}
 {{- div (add (mul 2 $validators) 2) 3 -}}
+{{- else if eq (include "quorumkit.consensus" .) "bft" -}}
+{{- add (div (mul 2 $validators) 3) 1 -}}
 {{- else -}}
 {{- add (div $validators 2) 1 -}}
 {{- end -}}
