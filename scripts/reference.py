@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 
 from field_comments import comments_of
 from quorumkit.cli.main import cli
+from quorumkit.engines import recipes
 from quorumkit.spec import NetworkSpec, OneOf, spec_to_yaml
 from spec_schema import schema_text
 
@@ -108,10 +109,30 @@ def spec_page() -> str:
                 "exists cannot change its genesis: `quorumkit up` refuses such an edit and names the fields.",
                 f"```yaml\n{example}```",
                 *_model(NetworkSpec, ""),
+                *_later_forks(),
             ]
         )
         + "\n"
     )
+
+
+def _later_forks() -> list[str]:
+    parts = ["## Forks that come later"]
+    for recipe in recipes():
+        if recipe.later_forks:
+            names = ", ".join(f"`{fork}`" for fork in recipe.later_forks)
+            parts += [
+                f"`genesis.fork_times` says from which time on the rules of a later fork hold, in seconds since 1970. "
+                f"With {' and '.join(recipe.consensus)} on {recipe.kind} {recipe.default_version} these are known: "
+                f"{names}, to begin in this order. A fork that is not named never begins.",
+                "```yaml\ngenesis:\n  fork_times:\n    bpo1: 1798761600   # 2027-01-01 00:00:00 UTC\n```",
+            ]
+    parts += [
+        "`bpo` forks change how many blobs a block may hold (EIP-7892). These networks have none, so nothing changes "
+        "for contracts and tools; but nodes whose times differ refuse each other once a fork has begun (EIP-2124). The "
+        "times are part of the genesis: all nodes have the same, and a network that exists cannot change them.",
+    ]
+    return parts
 
 
 def _model(model: type[BaseModel], path: str) -> list[str]:

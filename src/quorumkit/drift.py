@@ -143,7 +143,10 @@ def _variations(spec: NetworkSpec) -> Iterator[tuple[str, Any, NetworkSpec]]:
     for field in GenesisSpec.model_fields:
         if field not in ("alloc", "node_balance"):
             value = getattr(spec.genesis, field)
-            yield from _varied(spec, ("genesis", field), _other_values(spec.genesis, field, value))
+            others = _other_values(spec.genesis, field, value)
+            if field == "fork_times":
+                others = [{}, dict.fromkeys(spec.recipe.later_forks, 1)]
+            yield from _varied(spec, ("genesis", field), others)
     yield from _varied(spec, ("consensus", "kind"), _other_values(spec.consensus, "kind", spec.consensus.kind))
     yield from _varied(spec, ("engine", "kind"), [kind for kind in kinds() if kind != spec.engine.kind])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from quorumkit.addresses import Endpoint
 from quorumkit.identity import PublicIdentity
 from quorumkit.plan import Network, NodeEndpoints, plan
@@ -31,7 +33,9 @@ def endpoints_number(number: int) -> NodeEndpoints:
 
 def planned(spec: NetworkSpec) -> Network:
     numbers = range(1, spec.nodes.total + 1)
-    return plan(spec, [identity_number(n) for n in numbers], [endpoints_number(n) for n in numbers])
+    names = further.names if (further := spec.recipe.further_keys) else ()
+    identities = [replace(identity_number(n), further_keys=dict.fromkeys(names, f"{n:064x}")) for n in numbers]
+    return plan(spec, identities, [endpoints_number(n) for n in numbers])
 
 
 def fixed_addresses(spec: NetworkSpec, present: list[NodeEndpoints | None]) -> list[NodeEndpoints]:

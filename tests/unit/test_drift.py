@@ -20,6 +20,8 @@ from quorumkit.render.containers import container_endpoints
 
 SOMEBODY = "0x" + "ab" * 20
 GOQUORUM = {"engine": {"kind": "goquorum"}}
+BFT = {"consensus": {"kind": "bft"}}
+FORK_AT_7 = {"genesis": {"fork_times": {"bpo1": 7}}}
 
 
 def drifted(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -35,6 +37,9 @@ def drifted(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     ({}, {"genesis": {"node_balance": 10**21 + 1}}, ["genesis.node_balance"]),
     ({}, {"genesis": {"node_balance": 0}}, ["genesis.node_balance"]),
     ({"genesis": {"node_balance": 0}}, {}, ["genesis.node_balance"]),
+    (BFT, BFT | FORK_AT_7, ["genesis.fork_times"]),
+    (BFT | FORK_AT_7, BFT, ["genesis.fork_times"]),
+    (BFT | FORK_AT_7, BFT | {"genesis": {"fork_times": {"bpo1": 8}}}, ["genesis.fork_times"]),
     ({}, {"genesis": {"alloc": {SOMEBODY: 1}}}, ["genesis.alloc"]),
     ({"genesis": {"alloc": {SOMEBODY: 1}}}, {}, ["genesis.alloc"]),
     ({"genesis": {"alloc": {SOMEBODY: 1}}}, {"genesis": {"alloc": {SOMEBODY: 2}}}, ["genesis.alloc"]),

@@ -167,3 +167,9 @@ def test_an_engine_that_cannot_do_it_is_told_with_the_one_that_can(tmp_path: Pat
 def test_a_client_that_seals_no_more_is_refused(tmp_path: Path, version: str) -> None:
     text = f"engine: {{version: {version}}}\nconsensus: {{kind: clique}}"
     assert f"engine.version: geth {version} seals no blocks" in refusal(tmp_path, text)
+
+
+def test_more_validators_than_their_contract_holds_are_refused(tmp_path: Path) -> None:
+    text = "nodes: {validators: 101}\n"
+    assert "nodes.validators: bft takes 100 at most, not 101" in refusal(tmp_path, text)
+    assert "nodes.validators" not in refusal(tmp_path, text + "consensus: {kind: clique}\nchain_id: 0")

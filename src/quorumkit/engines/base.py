@@ -102,6 +102,8 @@ class Recipe(Protocol):
     """Whether gas is free whatever the spec says."""
     further_keys: FurtherKeys | None
     """What it needs beyond nodekey, account and transaction manager's key."""
+    most_validators: int | None
+    """How many its consensus takes; None where the spec alone bounds them."""
     genesis_fields: tuple[str, ...]
     """The fields of the spec's `genesis` that it has beyond those that all have."""
     later_forks: tuple[str, ...]

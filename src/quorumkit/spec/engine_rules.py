@@ -45,7 +45,10 @@ def _version_problem(spec: NetworkSpec, recipe: Recipe) -> str | None:
 
 
 def _genesis_problem(spec: NetworkSpec, recipe: Recipe) -> str | None:
-    genesis = spec.genesis
+    genesis, most, validators = spec.genesis, recipe.most_validators, spec.nodes.validators
+    if most is not None and validators > most:
+        kind = spec.consensus.kind
+        return f"nodes.validators: {kind} takes {most} at most, not {validators}; the others can be observers"
     for field in ("base_fee", "gas_price", "fork_times"):
         if getattr(genesis, field) and field not in recipe.genesis_fields:
             others = _and([each for other in recipes() if field in other.genesis_fields for each in other.consensus])

@@ -77,6 +77,7 @@ class FakeRecipe:
     first_version: str | None = None
     last_version: str | None = None
     further_keys: FurtherKeys | None = None
+    most_validators: int | None = None
     genesis_fields: tuple[str, ...] = ()
     later_forks: tuple[str, ...] = ()
     spec_defaults: Mapping[str, Mapping[str, Any]] = {}

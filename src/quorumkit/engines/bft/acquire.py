@@ -20,8 +20,8 @@ GETH = GoProgram(
     version="1.17.10",
     package="github.com/ethereum/go-ethereum/cmd/geth",
     module=f"{__package__}.module_geth",
-    packages=992,
-    room=2_000_000_000,
+    packages=996,
+    room=1_700_000_000,
     oldest_go=(1, 25),
     ldflags="-s -w -checklinkname=0",  # a dependency links to the runtime's internals, refused from Go 1.23 on
 )
@@ -32,7 +32,7 @@ COMET = GoProgram(
     package="github.com/cometbft/cometbft/cmd/cometbft",
     module=f"{__package__}.module_cometbft",
     packages=891,
-    room=2_000_000_000,
+    room=1_000_000_000,
     oldest_go=(1, 25),
 )
 

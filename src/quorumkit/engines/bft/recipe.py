@@ -12,6 +12,7 @@ from quorumkit.engines.base import NONE_BESIDE, NamedPort, NeutralGenesis, Recip
 from quorumkit.engines.bft.files import LIGHT_PORT, PORT
 from quorumkit.engines.bft.keys import KEYS
 from quorumkit.engines.bft.prices import suggestions
+from quorumkit.engines.bft.validators import LARGEST
 from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
 from quorumkit.engines.geth.recipe import GethRecipe
 
@@ -61,6 +62,7 @@ class BftRecipe(GethRecipe):
         "genesis": {"gas_limit": 1_000_000_000, "free_gas": True},
     }
     further_keys: FurtherKeys | None = KEYS
+    most_validators: int | None = LARGEST
     genesis_fields: tuple[str, ...] = ("base_fee", "gas_price", "fork_times")
     later_forks: tuple[str, ...] = ("bpo1", "bpo2", "bpo3", "bpo4", "bpo5")
     api_modules: tuple[str, ...] = ("eth", "net", "web3", "txpool", "admin", "debug", "miner")

@@ -45,6 +45,7 @@ class GethRecipe:
     consensus: tuple[str, ...] = ("clique",)
     gas_is_always_free = False
     further_keys: FurtherKeys | None = None
+    most_validators: int | None = None
     genesis_fields: tuple[str, ...] = ()
     later_forks: tuple[str, ...] = ()
     spec_defaults: Mapping[str, Mapping[str, Any]] = {}
