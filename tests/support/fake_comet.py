@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ class FakeComet:
         self.addresses = ["AA", "BB", "CC", "DD"]
         self.power = 1
         self.catching_up = False
+        self.block_age = 0.0
         self.dialled: list[dict[str, Any]] = []
         self.asked: list[str] = []
 
@@ -41,6 +43,11 @@ class FakeComet:
         await writer.drain()
         writer.close()
 
+    def _block_time(self) -> str:
+        """With nanoseconds, as CometBFT has it."""
+        then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=self.block_age)
+        return then.strftime("%Y-%m-%dT%H:%M:%S.%f") + "123Z"
+
     def _answer(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
         match method:
             case "net_info":
@@ -51,7 +58,11 @@ class FakeComet:
             case "status":
                 return {
                     "result": {
-                        "sync_info": {"catching_up": self.catching_up},
+                        "sync_info": {
+                            "catching_up": self.catching_up,
+                            "latest_block_height": str(int(self.where.split("/")[0]) - 1),
+                            "latest_block_time": self._block_time(),
+                        },
                         "validator_info": {"voting_power": str(self.power)},
                     }
                 }

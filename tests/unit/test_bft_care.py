@@ -253,6 +253,31 @@ def test_one_that_fetches_blocks_is_not_in_step(tmp_path: Path, comet: FakeComet
     follow(tmp_path, comet, record(), play)
 
 
+def test_one_that_takes_old_blocks_one_by_one_is_not_in_step_either(
+    tmp_path: Path, comet: FakeComet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(progress, "SOON", 0.02)
+    comet.where, comet.block_age = "8/0/1", 300.0
+
+    async def trouble_at(reported: Reported, where: str) -> str | None:
+        comet.where = where
+        height = int(where.partition("/")[0])
+        await until(lambda: reported.figures.get("consensus_height") == height)
+        return reported.standings[-1].trouble
+
+    async def play(reported: Reported, _: Progress) -> None:
+        assert await trouble_at(reported, "8/0/1") is None
+        # The first one after a standstill has the time of the votes before it.
+        assert await trouble_at(reported, "9/0/1") is None
+        assert await trouble_at(reported, "12/0/1") == "it fetches the blocks that the others have"
+        assert await trouble_at(reported, "13/0/1") == "it fetches the blocks that the others have"
+        comet.block_age = 1.0
+        await until(lambda: reported.standings[-1].trouble is None)
+
+    follow(tmp_path, comet, record(period=1), play)
+
+
 def test_it_is_told_why_a_height_takes_long(tmp_path: Path, comet: FakeComet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "SLOW_AFTER", -1.0)  # with a period of 1 s: at once
     comet.where = "8/2/4"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from quorumkit.engines.base import Report, Standing
@@ -29,6 +30,10 @@ SLOW_AFTER = 3.0
 ON_DEMAND_WITHIN = 10.0
 """Seconds, and five periods, in which transactions that came must be in a block."""
 
+OLD_AFTER = 45.0
+"""Seconds, and five periods, that a block's time is in the past where others must have decided it long ago: clocks may
+be half a minute apart."""
+
 _MOST_VALIDATORS = 100  # of one page of `validators`, which is the most that it gives
 
 
@@ -43,6 +48,7 @@ class Progress:
         self._height = Height()
         self._standing: Standing | None = None
         self._is_behind = False
+        self._last_height: int | None = None
         self._news = asyncio.Event()
         self.is_known = asyncio.Event()
         """Set once CometBFT has told of the node's part. It takes up its work only after it has had geth execute what
@@ -74,8 +80,11 @@ class Progress:
         state = round_state(await self._comet.call("consensus_state"))
         with expecting("CometBFT: status"):
             validates = int(status["validator_info"]["voting_power"]) > 0
-            self._is_behind = bool(status["sync_info"]["catching_up"])
+            sync = status["sync_info"]
+            fetches, height = bool(sync["catching_up"]), int(sync["latest_block_height"])
+            age = time.time() - datetime.fromisoformat(sync["latest_block_time"]).timestamp()
         seconds = self._height.look(state, time.monotonic())
+        self._is_behind = fetches or self._follows_old_blocks(height, age, seconds)
         waits_for = await self._what_it_waits_for(state, seconds) if not self._is_behind else None
         if self._is_behind:
             trouble: str | None = "it fetches the blocks that the others have"
@@ -85,6 +94,17 @@ class Progress:
         self._standing = Standing(validates, len(state.prevotes), trouble=trouble)
         self._report.stand(self._standing)
         self.is_known.set()
+
+    def _follows_old_blocks(self, height: int, age: float, seconds: float) -> bool:
+        """Whether it takes blocks one after the other that were decided long ago. CometBFT does not say so: where it
+        leaves off fetching too soon, its peers give it the rest height by height. One old block alone is no sign: its
+        time is that of the votes before it, and after a standstill those are old."""
+        last, self._last_height = self._last_height, height
+        if age < OLD_AFTER + 5.0 * self._record.consensus.period or last is None:
+            return False
+        if self._is_behind:
+            return seconds < self._record.consensus.period + SLOW_AFTER
+        return height > last + 1
 
     async def _what_it_waits_for(self, state: RoundState, seconds: float) -> str | None:
         if seconds < self._record.consensus.period + SLOW_AFTER:
