@@ -155,6 +155,17 @@ def test_what_consensus_waits_for_is_shown_once(capsys: pytest.CaptureFixture[st
     assert lines[-2:] == ["node3: height 8: node4 is missing", "node1, node2: height 8: node4 is missing"]
 
 
+def test_addresses_to_vote_for_are_shown_where_there_are_votes_by_them(capsys: pytest.CaptureFixture[str]) -> None:
+    address = "0x" + "ab" * 20
+    show_statuses(spec_of(2), [status(1), status(2)], as_json=False)
+    assert "VALIDATOR ADDRESS" not in capsys.readouterr().out
+    show_statuses(spec_of(2), [status(1, validator_address=address), status(2)], as_json=False)
+    _, heading, first, second = capsys.readouterr().out.splitlines()
+    assert heading.endswith("VALIDATOR ADDRESS")
+    assert first.endswith(address)
+    assert second.endswith("-")
+
+
 class Watched:
     """A runtime of which only `watch` is used."""
 

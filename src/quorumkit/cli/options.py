@@ -81,7 +81,8 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
                          help="How many nodes only follow.  [default: 0]"),
             click.option("--chain-id", type=WHOLE_NUMBER, metavar="ID", help="Chain id.  [default: 1337]"),
             click.option("--free-gas", is_flag=True, default=None,
-                         help=f"Transactions need not pay for gas, ever; with {ALWAYS_FREE} none does."),
+                         help="Transactions need not pay for gas, ever.  "
+                              f"[default: with bft; with {ALWAYS_FREE} always]"),
             click.option("--period", type=WHOLE_NUMBER, metavar="SECONDS",
                          help="Seconds between blocks.  [default: 1]"),
             click.option("--name", metavar="NAME", help="Name of the network.  [default: the directory's]"),

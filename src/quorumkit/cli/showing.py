@@ -70,8 +70,9 @@ def show_nodes(network: Network) -> None:
     """Who the nodes of a network are that was made."""
     for node in network.nodes:
         say(f"{node.name}  {node.role}\n  enode    {node.enode}\n  account  {node.identity.account}")
-        if (address := address_to_vote_for(network.spec.consensus.kind, node.identity)) != node.identity.account:
-            say(f"  validator address  {address or '-'}")
+        address = address_to_vote_for(network.spec.consensus.kind, node.identity)
+        if address and address != node.identity.account:
+            say(f"  validator address  {address}")
         if node.identity.tm_key:
             say(f"  TM key   {node.identity.tm_key}")
 
@@ -93,11 +94,12 @@ def show_statuses(spec: NetworkSpec, statuses: Sequence[NodeStatus], *, as_json:
         click.clear()
     running = sum(status.ready for status in statuses)
     say(f"{summary(spec)}: {running} of {len(statuses)} running{'  (Ctrl-C ends)' if watched else ''}")
+    votes = any(status.validator_address for status in statuses)  # with bft and raft nobody is voted for by it
     print_table(
-        ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID", "VALIDATOR ADDRESS"],
+        ["NODE", "STATE", "ROLE", "BLOCK", "PEERS", "RPC", "PID", *(["VALIDATOR ADDRESS"] if votes else [])],
         [
             [s.name, s.state, s.role, _or_dash(s.block), f"{_or_dash(s.peers)}/{s.expected_peers}", s.rpc_url,
-             _or_dash(s.pid), _or_dash(s.validator_address)]
+             _or_dash(s.pid), *([_or_dash(s.validator_address)] if votes else [])]
             for s in statuses
         ],
     )  # fmt: skip
