@@ -16,6 +16,10 @@ NO_HASH = "0x" + "00" * 32
 _EMPTY_BLOOM = "0x" + "00" * 256
 
 
+GAS_LIMIT = 10**9
+GAS_OF_EACH = 21_000
+
+
 class Refusal(Exception):
     """An error answer."""
 
@@ -152,17 +156,20 @@ class FakeGeth:
             self.known[name] = fields | {BEACON_ROOT: root}
         return {"status": "VALID", "latestValidHash": name, "validationError": None}
 
-    def testing_buildBlockV1(self, parent: str, attributes: dict[str, Any], _: None, __: None) -> dict[str, Any]:
+    def testing_buildBlockV1(
+        self, parent: str, attributes: dict[str, Any], transactions: list[str] | None, _: None
+    ) -> dict[str, Any]:
         if parent != self.head_hash:
             raise Refusal(-32000, "parentHash is not current head")
-        return self._built(parent, attributes)
+        return self._built(parent, attributes, transactions)
 
     def engine_getPayloadV5(self, payload_id: str) -> dict[str, Any]:
         return self._building[payload_id]
 
     # ---- inside
 
-    def _built(self, parent: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    def _built(self, parent: str, attributes: dict[str, Any], transactions: list[str] | None = None) -> dict[str, Any]:
+        included = ["0x02"] * self.pool if transactions is None else transactions
         number = int(self.known[parent]["blockNumber"], 16) + 1
         fields = {
             "parentHash": parent,
@@ -171,7 +178,9 @@ class FakeGeth:
             "prevRandao": attributes["prevRandao"],
             "feeRecipient": attributes["suggestedFeeRecipient"],
             "logsBloom": _EMPTY_BLOOM,
-            "transactions": ["0x02"] * self.pool,
+            "transactions": included,
+            "gasLimit": hex(GAS_LIMIT),
+            "gasUsed": hex(GAS_OF_EACH * len(included)),
         }
         fields["blockHash"] = block_hash(fields, attributes[BEACON_ROOT])
         return {"executionPayload": fields, "executionRequests": []}

@@ -159,7 +159,7 @@ def test_a_replayed_block_is_answered_the_same_whatever_the_clock_says() -> None
         other.clock.time += 1e6
         assert await other.decided(1, data) == first
         assert [(each.pub_key.ed25519, each.power) for each in first.validator_updates] == [
-            (b"\x01" * 32, 1),
+            (b"\x01" * 32, 10),
             (b"\x02" * 32, 0),
         ]
 

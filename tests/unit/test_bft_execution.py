@@ -16,7 +16,7 @@ from quorumkit.engines.bft.bridge.execution import Execution, ExecutionError
 from quorumkit.engines.bft.bridge.payload import Payload
 from quorumkit.engines.bft.bridge.remembered import Remembered
 from quorumkit.engines.bft.validators import ADDRESS, events
-from support.fake_geth import FakeGeth, Refusal, Store, ends_once, running
+from support.fake_geth import GAS_LIMIT, GAS_OF_EACH, FakeGeth, Refusal, Store, ends_once, running
 
 NOBODY = "0x" + "00" * 20
 
@@ -401,3 +401,13 @@ def test_a_second_start_beside_other_questions_leaves_them_their_head(tmp_path: 
         assert {payload.number for payload in await built} == {4}
 
     on_node(tmp_path, test, blocks=3)
+
+
+def test_where_gas_is_free_a_block_leaves_out_what_would_give_it_a_price(tmp_path: Path) -> None:
+    async def test(node: Node) -> None:
+        node.geth.pool = 30_000
+        payload = await node.build()
+        used = int(payload.fields["gasUsed"], 16)
+        assert used <= GAS_LIMIT // 2 < used + 2 * GAS_OF_EACH
+
+    on_node(tmp_path, test)

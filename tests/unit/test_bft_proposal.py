@@ -178,3 +178,14 @@ def test_a_block_has_one_payload_or_none_where_that_may_be() -> None:
         read([], may_be_none=False)
     with pytest.raises(ValueError, match="2 payloads"):
         read([data, data], may_be_none=True)
+
+
+def test_where_gas_is_free_no_block_may_give_it_a_price() -> None:
+    """One that is more than half full has the next one ask for a base fee."""
+    full = payload(gasUsed=hex(10**9 // 2 + 1))
+    assert objection(full, head=HEAD, height=HEIGHT, times=TIMES) is None
+    found = objection(full, head=HEAD, height=HEIGHT, times=TIMES, free_gas=True)
+    assert found is not None
+    assert "a price" in found
+    half = payload(gasUsed=hex(10**9 // 2))
+    assert objection(half, head=HEAD, height=HEIGHT, times=TIMES, free_gas=True) is None

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.engines.bft.keys import VALIDATOR
-from quorumkit.engines.bft.validators import ADDRESS, POWER, Validator
+from quorumkit.engines.bft.validators import ADDRESS, CONSENSUS_POWER, Validator
 from quorumkit.engines.bft.validators.genesis import genesis_account
 from quorumkit.engines.geth.recipe import FORKS, alloc_of
 from quorumkit.files import to_json
@@ -112,7 +112,7 @@ def _validator(identity: PublicIdentity, name: str) -> dict[str, Any]:
     return {
         "address": hashlib.sha256(key).hexdigest()[:40].upper(),
         "pub_key": {"type": "tendermint/PubKeyEd25519", "value": base64.b64encode(key).decode()},
-        "power": str(POWER),
+        "power": str(CONSENSUS_POWER),
         "name": name,
     }
 

@@ -32,7 +32,7 @@ from quorumkit.engines.bft.light import (
     parse,
     verify,
 )
-from quorumkit.engines.bft.validators import POWER
+from quorumkit.engines.bft.validators import CONSENSUS_POWER
 from quorumkit.errors import QuorumkitError, RpcError
 from quorumkit.files import write_if_changed
 
@@ -172,7 +172,7 @@ async def prepare(directory: Path, record: NodeRecord, say: Callable[[str, str],
     if has_no_blocks(directory):
         genesis = json.loads((directory / GENESIS).read_bytes())
         named = {
-            bytes.fromhex(peer.further_keys[VALIDATOR]): POWER
+            bytes.fromhex(peer.further_keys[VALIDATOR]): CONSENSUS_POWER
             for peer in record.peers
             if VALIDATOR in peer.further_keys
         }

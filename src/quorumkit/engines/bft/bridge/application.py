@@ -27,6 +27,7 @@ from quorumkit.engines.bft.bridge.head import Head
 from quorumkit.engines.bft.bridge.pacing import Instant, NetworkClock, Released
 from quorumkit.engines.bft.bridge.payload import Payload
 from quorumkit.engines.bft.bridge.wire import Handler
+from quorumkit.engines.bft.validators import CONSENSUS_POWER, POWER
 
 APP_VERSION: Final = 1
 """Of the rules by which blocks are judged; a part of every consensus header. Another one is another chain."""
@@ -73,6 +74,8 @@ class Rules:
     """Seconds from one block to the next, at least 1: timestamps are whole seconds."""
     empty_blocks: bool
     """Off: a height without transactions has no block of geth's."""
+    free_gas: bool = False
+    """On: no block uses so much gas that the next one would ask for a base fee."""
 
 
 @dataclass
@@ -292,7 +295,9 @@ class Application:
         self._seen.setdefault(_key(payload), now)
         head = self._execution.head
         times = pacing.acceptable(head.timestamp, _seconds(request.time), self._clock, now, seen=self._proposals)
-        objection = proposal.objection(payload, head=head, height=request.height, times=times)
+        objection = proposal.objection(
+            payload, head=head, height=request.height, times=times, free_gas=self._rules.free_gas
+        )
         if objection is None and self._accepted != payload.hash:
             objection = await self._execution.judge(payload)
             if objection is None:
@@ -452,7 +457,7 @@ class Application:
 def _updates(changes: list[tuple[bytes, int]]) -> list[abci.ValidatorUpdate]:
     """One for each key, the last word on it, in an order of their own: CometBFT stops at a key that is named twice."""
     return [
-        abci.ValidatorUpdate(pub_key=abci.PublicKey(ed25519=key), power=power)
+        abci.ValidatorUpdate(pub_key=abci.PublicKey(ed25519=key), power=power // POWER * CONSENSUS_POWER)
         for key, power in sorted(dict(changes).items())
     ]
 

@@ -81,7 +81,7 @@ async def serve(
         for name, value in figures.as_mapping().items():
             publish(name, value)
 
-    rules = Rules(settings.period, settings.empty_blocks)
+    rules = Rules(settings.period, settings.empty_blocks, settings.free_gas)
     server: Server | None = None
     ringing: asyncio.Task[None] | None = None
     try:

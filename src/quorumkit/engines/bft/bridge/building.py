@@ -7,16 +7,17 @@ from typing import Any
 
 from quorumkit.engines.bft.bridge.engine_api import Geth
 from quorumkit.engines.bft.bridge.head import Head
-from quorumkit.engines.bft.bridge.payload import BEACON_ROOT, Payload, beacon_root, prev_randao
+from quorumkit.engines.bft.bridge.payload import BEACON_ROOT, Payload, beacon_root, most_gas_for_free, prev_randao
 from quorumkit.errors import RpcError
 
 
 async def build(
-    geth: Geth, parent: Head, *, timestamp: int, height: int, fee_recipient: str, wait: float
+    geth: Geth, parent: Head, *, timestamp: int, height: int, fee_recipient: str, wait: float, free_gas: bool = False
 ) -> Payload | None:
     """A payload on `parent`, which must be geth's head; None: geth's head is another one.
 
-    `wait` is what a geth is given that does not tell when a block is full.
+    `wait` is what a geth is given that does not tell when a block is full. With `free_gas` it has no more in it than
+    keeps gas free (`payload.most_gas_for_free`).
 
     Raises:
         RpcError: geth refused.
@@ -32,6 +33,8 @@ async def build(
     if (await geth.head()).hash != parent.hash:
         return None
     envelope = await geth.build_now(parent.hash, attributes) or await _build_in(wait, geth, parent, attributes)
+    if envelope is not None and free_gas:
+        envelope = await _with_less(envelope, geth, parent, attributes)
     if envelope is None:
         return None
     fields = envelope["executionPayload"] | {BEACON_ROOT: root}
@@ -39,6 +42,24 @@ async def build(
     if payload.parent_hash != parent.hash:
         return None
     return payload
+
+
+async def _with_less(
+    envelope: dict[str, Any], geth: Geth, parent: Head, attributes: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The same block with as many of its transactions, from the first on, as keep gas free; the rest stay in the pool
+    for the next ones."""
+    while True:
+        block = envelope["executionPayload"]
+        used, most = int(block["gasUsed"], 16), most_gas_for_free(int(block["gasLimit"], 16))
+        if used <= most:
+            return envelope
+        transactions = block["transactions"]
+        kept = transactions[: min(len(transactions) - 1, len(transactions) * most // used)]
+        smaller = await geth.build_now(parent.hash, attributes, kept)
+        if smaller is None:
+            return None
+        envelope = smaller
 
 
 async def _build_in(wait: float, geth: Geth, parent: Head, attributes: dict[str, Any]) -> dict[str, Any] | None:

@@ -190,15 +190,18 @@ class Geth:
                 return Verdict("INVALID", f"it is block {answer['latestValidHash']}")
             return Verdict(answer["status"], answer["validationError"])
 
-    async def build_now(self, parent: str, attributes: dict[str, Any]) -> dict[str, Any] | None:
-        """A whole payload on the newest block, as soon as it is built; None: this geth has no such method.
+    async def build_now(
+        self, parent: str, attributes: dict[str, Any], transactions: list[str] | None = None
+    ) -> dict[str, Any] | None:
+        """A whole payload on the newest block, as soon as it is built, with those transactions (raw, 0x-hex) or else
+        what is in the pool; None: this geth has no such method.
 
         Execution-apis, src/testing: one call that returns when the block is full, where the way of the Engine API is to
         start a build, guess when it is done, and get an empty block where the guess was wrong.
         """
         method = "testing_buildBlockV1"
         try:
-            answer = await self.call(method, parent, attributes, None, None, timeout=ENGINE_TIMEOUT)
+            answer = await self.call(method, parent, attributes, transactions, None, timeout=ENGINE_TIMEOUT)
         except RpcError as error:
             if error.code == _METHOD_NOT_FOUND:
                 return None

@@ -117,7 +117,13 @@ class Execution:
         async def ask(geth: Geth) -> Payload | None:
             for _ in range(2):
                 payload = await building.build(
-                    geth, self.head, timestamp=timestamp, height=height, fee_recipient=fee_recipient, wait=wait
+                    geth,
+                    self.head,
+                    timestamp=timestamp,
+                    height=height,
+                    fee_recipient=fee_recipient,
+                    wait=wait,
+                    free_gas=self._free_gas,
                 )
                 if payload is not None:
                     return payload

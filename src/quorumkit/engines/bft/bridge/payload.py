@@ -58,3 +58,9 @@ def prev_randao(parent_hash: str, height: int) -> str:
     """What contracts read as the block's randomness (EIP-4399). It must be the same whoever proposes, so whoever sees
     the parent knows it: it is not random."""
     return "0x" + hashlib.sha256(bytes.fromhex(parent_hash[2:]) + height.to_bytes(8, "big")).hexdigest()
+
+
+def most_gas_for_free(gas_limit: int) -> int:
+    """How much gas a block may use where gas is free: after one that is more than half full the next asks for a base
+    fee, of 1 wei at least, and below 8 wei it never falls again (EIP-1559, with an elasticity of 2)."""
+    return gas_limit // 2

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from quorumkit.engines.bft.bridge.head import Head
-from quorumkit.engines.bft.bridge.payload import BEACON_ROOT, Payload, beacon_root, prev_randao
+from quorumkit.engines.bft.bridge.payload import BEACON_ROOT, Payload, beacon_root, most_gas_for_free, prev_randao
 
 LARGEST: Final = 12 * 1024 * 1024
 """Bytes of an encoded payload. A block has at most 8 MiB (EIP-7934); execution requests come on top."""
@@ -127,7 +127,9 @@ class Times:
     latest: int
 
 
-def objection(payload: Payload, *, head: Head, height: int, times: Times) -> str | None:  # noqa: PLR0911
+def objection(  # noqa: PLR0911
+    payload: Payload, *, head: Head, height: int, times: Times, free_gas: bool = False
+) -> str | None:
     """What is wrong with a proposed payload as the block that follows `head` at that consensus height; None if nothing
     is, as far as can be seen without executing it."""
     fields = payload.fields
@@ -145,6 +147,9 @@ def objection(payload: Payload, *, head: Head, height: int, times: Times) -> str
         return f"its time is {times.earliest - payload.timestamp} s too early"
     if payload.timestamp > times.latest:
         return f"its time is {payload.timestamp - times.latest} s too late"
+    used, most = int(fields["gasUsed"], 16), most_gas_for_free(int(fields["gasLimit"], 16))
+    if free_gas and used > most:
+        return f"it uses {used} gas: above {most} gas would have a price from the next block on"
     if any(transaction.startswith(_BLOB_TRANSACTION) for transaction in fields["transactions"]):
         return "it has a blob transaction"
     return None

@@ -16,7 +16,12 @@ ADDRESS = "0x0000000000000000000000000000000000001000"
 """Of the contract on every network: beyond the addresses of precompiles, where other chains have theirs too."""
 
 POWER = 1
-"""The voting power of each validator (`POWER` in the source): in CometBFT's genesis as in the contract's events."""
+"""The voting power of each validator in the contract (`POWER` in the source) and in its events."""
+
+CONSENSUS_POWER = 10
+"""What CometBFT is told of one with that power. With 1, a validator among four or five that is behind would not fetch
+blocks: to see whether nothing goes on without it, CometBFT divides the power of all by three, as whole numbers
+(blocksync/reactor.go, localNodeBlocksTheChain)."""
 
 LARGEST = 100
 """Validators in a set (`LARGEST` in the source)."""
