@@ -11,13 +11,14 @@ import pytest
 from test_bft_proposal import payload
 
 from quorumkit.engines.bft.bridge import abci_pb2 as abci
-from quorumkit.engines.bft.bridge.application import Application, Rules
+from quorumkit.engines.bft.bridge.application import Application
 from quorumkit.engines.bft.bridge.doorbell import doorbell
 from quorumkit.engines.bft.bridge.engine_api import ExecutionError
 from quorumkit.engines.bft.bridge.head import Head
 from quorumkit.engines.bft.bridge.pacing import Instant
 from quorumkit.engines.bft.bridge.payload import BEACON_ROOT, Payload, beacon_root, prev_randao
 from quorumkit.engines.bft.bridge.proposal import decode, encode
+from quorumkit.engines.bft.bridge.rules import Rules
 
 START = 1_000_000
 MEMBER = "ab" * 20
@@ -343,7 +344,7 @@ def test_snapshots_are_blocks_whose_hash_can_be_proved() -> None:
         node = Node()
 
         async def heights() -> list[int]:
-            answer = await node.app.list_snapshots(abci.RequestListSnapshots())
+            answer = await node.app.snapshots.list_snapshots(abci.RequestListSnapshots())
             return [int(each.height) for each in answer.snapshots]
 
         for height in range(1, 90):
@@ -364,7 +365,7 @@ def test_a_node_that_joins_takes_the_block_that_the_validators_signed_for() -> N
         async def offered(app_hash: bytes = right, **changes: Any) -> int:
             fields: dict[str, Any] = {"height": 32, "format": 1, "chunks": 1, "hash": right} | changes
             request = abci.RequestOfferSnapshot(snapshot=abci.Snapshot(**fields), app_hash=app_hash)
-            return (await node.app.offer_snapshot(request)).result
+            return (await node.app.snapshots.offer_snapshot(request)).result
 
         assert await offered(format=2) == result.REJECT_FORMAT
         assert await offered(chunks=2) == result.REJECT
@@ -387,7 +388,7 @@ def test_a_snapshot_that_nobody_has_any_more_is_passed_over() -> None:
     async def test() -> None:
         node = Node(Away())
         snapshot = abci.Snapshot(height=32, format=1, chunks=1, hash=b"\xcc" * 32)
-        await node.app.offer_snapshot(abci.RequestOfferSnapshot(snapshot=snapshot, app_hash=b"\xcc" * 32))
+        await node.app.snapshots.offer_snapshot(abci.RequestOfferSnapshot(snapshot=snapshot, app_hash=b"\xcc" * 32))
         answer = await node.app.apply_snapshot_chunk(abci.RequestApplySnapshotChunk(chunk=b"\x01"))
         assert answer.result == abci.ResponseApplySnapshotChunk.Result.REJECT_SNAPSHOT
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from samples import planned, spec_of
 
 from quorumkit.errors import SpecError
-from quorumkit.exchange.protocol import terms_of
+from quorumkit.exchange.terms import terms_of
 from quorumkit.process_spec import client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, parse_spec, spec_to_yaml

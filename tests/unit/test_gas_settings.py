@@ -12,7 +12,7 @@ from samples import planned, spec_of
 from quorumkit.engines import recipe_of
 from quorumkit.engines.geth.gas import LEAST_TIP, SUGGESTED_TIP
 from quorumkit.errors import SpecError
-from quorumkit.exchange.protocol import terms_of
+from quorumkit.exchange.terms import terms_of
 from quorumkit.process_spec import client_of
 from quorumkit.render.node_files import record_of
 from quorumkit.spec import NetworkSpec, spec_to_yaml

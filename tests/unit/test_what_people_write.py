@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples import planned, spec_of
 
 from quorumkit.errors import SpecError
-from quorumkit.exchange.protocol import terms_of
+from quorumkit.exchange.terms import terms_of
 from quorumkit.identity.keystore import checksum_address
 from quorumkit.notation import amount_of_wei, whole_number
 from quorumkit.spec import NetworkSpec, read_spec

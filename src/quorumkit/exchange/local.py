@@ -26,11 +26,11 @@ from quorumkit.exchange.protocol import (
     fields_of_ports,
     prove,
     sign,
-    terms_of,
 )
 from quorumkit.exchange.refusal import Refusal
 from quorumkit.exchange.settings import ExchangeSettings
 from quorumkit.exchange.store import ExchangeStore
+from quorumkit.exchange.terms import terms_of
 from quorumkit.exchange.trouble import Troubles
 from quorumkit.identity import PublicIdentity
 from quorumkit.identity.store import NODEKEY

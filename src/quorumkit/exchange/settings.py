@@ -52,7 +52,7 @@ class ExchangeSettings:
     """One node's part in it."""
 
     spec: NetworkSpec
-    """What network is wanted: the same on all nodes, but for what is a node's own affair (see `protocol.terms_of`)."""
+    """What network is wanted: the same on all nodes, but for what is a node's own affair (see `terms_of`)."""
     ordinal: int
     names: Names
     secret: Path

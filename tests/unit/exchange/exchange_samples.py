@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import coincurve
 
 from quorumkit.exchange.agreement import Agreement, Genesis
-from quorumkit.exchange.protocol import Admission, Commitment, Document, Proven, Signed, digest_of, sign, terms_of
+from quorumkit.exchange.protocol import Admission, Commitment, Document, Proven, Signed, digest_of, sign
+from quorumkit.exchange.terms import terms_of
 from quorumkit.identity import PublicIdentity
 from quorumkit.spec import NetworkSpec, parse_spec
 from support.clique import on_clique

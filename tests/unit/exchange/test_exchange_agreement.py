@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from quorumkit.exchange.agreement import Agreement
 from quorumkit.exchange.dissemination import blocks
-from quorumkit.exchange.protocol import Admission, Commitment, Proven, Report, Signed, Stage, check, sign, terms_of
+from quorumkit.exchange.protocol import Admission, Commitment, Proven, Report, Signed, Stage, check, sign
 from quorumkit.exchange.refusal import Refusal
+from quorumkit.exchange.terms import terms_of
 
 
 def refusal_of(agreement: Agreement, proven: Proven, **more: object) -> Refusal:

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from quorumkit.exchange.agreement import Agreement
 from quorumkit.exchange.membership import Lock, Membership
-from quorumkit.exchange.protocol import Proven, digest_of, sign, terms_of
+from quorumkit.exchange.protocol import Proven, digest_of, sign
 from quorumkit.exchange.refusal import Refusal
+from quorumkit.exchange.terms import terms_of
 
 
 def keys_of(name: int) -> dict[str, str]:

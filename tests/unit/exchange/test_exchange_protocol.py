@@ -21,9 +21,9 @@ from quorumkit.exchange.protocol import (
     parse,
     prove,
     sign,
-    terms_of,
 )
 from quorumkit.exchange.refusal import Refusal
+from quorumkit.exchange.terms import terms_of
 
 TEXT = (
     '{"account":"0x69cc4d4f44ca3f4b19f84b26aaf4ae1bbba9d5dc","chain_id":4242,"enode_key":"KEY","exchange_port":9546,'

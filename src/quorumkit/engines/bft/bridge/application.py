@@ -14,86 +14,31 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from quorumkit.engines.bft.bridge import abci_pb2 as abci
-from quorumkit.engines.bft.bridge import pacing, proposal
+from quorumkit.engines.bft.bridge import pacing, proposal, unused
 from quorumkit.engines.bft.bridge.doorbell import is_doorbell
 from quorumkit.engines.bft.bridge.engine_api import ExecutionError
-from quorumkit.engines.bft.bridge.head import Head
 from quorumkit.engines.bft.bridge.pacing import Instant, NetworkClock, Released
 from quorumkit.engines.bft.bridge.payload import Payload
+from quorumkit.engines.bft.bridge.rules import Execution, Figures, Rules
+from quorumkit.engines.bft.bridge.snapshots import Snapshots
+from quorumkit.engines.bft.bridge.unused import REFUSED
 from quorumkit.engines.bft.bridge.wire import Handler
 from quorumkit.engines.bft.validators import CONSENSUS_POWER, POWER
 
 APP_VERSION: Final = 1
 """Of the rules by which blocks are judged; a part of every consensus header. Another one is another chain."""
 
-SNAPSHOT_FORMAT: Final = 1
-SNAPSHOT_EVERY: Final = 16
-"""Heights between two that a node that joins may start from: geth's peers have the state of their last 128 blocks."""
-_SNAPSHOTS_KEPT = 3
-_CHUNK = b"\x01"
-"""A snapshot is a height and a block hash; what hangs on them comes from geth's peers. CometBFT wants a byte of it."""
-_PROVABLE_AFTER = 2
-"""Heights after which a height's application hash is proved to a node that joins (CometBFT:
-statesync/stateprovider.go)."""
-
 _KEPT_WHEN_PRUNED = 10_000
 """geth's blocks that CometBFT keeps: 60 to 100 MB, and hours in which a node may be away."""
 
 _LOOK = 0.05  # seconds between two looks for transactions, in a height that waits for them
-_REFUSED = 1  # any code but 0
 _FILTER_BY_ADDRESS = "/p2p/filter/addr/"
 _FILTER_BY_ID = "/p2p/filter/id/"
-
-
-class Execution(Protocol):
-    """What is asked of geth (see `execution.py`)."""
-
-    @property
-    def head(self) -> Head: ...
-    async def pending(self) -> int: ...
-    async def build(self, *, timestamp: int, height: int, fee_recipient: str, wait: float) -> Payload | None: ...
-    async def judge(self, payload: Payload) -> str | None: ...
-    async def take(self, payload: Payload) -> None: ...
-    async def commit(self, payload: Payload, height: int) -> None: ...
-    async def validator_changes(self, payload: Payload) -> list[tuple[bytes, int]]: ...
-    async def retain_height(self, wanted: int) -> int: ...
-    async def adopt(self, block_hash: str) -> Head: ...
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How the network makes blocks; the same on every node."""
-
-    period: float
-    """Seconds from one block to the next, at least 1: timestamps are whole seconds."""
-    empty_blocks: bool
-    """Off: a height without transactions has no block of geth's."""
-    free_gas: bool = False
-    """On: no block uses so much gas that the next one would ask for a base fee."""
-
-
-@dataclass
-class Figures:
-    """What the node program tells of a bridge."""
-
-    height: int = 0
-    blocks: int = 0
-    """That were committed since the bridge started."""
-    built: float | None = None
-    """Seconds that geth took for the last block it built."""
-    checked: float | None = None
-    """Seconds that the last proposal took to check."""
-    rejected: int = 0
-    rejected_because: str | None = None
-
-    def as_mapping(self) -> dict[str, Any]:
-        return vars(self).copy()
 
 
 @dataclass(frozen=True)
@@ -150,14 +95,13 @@ class Application:
         self._accepted: str | None = None
         """The block that geth has found valid at this height."""
         self._decided: _Decided | None = None
-        self._snapshots: deque[tuple[int, str]] = deque(maxlen=_SNAPSHOTS_KEPT + 1)
-        self._offered: str | None = None
+        self.snapshots = Snapshots(lambda: self.figures.height)
         # One thing at a time is asked of geth by consensus, also where a CometBFT that was started anew speaks while
         # an answer to the one before is still being made.
         self._turn = asyncio.Lock()
         if execution.head.height:
             self._set_height(execution.head.height)
-            self._note_snapshot(execution.head)
+            self.snapshots.note(execution.head)
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -170,15 +114,10 @@ class Application:
             "finalize_block": self._alone(self.finalize_block),
             "commit": self._alone(self.commit),
             "apply_snapshot_chunk": self._alone(self.apply_snapshot_chunk),
-            "extend_vote": self.extend_vote,
-            "verify_vote_extension": self.verify_vote_extension,
             "check_tx": self.check_tx,
-            "insert_tx": self.insert_tx,
-            "reap_txs": self.reap_txs,
             "query": self.query,
-            "list_snapshots": self.list_snapshots,
-            "offer_snapshot": self.offer_snapshot,
-            "load_snapshot_chunk": self.load_snapshot_chunk,
+            **self.snapshots.handlers,
+            **unused.HANDLERS,
         }
 
     def _alone(self, handler: Handler) -> Handler:
@@ -337,35 +276,18 @@ class Application:
         if decided.payload is not None:
             await self._execution.commit(decided.payload, decided.height)
             self.figures.blocks += 1
-            self._note_snapshot(self._execution.head)
+            self.snapshots.note(self._execution.head)
         self._set_height(decided.height)
         self._tell(self.figures)
         retain = await self._execution.retain_height(_KEPT_WHEN_PRUNED) if self._pruned else 0
         return abci.ResponseCommit(retain_height=retain)
 
-    # --- what has no part in it
-
-    async def extend_vote(self, _: abci.RequestExtendVote) -> abci.ResponseExtendVote:
-        """Votes carry nothing else."""
-        return abci.ResponseExtendVote()
-
-    async def verify_vote_extension(self, request: abci.RequestVerifyVoteExtension) -> abci.ResponseVerifyVoteExtension:
-        """Votes carry nothing else."""
-        status = abci.ResponseVerifyVoteExtension.Status
-        return abci.ResponseVerifyVoteExtension(status=status.REJECT if request.vote_extension else status.ACCEPT)
-
-    async def insert_tx(self, _: abci.RequestInsertTx) -> abci.ResponseInsertTx:
-        """Transactions travel between the geths."""
-        return abci.ResponseInsertTx(code=_REFUSED)
-
-    async def reap_txs(self, _: abci.RequestReapTxs) -> abci.ResponseReapTxs:
-        """Transactions travel between the geths."""
-        return abci.ResponseReapTxs()
+    # --- mempool and peers
 
     async def check_tx(self, request: abci.RequestCheckTx) -> abci.ResponseCheckTx:
         """CometBFT's mempool takes doorbells alone (see `doorbell.py`), and each only until its height is done."""
         rings = not self._rules.empty_blocks and is_doorbell(request.tx, height=self.figures.height)
-        return abci.ResponseCheckTx(code=0 if rings else _REFUSED)
+        return abci.ResponseCheckTx(code=0 if rings else REFUSED)
 
     async def query(self, request: abci.RequestQuery) -> abci.ResponseQuery:
         """Whether a peer may connect (`p2p.filter_peers`); nothing else is answered."""
@@ -377,54 +299,23 @@ class Application:
             if name.lower() in self._members():
                 return abci.ResponseQuery()
             self._say("WARN", f"a stranger is refused that wants to connect to CometBFT: {name[:64]!r}")
-            return abci.ResponseQuery(code=_REFUSED, log="not a member")
-        return abci.ResponseQuery(code=_REFUSED, log="ask geth")
+            return abci.ResponseQuery(code=REFUSED, log="not a member")
+        return abci.ResponseQuery(code=REFUSED, log="ask geth")
 
     # --- nodes that join
-
-    async def list_snapshots(self, _: abci.RequestListSnapshots) -> abci.ResponseListSnapshots:
-        """The blocks from which a node that joins may start."""
-        provable = self.figures.height - _PROVABLE_AFTER
-        found = [
-            abci.Snapshot(height=height, format=SNAPSHOT_FORMAT, chunks=1, hash=_hash_bytes(block))
-            for height, block in self._snapshots
-            if height <= provable
-        ]
-        return abci.ResponseListSnapshots(snapshots=found[-_SNAPSHOTS_KEPT:])
-
-    async def load_snapshot_chunk(self, _: abci.RequestLoadSnapshotChunk) -> abci.ResponseLoadSnapshotChunk:
-        """See `_CHUNK`."""
-        return abci.ResponseLoadSnapshotChunk(chunk=_CHUNK)
-
-    async def offer_snapshot(self, request: abci.RequestOfferSnapshot) -> abci.ResponseOfferSnapshot:
-        """Whether to start from there. The hash comes from a peer, the application hash from more than two thirds of
-        the validators."""
-        result = abci.ResponseOfferSnapshot.Result
-        snapshot = request.snapshot
-        if snapshot.format != SNAPSHOT_FORMAT:
-            return abci.ResponseOfferSnapshot(result=result.REJECT_FORMAT)
-        if snapshot.chunks != 1 or len(request.app_hash) != 32 or snapshot.hash != request.app_hash:
-            return abci.ResponseOfferSnapshot(result=result.REJECT)
-        self._offered = "0x" + request.app_hash.hex()
-        return abci.ResponseOfferSnapshot(result=result.ACCEPT)
 
     async def apply_snapshot_chunk(self, request: abci.RequestApplySnapshotChunk) -> abci.ResponseApplySnapshotChunk:
         """Has geth fetch that block and its state; takes as long as it takes."""
         result = abci.ResponseApplySnapshotChunk.Result
-        if self._offered is None:
+        if self.snapshots.accepted is None:
             return abci.ResponseApplySnapshotChunk(result=result.ABORT)
         try:
-            head = await self._execution.adopt(self._offered)
+            head = await self._execution.adopt(self.snapshots.accepted)
         except ExecutionError as error:
             self._say("WARN", f"{error.message}: another snapshot is tried")
             return abci.ResponseApplySnapshotChunk(result=result.REJECT_SNAPSHOT)
         self._set_height(head.height)
         return abci.ResponseApplySnapshotChunk(result=result.ACCEPT)
-
-    def _note_snapshot(self, head: Head) -> None:
-        newest = self._snapshots[-1][0] if self._snapshots else None
-        if newest is None or head.height // SNAPSHOT_EVERY > newest // SNAPSHOT_EVERY:
-            self._snapshots.append((head.height, head.hash))
 
     # --- time
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from quorumkit.engines.bft.bridge import proposal
-from quorumkit.engines.bft.bridge.application import Application, Figures, Rules
+from quorumkit.engines.bft.bridge.application import Application
 from quorumkit.engines.bft.bridge.block_store import CometBlockStore
 from quorumkit.engines.bft.bridge.doorbell import Doorbell, Mempool, first_transaction
 from quorumkit.engines.bft.bridge.execution import Execution
 from quorumkit.engines.bft.bridge.remembered import REMEMBERED
+from quorumkit.engines.bft.bridge.rules import Figures, Rules
 from quorumkit.engines.bft.bridge.wire import Server
 from quorumkit.errors import QuorumkitError
 
