@@ -13,10 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from samples import planned, spec_of
 
 from quorumkit.cli.showing import show_statuses
+from quorumkit.engines import Standing
 from quorumkit.errors import NodeError, WaitTimeoutError
 from quorumkit.node.health import HealthServer
+from quorumkit.node.state import RunningState
 from quorumkit.node.status import NodeStatus, State
 from quorumkit.progress import silent
+from quorumkit.render.node_files import record_of
 from quorumkit.stages.wait import patience, wait_until_complete
 
 
@@ -208,3 +211,19 @@ def test_waiting_too_long_tells_who_misses_what() -> None:
 
 def test_patience_grows_with_the_network() -> None:
     assert patience(100) > patience(5) > 30
+
+
+def test_the_role_is_what_the_chain_says_also_after_the_files_were_read_again() -> None:
+    network = planned(spec_of(2))
+    record = record_of(network, network.node(1))
+    status = NodeStatus("node1")
+    status.describe(record)
+    state = RunningState(status, lambda state, error: None, say=lambda level, text: None)
+    state.begin(record)
+    voted_out = Standing(validates=False, validators=1)
+    state.stand(voted_out)
+    assert status.role == "observer"
+    status.describe(record)  # its files name the role that it had at first
+    assert status.role == "validator"
+    state.stand(voted_out)
+    assert status.role == "observer"

@@ -98,13 +98,15 @@ class RunningState:
         self._update_state()
 
     def stand(self, standing: Standing) -> None:
-        """Its role is what the chain says, in whatever way it came to it."""
-        if standing == self._standing and not self._is_silent:
+        """Its role is what the chain says, in whatever way it came to it; also where its files, which name the one that
+        it had at first, were read again meanwhile."""
+        role = "validator" if standing.validates else "observer"
+        peers = self._status.expected_peers if standing.members is None else max(0, standing.members - 1)
+        as_told = (self._status.role, self._status.expected_peers) == (role, peers)
+        if standing == self._standing and not self._is_silent and as_told:
             return
         self._standing, self._is_silent = standing, False
-        self._status.role = "validator" if standing.validates else "observer"
-        if standing.members is not None:
-            self._status.expected_peers = max(0, standing.members - 1)
+        self._status.role, self._status.expected_peers = role, peers
         self._update_state()
 
     def silent(self) -> None:
