@@ -31,7 +31,8 @@ CHAIN_ID = 1337
 SENDERS = 60
 BATCH = 50
 PRICE = 2_000  # wei per gas
-PATIENCE = 180.0  # seconds
+PATIENCE = 60.0
+"""Seconds for what is left of a load, once all is sent: what is in no block by then counts as lost."""
 KINDS = {"bft": "finalized", "clique": "latest"}
 """By consensus kind, the block whose transactions count."""
 
