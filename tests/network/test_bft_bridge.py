@@ -172,6 +172,8 @@ def test_on_demand_a_transaction_from_idle_is_final_at_once(binaries: dict[str, 
             # What else the machine does comes on top: so the quickest counts, which waited for no period.
             assert min(took) < 0.9, took
             # Nothing but the transactions made blocks.
+            for node in network.nodes:
+                await node.reached(len(took))
             assert [await node.number() for node in network.nodes] == [len(took)] * 5
 
     asyncio.run(run())
