@@ -3,7 +3,6 @@ its own, in the block and at the time that the test says."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +12,6 @@ from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext
 from eth.vm.forks.prague.state import PragueState
 from eth.vm.message import Message
-
-# It raises Python's limit, for calls a thousand deep: what comes after in the same process would overflow the stack.
-sys.setrecursionlimit(1000)
 
 GAS_OF_A_TRANSACTION = 1 << 24  # EIP-7825
 

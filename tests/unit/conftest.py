@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,3 +44,9 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
     yield put
     compose_command.cache_clear()
+
+
+def pytest_runtest_setup() -> None:
+    """py-evm and what it imports, some of it only when it is needed, raise Python's limit, for calls a thousand deep:
+    with that, what is nested without end would overflow the stack of another test in the same process."""
+    sys.setrecursionlimit(1000)
