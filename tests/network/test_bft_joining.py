@@ -15,9 +15,9 @@ from quorumkit.addresses import Endpoint
 from quorumkit.engines import Binary
 from quorumkit.engines.bft import joining
 from quorumkit.engines.bft.bridge import application, pacing
-from quorumkit.engines.bft.bridge.bridge import RPC_SOCKET
 from quorumkit.engines.bft.bridge.proposal import Times
 from quorumkit.engines.bft.light_server import LightServer
+from quorumkit.engines.bft.paths import RPC_SOCKET
 from support.bft_network import BftNetwork, BftNode, until
 from support.ports import free_ports
 

@@ -24,7 +24,8 @@ import aiohttp
 from nacl.signing import SigningKey
 
 from quorumkit.engines.bft.bridge.application import Application
-from quorumkit.engines.bft.bridge.bridge import ABCI_SOCKET, RPC_SOCKET, BridgeSettings, serve
+from quorumkit.engines.bft.bridge.bridge import BridgeSettings, serve
+from quorumkit.engines.bft.paths import ABCI_SOCKET, RPC_SOCKET
 from quorumkit.files import private_directory
 from quorumkit.rpc import IpcRpc
 from quorumkit.rpc.sockets import short_socket_path

@@ -17,8 +17,8 @@ from quorumkit.engines.base import Report, Standing
 from quorumkit.engines.bft import dialing, progress
 from quorumkit.engines.bft.comet_rpc import CometRpc
 from quorumkit.engines.bft.dialing import Dialing
-from quorumkit.engines.bft.keys import node_id
-from quorumkit.engines.bft.members import names_of, peers_of, validator_address
+from quorumkit.engines.bft.keys import node_id, validator_address
+from quorumkit.engines.bft.members import names_of, peers_of
 from quorumkit.engines.bft.progress import Progress
 from quorumkit.errors import RpcError
 from quorumkit.record import NodeRecord

@@ -18,9 +18,9 @@ from eth_keyfile.keyfile import create_keyfile_json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quorumkit.engines.bft.paths import SIGNER_SOCKET as SOCKET
 from quorumkit.engines.bft.signer.key import AccountKey
 from quorumkit.engines.bft.signer.requests import LARGEST_REQUEST, Requests
-from quorumkit.engines.bft.signer.server import SOCKET
 from quorumkit.errors import CorruptFileError, NodeError, RpcError
 from quorumkit.identity import generate_secrets, write_secrets
 from quorumkit.identity.keystore import decrypt_key, encrypt_key

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from quorumkit.engines.base import Report
-from quorumkit.engines.bft.comet_rpc import RPC_SOCKET, CometRpc
+from quorumkit.engines.bft.comet_rpc import CometRpc
 from quorumkit.engines.bft.dialing import Dialing
+from quorumkit.engines.bft.paths import RPC_SOCKET
 from quorumkit.engines.bft.progress import Progress
 from quorumkit.engines.bft.seed import keep_suggesting_nothing
 from quorumkit.engines.geth.following import follow_heads, follow_peers

@@ -11,9 +11,6 @@ from quorumkit.errors import RpcError
 from quorumkit.rpc import unix_http
 from quorumkit.rpc.base import CALL_TIMEOUT, parse_answer, result_of
 
-RPC_SOCKET = Path("cometbft/rpc.sock")
-"""Below the node's directory."""
-
 
 class CometRpc:
     """Of one running CometBFT. Each call has a connection of its own."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from quorumkit.addresses import Endpoint
 from quorumkit.engines.bft.genesis import LARGEST_BLOCK, consensus_genesis
 from quorumkit.engines.bft.keys import PEER, node_id
+from quorumkit.engines.bft.paths import ABCI_SOCKET, CONFIG, GENESIS, RPC_SOCKET
+from quorumkit.engines.geth.recipe import toml_lines, toml_tables
 from quorumkit.files import to_json
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ _GROWS = {"timeout_prevote_delta": "100ms", "timeout_precommit_delta": "100ms", 
 def consensus_files(network: Network, node: Node) -> dict[str, bytes]:
     """Its configuration and its first block."""
     return {
-        "cometbft/config/config.toml": config_of(network, node),
-        "cometbft/config/genesis.json": to_json(consensus_genesis(network)),
+        str(CONFIG): config_of(network, node),
+        str(GENESIS): to_json(consensus_genesis(network)),
     }
 
 
@@ -49,7 +49,7 @@ def config_of(network: Network, node: Node) -> bytes:
     verbosity = network.spec.engine.verbosity
     bind = Endpoint(node.endpoints.p2p_bind.host, node.endpoints.ports[PORT])
     root = {
-        "proxy_app": "unix://cometbft/abci.sock",
+        "proxy_app": f"unix://{ABCI_SOCKET}",
         "abci": "socket",
         "moniker": node.name,
         "filter_peers": True,
@@ -58,7 +58,7 @@ def config_of(network: Network, node: Node) -> bytes:
     }
     tables: dict[str, dict[str, Any]] = {
         "rpc": {
-            "laddr": "unix://cometbft/rpc.sock",
+            "laddr": f"unix://{RPC_SOCKET}",
             "unsafe": True,  # the node program has it dial members that moved
             "max_body_bytes": 2 * LARGEST_BLOCK,
         },
@@ -88,8 +88,4 @@ def config_of(network: Network, node: Node) -> bytes:
         "tx_index": {"indexer": "null"},
     }
     head = f"# {node.name} of {network.spec.name}: rendered from quorumkit.yaml; edit that instead.\n"
-    return (head + _lines(root) + "".join(f"\n[{name}]\n{_lines(table)}" for name, table in tables.items())).encode()
-
-
-def _lines(table: Mapping[str, Any]) -> str:
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+    return f"{head}{toml_lines(root)}\n{toml_tables(tables)}".encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.engines.bft.keys import VALIDATOR
+from quorumkit.engines.bft.keys import VALIDATOR, named_validator
 from quorumkit.engines.bft.validators import ADDRESS, CONSENSUS_POWER, Validator
 from quorumkit.engines.bft.validators.genesis import genesis_account
 from quorumkit.engines.geth.recipe import FORKS, alloc_of
@@ -18,7 +17,6 @@ from quorumkit.files import to_json
 
 if TYPE_CHECKING:
     from quorumkit.engines.base import NeutralGenesis
-    from quorumkit.identity import PublicIdentity
     from quorumkit.plan import Network
 
 _BLOBS = {"target": 3, "max": 6, "baseFeeUpdateFraction": 3338477}
@@ -49,6 +47,7 @@ def client_genesis(neutral: NeutralGenesis) -> dict[str, Any]:
     }
     validators = [Validator(one.account, bytes.fromhex(one.further_keys[VALIDATOR])) for one in neutral.validators]
     contracts[ADDRESS.removeprefix("0x").lower()] = genesis_account(validators)
+    balances = alloc_of(neutral.balances)
     return {
         "config": {
             "chainId": neutral.chain_id,
@@ -67,7 +66,6 @@ def client_genesis(neutral: NeutralGenesis) -> dict[str, Any]:
         # A balance named for a contract's address would be lost otherwise.
         "alloc": {
             account: {**contracts.get(account, {}), **balances.get(account, {})}
-            for balances in [alloc_of(neutral.balances)]
             for account in sorted({*contracts, *balances})
         },
     }
@@ -75,7 +73,6 @@ def client_genesis(neutral: NeutralGenesis) -> dict[str, Any]:
 
 def consensus_genesis(network: Network) -> dict[str, Any]:
     """CometBFT's `genesis.json`: the same on every node of the network."""
-    validators = [node.identity for node in network.nodes if node.role == "validator"]
     window = RETAINED * network.spec.consensus.period
     return {
         "genesis_time": _BEGINS,
@@ -92,7 +89,11 @@ def consensus_genesis(network: Network) -> dict[str, Any]:
             "version": {"app": "1"},
             "abci": {"vote_extensions_enable_height": "0"},
         },
-        "validators": [_validator(identity, name) for identity, name in _named(network, validators)],
+        "validators": [
+            named_validator(node.identity.further_keys[VALIDATOR]) | {"power": str(CONSENSUS_POWER), "name": node.name}
+            for node in network.nodes
+            if node.role == "validator"
+        ],
         "app_hash": "",
     }
 
@@ -100,21 +101,6 @@ def consensus_genesis(network: Network) -> dict[str, Any]:
 def consensus_chain_id(chain_id: int, genesis: Mapping[str, Any]) -> str:
     """What CometBFT calls the chain, so that its signatures are worth nothing on any other."""
     return f"quorumkit-{chain_id}-{hashlib.sha256(to_json(genesis)).hexdigest()[:16]}"
-
-
-def _named(network: Network, identities: list[PublicIdentity]) -> list[tuple[PublicIdentity, str]]:
-    names = {node.identity.enode_key: node.name for node in network.nodes}
-    return [(identity, names[identity.enode_key]) for identity in identities]
-
-
-def _validator(identity: PublicIdentity, name: str) -> dict[str, Any]:
-    key = bytes.fromhex(identity.further_keys[VALIDATOR])
-    return {
-        "address": hashlib.sha256(key).hexdigest()[:40].upper(),
-        "pub_key": {"type": "tendermint/PubKeyEd25519", "value": base64.b64encode(key).decode()},
-        "power": str(CONSENSUS_POWER),
-        "name": name,
-    }
 
 
 @cache

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quorumkit.addresses import Endpoint
 from quorumkit.engines.bft.bridge.remembered import REMEMBERED, Remembered
 from quorumkit.engines.bft.files import LIGHT_PORT
 from quorumkit.engines.bft.keys import VALIDATOR
@@ -32,15 +31,15 @@ from quorumkit.engines.bft.light import (
     parse,
     verify,
 )
+from quorumkit.engines.bft.members import place_of
+from quorumkit.engines.bft.paths import CONFIG, GENESIS
 from quorumkit.engines.bft.validators import CONSENSUS_POWER
+from quorumkit.engines.geth.recipe import toml_lines
 from quorumkit.errors import QuorumkitError, RpcError
 from quorumkit.files import write_if_changed
 
 if TYPE_CHECKING:
     from quorumkit.record import NodeRecord
-
-CONFIG = Path("cometbft/config/config.toml")
-GENESIS = Path("cometbft/config/genesis.json")
 
 FAR_AHEAD = 500
 """Blocks that others must be ahead: fewer are there sooner one by one (about 70 a second) than state sync begins."""
@@ -126,7 +125,7 @@ def with_state_sync(config: bytes, settings: Mapping[str, Any] | None) -> bytes:
     config = config.partition(begin)[0]
     if settings is None:
         return config
-    return config + begin + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()).encode()
+    return config + begin + toml_lines(settings).encode()
 
 
 def has_no_blocks(directory: Path) -> bool:
@@ -198,11 +197,7 @@ def with_sync_mode(config: bytes, *, snap: bool) -> bytes:
 
 def light_urls(record: NodeRecord) -> list[str]:
     """Where the node's peers tell those who join. One whose port the record does not tell is left out."""
-    return [
-        f"http://{Endpoint(peer.enode.place.host, int(port))}"
-        for peer in record.peers
-        if (port := peer.enode.fields.get(LIGHT_PORT, "")).isdecimal()
-    ]
+    return [f"http://{place}" for peer in record.peers if (place := place_of(peer, LIGHT_PORT)) is not None]
 
 
 async def ask_by_http(url: str, method: str, params: Mapping[str, Any]) -> Any:

@@ -35,6 +35,18 @@ def node_id(key: str) -> str:
     return hashlib.sha256(bytes.fromhex(key)).hexdigest()[:40]
 
 
+def validator_address(key: str) -> str:
+    """What CometBFT calls the validator with that public key in hex (crypto/ed25519, `Address`): it is made as the id
+    of a peer is, and written in upper case."""
+    return node_id(key).upper()
+
+
+def named_validator(key: str) -> dict[str, Any]:
+    """How CometBFT's files name the validator with that public key in hex."""
+    public = base64.b64encode(bytes.fromhex(key)).decode()
+    return {"address": validator_address(key), "pub_key": {"type": "tendermint/PubKeyEd25519", "value": public}}
+
+
 class ConsensusKeys:
     """See `FurtherKeys`."""
 
@@ -49,8 +61,7 @@ class ConsensusKeys:
             SIGNED: {"height": "0", "round": 0, "step": 0},
             NODE_KEY: {"priv_key": _private(bytes(peer), bytes(peer.verify_key))},
             VALIDATOR_KEY: {
-                "address": hashlib.sha256(public).hexdigest()[:40].upper(),
-                "pub_key": {"type": "tendermint/PubKeyEd25519", "value": base64.b64encode(public).decode()},
+                **named_validator(public.hex()),
                 "priv_key": _private(bytes(validator), public),
             },
         }

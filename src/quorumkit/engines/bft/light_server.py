@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorumkit.addresses import Endpoint
 from quorumkit.engines.bft.files import LIGHT_PORT
+from quorumkit.engines.bft.paths import RPC_SOCKET
 from quorumkit.errors import PortError
 from quorumkit.foreign import one_line
 from quorumkit.rpc.sockets import short_socket_path
@@ -62,7 +63,7 @@ async def serve(carrier: Carrier) -> None:
     record = carrier.record()
     await prepare(carrier.directory, record, carrier.say)
     bind = Endpoint(record.endpoints.p2p_bind.host, record.endpoints.ports[LIGHT_PORT])
-    await LightServer(carrier.directory / "cometbft/rpc.sock").serve(bind, ready=carrier.ready)
+    await LightServer(carrier.directory / RPC_SOCKET).serve(bind, ready=carrier.ready)
 
 
 class _Refused(Exception):

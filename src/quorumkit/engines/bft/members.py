@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from quorumkit.addresses import Endpoint
 from quorumkit.engines.bft.files import PORT
-from quorumkit.engines.bft.keys import PEER, VALIDATOR, node_id
+from quorumkit.engines.bft.keys import PEER, VALIDATOR, node_id, validator_address
 
 if TYPE_CHECKING:
-    from quorumkit.record import NodeRecord
+    from quorumkit.record import NodeRecord, PeerRecord
 
 
-def validator_address(key: str) -> str:
-    """What CometBFT calls the validator with that key (crypto/ed25519, `Address`): it is made as the id of a peer is,
-    and written in upper case."""
-    return node_id(key).upper()
+def place_of(peer: PeerRecord, port: str) -> Endpoint | None:
+    """Where a peer has that named port, on the host that its enode URL names; None where that does not tell."""
+    number = peer.enode.fields.get(port, "")
+    return Endpoint(peer.enode.place.host, int(number)) if number.isdecimal() else None
 
 
 def peers_of(record: NodeRecord) -> dict[str, Endpoint]:
@@ -24,9 +24,9 @@ def peers_of(record: NodeRecord) -> dict[str, Endpoint]:
     left out."""
     places = {}
     for peer in record.peers:
-        port, key = peer.enode.fields.get(PORT, ""), peer.further_keys.get(PEER)
-        if key is not None and port.isdecimal():
-            places[node_id(key)] = Endpoint(peer.enode.place.host, int(port))
+        place, key = place_of(peer, PORT), peer.further_keys.get(PEER)
+        if key is not None and place is not None:
+            places[node_id(key)] = place
     return places
 
 

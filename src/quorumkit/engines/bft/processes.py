@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quorumkit.engines.bft.paths import GETH_IPC, RPC_SOCKET
 from quorumkit.engines.geth.log import why_it_ends
 from quorumkit.process_spec import Carrier, LoggedLine, Noise, PartSpec, ProcessSpec, SignOfLife, TaskSpec, Upcheck
 
@@ -39,7 +40,7 @@ def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_
             argv=(str(binary), *geth_flags),
             after=("signer", "light"),
             ready=LoggedLine(lambda line: "IPC endpoint opened" in line),
-            sign_of_life=SignOfLife(Path("data/geth.ipc"), "eth_blockNumber"),
+            sign_of_life=SignOfLife(GETH_IPC, "eth_blockNumber"),
             why_it_ends=why_it_ends,
             noise=None if record.engine.verbosity else _BLOCK_BY_BLOCK,
         ),
@@ -52,11 +53,11 @@ def group_of(binary: Path, beside: Mapping[str, Path], record: NodeRecord, geth_
             title="CometBFT",
             argv=(str(beside[COMETBFT]), "start", "--home", "cometbft"),
             after=("bridge",),
-            ready=Upcheck(Path("cometbft/rpc.sock"), "/health"),
-            sign_of_life=SignOfLife(Path("cometbft/rpc.sock"), "health", is_http=True),
+            ready=Upcheck(RPC_SOCKET, "/health"),
+            sign_of_life=SignOfLife(RPC_SOCKET, "health", is_http=True),
             log_prefix="CometBFT: ",
             why_it_ends=_why_it_panics,
-            unlink_first=(Path("cometbft/rpc.sock"),),
+            unlink_first=(RPC_SOCKET,),
         ),
     ]
 

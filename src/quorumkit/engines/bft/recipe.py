@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from quorumkit.engines.base import NONE_BESIDE, NamedPort, NeutralGenesis, Recipe
 from quorumkit.engines.bft.files import LIGHT_PORT, PORT
 from quorumkit.engines.bft.keys import KEYS
+from quorumkit.engines.bft.paths import SIGNER_SOCKET
 from quorumkit.engines.bft.prices import suggestions
 from quorumkit.engines.bft.validators import LARGEST
 from quorumkit.engines.geth.flags import FIELDS_INSTEAD, OUR_FLAGS
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from quorumkit.plan import Network, Node
     from quorumkit.process_spec import PartSpec
     from quorumkit.record import NodeRecord
-
-SIGNER_SOCKET = Path("signer.ipc")
-ABCI_SOCKET = Path("cometbft/abci.sock")
-RPC_SOCKET = Path("cometbft/rpc.sock")
 
 _STORE = Path("cometbft/data")
 _SIGNED = "priv_validator_state.json"

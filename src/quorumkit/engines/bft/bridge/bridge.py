@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from quorumkit.engines.bft.bridge import proposal
 from quorumkit.engines.bft.bridge.application import Application
@@ -16,11 +16,8 @@ from quorumkit.engines.bft.bridge.execution import Execution
 from quorumkit.engines.bft.bridge.remembered import REMEMBERED
 from quorumkit.engines.bft.bridge.rules import Figures, Rules
 from quorumkit.engines.bft.bridge.wire import Server
+from quorumkit.engines.bft.paths import ABCI_SOCKET, GETH_IPC, RPC_SOCKET
 from quorumkit.errors import QuorumkitError
-
-GETH_IPC: Final = Path("data/geth.ipc")
-ABCI_SOCKET: Final = Path("cometbft/abci.sock")
-RPC_SOCKET: Final = Path("cometbft/rpc.sock")
 
 
 @dataclass(frozen=True)

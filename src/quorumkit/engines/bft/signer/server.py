@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quorumkit.engines.bft.paths import SIGNER_SOCKET
 from quorumkit.engines.bft.signer.key import AccountKey
 from quorumkit.engines.bft.signer.requests import LARGEST_REQUEST, Requests, refusal_of_long
 from quorumkit.errors import NodeError
@@ -18,9 +19,6 @@ from quorumkit.rpc.sockets import short_socket_path
 
 if TYPE_CHECKING:
     from quorumkit.process_spec import Carrier
-
-SOCKET = Path("signer.ipc")
-"""Below the node's directory; what `--signer` names."""
 
 _MOST_CONNECTIONS = 16
 """geth has one."""
@@ -42,7 +40,7 @@ async def serve(carrier: Carrier) -> None:
         chain_id=lambda: carrier.record().chain_id,
         failed=lambda error: carrier.say("ERROR", f"the signer failed: {type(error).__name__}: {error}"),
     )
-    async with _listening(carrier.directory / SOCKET, requests):
+    async with _listening(carrier.directory / SIGNER_SOCKET, requests):
         carrier.ready()
         await asyncio.Event().wait()
 
